@@ -1,0 +1,37 @@
+# `make demo` and `make test` each do all their own set-up: a .venv with the pinned packages, then their job.
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST_ARGS ?=
+
+.PHONY: demo test test-thorough check format bench clean
+
+demo: .venv/installed
+	@$(BIN)/python -m parity_tests side-by-side
+
+test: check
+	HYPOTHESIS_PROFILE=ci $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(PYTEST_ARGS)
+
+test-thorough: check
+	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(PYTEST_ARGS)
+
+check: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/installed
+	@$(BIN)/python -m parity_tests bench
+
+# The stamp is written last: an interrupted install is done again.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info

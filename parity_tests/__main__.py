@@ -1,0 +1,70 @@
+"""`python -m parity_tests side-by-side`: see the heads agree; `bench`: how fast they are."""
+
+import argparse
+import json
+import os
+import sys
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m parity_tests", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    side = commands.add_parser("side-by-side", help="one prompt by NumPy, PyTorch and Transformers")
+    side.add_argument("prompt", nargs="?", help="default: a line that the embedded model knows")
+    side.add_argument("--temperature", type=float, default=0.7, metavar="T")
+    side.add_argument("--top-k", type=int, default=50, metavar="K")
+    side.add_argument("--seed", type=int, default=0, metavar="S")
+    side.add_argument("--tokens", type=int, default=1, metavar="N", help="how many tokens to generate (default 1)")
+    side.add_argument(
+        "--model", default="tiny", metavar="DIR", help="a GPT-2 checkpoint folder (default: the embedded)"
+    )
+    side.add_argument("--json", action="store_true", help="print JSON")
+    bench = commands.add_parser("bench", help="time the heads against each other, in one process")
+    bench.add_argument("--batch", default="1,64", metavar="B,...", help="batch sizes (default 1,64)")
+    bench.add_argument("--shape", default="50257,768", metavar="V,d", help="default: GPT-2's, 50257,768")
+    bench.add_argument("--threads", type=int, default=2, metavar="N")
+    bench.add_argument("--rounds", type=int, default=21, metavar="N", help="how often each is timed (default 21)")
+    bench.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args(arguments)
+    return _bench(options) if options.command == "bench" else _side_by_side(options)
+
+
+def _side_by_side(options: argparse.Namespace) -> int:
+    from rich.console import Console
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    from weights_export.checkpoint import PROMPTS, load
+
+    from .side_by_side import show, side_by_side
+
+    try:
+        result = side_by_side(
+            load(options.model),
+            PROMPTS[0] if options.prompt is None else options.prompt,
+            temperature=options.temperature,
+            k=options.top_k,
+            seed=options.seed,
+            tokens=options.tokens,
+        )
+    except (OSError, ValueError) as error:
+        print(f"side-by-side: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        print(json.dumps(result.as_json(), indent=2))
+    else:
+        show(result, Console(highlight=False))
+    return 1 if result.diverged else 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # read when NumPy and PyTorch are first imported
+        os.environ[variable] = str(options.threads)
+    from .bench import main as bench
+
+    return bench(options)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,83 @@
+"""The implementations under test, each behind the same eight functions on NumPy arrays."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import torch
+
+import reference
+import torch_impl
+
+
+@dataclass(frozen=True)
+class Head:
+    """An LM head. Its functions have the names, arguments and refusals of `reference.head`."""
+
+    name: str
+    compute_logits: Callable[..., Any] = reference.compute_logits
+    apply_temperature: Callable[..., Any] = reference.apply_temperature
+    top_k: Callable[..., Any] = reference.top_k
+    keep_top_k: Callable[..., Any] = reference.keep_top_k
+    softmax: Callable[..., Any] = reference.softmax
+    multinomial: Callable[..., Any] = reference.multinomial
+    inverse_cdf: Callable[..., Any] = reference.inverse_cdf
+    lm_head: Callable[..., Any] = reference.lm_head
+    generator: Callable[..., Any] = reference.TorchGenerator  # seed -> what `multinomial` takes as rng
+    takes_noise: bool = True  # whether `multinomial` can be handed noise through `rng`
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+def to_torch(array: Any) -> Any:
+    """A tensor with the same values, and the same memory layout where PyTorch can have it; other objects unchanged."""
+    if not isinstance(array, np.ndarray):
+        return array
+    if array.dtype == ml_dtypes.bfloat16:
+        return torch.tensor(array.astype(np.float32)).bfloat16()
+    if array.flags.writeable and all(stride >= 0 for stride in array.strides):
+        return torch.from_numpy(array)
+    return torch.tensor(array.copy())
+
+
+def to_numpy(result: Any) -> Any:
+    """Back to NumPy; tuples element by element."""
+    if isinstance(result, tuple):
+        return tuple(to_numpy(part) for part in result)
+    return result.numpy() if isinstance(result, torch.Tensor) else result
+
+
+def on_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function on tensors as a function on arrays."""
+
+    def on_arrays(*args: Any, **kwargs: Any) -> Any:
+        return to_numpy(function(*map(to_torch, args), **{name: to_torch(value) for name, value in kwargs.items()}))
+
+    return on_arrays
+
+
+def torch_generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+REFERENCE = Head("reference")
+
+MIRROR = Head(
+    "torch_impl",
+    **{
+        name: on_tensors(getattr(torch_impl, name))
+        for name in (
+            "compute_logits",
+            "apply_temperature",
+            "top_k",
+            "keep_top_k",
+            "softmax",
+            "multinomial",
+            "inverse_cdf",
+            "lm_head",
+        )
+    },
+    generator=torch_generator,
+    takes_noise=False,
+)

@@ -1,0 +1,48 @@
+"""The precision fingerprint: which rounding explains logits that are outside their bound."""
+
+import numpy as np
+
+from reference import bounds
+
+_BITS = {"tfloat32": (11, -126, 127), "bfloat16": (8, -126, 127), "float16": (11, -14, 15)}
+
+
+def rounded(values: np.ndarray, dtype: str) -> np.ndarray:
+    """`values` rounded to nearest, ties to even, to TF32, bfloat16 or float16, in float64.
+
+    >>> rounded(np.array([1.00390625, 1.01171875]), "bfloat16")
+    array([1.      , 1.015625])
+    """
+    digits, smallest, largest = _BITS[dtype]
+    values = np.asarray(values, dtype=np.float64)
+    exponent = np.maximum(np.frexp(values)[1] - 1, smallest)
+    unit = np.ldexp(1.0, exponent - digits + 1)
+    result = np.rint(values / unit) * unit
+    return np.where(np.abs(result) >= 2.0 ** (largest + 1), np.copysign(np.inf, values), result)
+
+
+def explain(theirs: np.ndarray, context: np.ndarray, embedding: np.ndarray) -> str | None:
+    """What would have given these logits: inputs, results or running sums rounded to a shorter format, or nothing.
+
+    Tried from the smallest change to the largest; the first that holds for every element is named.
+    """
+    h, w = context.astype(np.float64), embedding.astype(np.float64)
+    exact = h @ w.T
+    float32_bound = bounds.logits(context, embedding, "float32") + bounds.logits(context, embedding, "float64")
+    for dtype, name in (("tfloat32", "TF32"), ("float16", "float16"), ("bfloat16", "bfloat16")):
+        hr, wr = rounded(h, dtype), rounded(w, dtype)
+        if _within(theirs, hr @ wr.T, bounds.logits(hr, wr, "float32")):
+            return f"looks like {name} inputs"
+    for dtype, name in (("float16", "float16"), ("bfloat16", "bfloat16")):
+        if np.array_equal(rounded(theirs, dtype), theirs):
+            half_unit = bounds.unit_roundoff(dtype) * (np.abs(exact) + float32_bound)
+            if _within(theirs, exact, float32_bound + half_unit * (1 + 2**-20) + bounds.smallest_normal(dtype)):
+                return f"looks like the result rounded to {name}"
+            if _within(theirs, exact, bounds.logits(context, embedding, dtype)):
+                return f"looks like sums kept in {name}"
+    return None
+
+
+def _within(values: np.ndarray, center: np.ndarray, bound: np.ndarray) -> bool:
+    with np.errstate(invalid="ignore"):
+        return bool((np.abs(values - center) <= bound).all())

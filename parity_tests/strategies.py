@@ -1,0 +1,152 @@
+"""Hypothesis strategies for everything a head can meet; they shrink to cases that a person can read.
+
+    from hypothesis import given
+    from parity_tests.strategies import logits
+
+    @given(logits())
+    def test_my_head(row): ...
+
+Logits of real models are not standard normals: they tie at the k-th place (most of all in 16 bits), sit near -100 for
+the whole vocabulary, spread over four orders of magnitude, and hold masked tokens. Each of these is made on purpose.
+"""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+DTYPES = ("float32", "float64")
+STORED_DTYPES = ("float16", "bfloat16", "float32", "float64")
+
+temperatures = st.one_of(
+    st.sampled_from([1.0, 0.7, 0.5, 2.0]),
+    st.floats(min_value=-6, max_value=6).map(lambda exponent: float(f"{10.0**exponent:.3g}")),
+)
+
+
+@st.composite
+def batch_shapes(draw: st.DrawFn, max_axes: int = 3) -> tuple[int, ...]:
+    """Leading axes: none, one or several, now and then one of length 0."""
+    return tuple(draw(st.lists(st.sampled_from([1, 2, 3, 0]), max_size=max_axes)))
+
+
+def ks(vocab_size: int) -> st.SearchStrategy[int]:
+    """k at its corners and in between: 1, V - 1, V, above V."""
+    corners = [1, max(1, vocab_size - 1), vocab_size, vocab_size + 1, 10 * vocab_size]
+    return st.one_of(st.sampled_from(corners), st.integers(1, vocab_size))
+
+
+@st.composite
+def layouts(draw: st.DrawFn, array: np.ndarray) -> np.ndarray:
+    """The same values in another memory layout: contiguous, strided, transposed, reversed, read-only."""
+    layout = draw(st.sampled_from(["C", "F", "strided", "reversed", "read-only"]))
+    if layout == "F":
+        return np.asfortranarray(array)
+    if layout == "strided":
+        wide = np.full((*array.shape[:-1], 2 * array.shape[-1]), 7, dtype=array.dtype)
+        wide[..., ::2] = array
+        return wide[..., ::2]
+    if layout == "reversed":
+        return np.ascontiguousarray(array[..., ::-1])[..., ::-1]
+    if layout == "read-only":
+        array = array.copy()
+        array.flags.writeable = False
+    return array
+
+
+def _seeded(draw: st.DrawFn) -> np.random.Generator:
+    return np.random.default_rng(draw(st.integers(0, 2**16)))
+
+
+@st.composite
+def logits(
+    draw: st.DrawFn,
+    dtypes: tuple[str, ...] = DTYPES,
+    max_vocab: int = 40,
+    shapes: st.SearchStrategy[tuple[int, ...]] | None = None,
+) -> np.ndarray:
+    """Rows `(..., V)` of finite or masked logits with at least one finite in each, in any memory layout."""
+    dtype = draw(st.sampled_from(dtypes))
+    shape = (*draw(batch_shapes() if shapes is None else shapes), draw(st.integers(1, max_vocab)))
+    kind = draw(st.sampled_from(["ties", "plain", "near -100", "spread", "equal", "subnormal", "zeros"]))
+    if kind == "ties":  # small integers: many tokens share a value, also at the k-th place
+        values = np.array(draw(st.lists(st.integers(-3, 3), min_size=shape[-1], max_size=shape[-1])), dtype=dtype)
+        values = np.broadcast_to(values, shape).copy()
+    elif kind == "equal":
+        values = np.full(shape, draw(st.sampled_from([0.0, -100.0, 1.0])), dtype=dtype)
+    elif kind == "zeros":  # +0 and -0 are equal
+        values = np.where(_seeded(draw).random(shape) < 0.5, 0.0, -0.0).astype(dtype)
+    else:
+        noise = _seeded(draw).standard_normal(shape)
+        scale, shift = {
+            "plain": (5, 0),
+            "near -100": (4, -100),
+            "spread": (10_000, 0),
+            "subnormal": (float(np.finfo(dtype).smallest_subnormal) * 8, 0),
+        }[kind]
+        values = (noise * scale + shift).astype(dtype)
+    if draw(st.booleans()):  # a mask that leaves few, at least one
+        keep = _seeded(draw).random(shape) < draw(st.sampled_from([0.0, 0.1, 0.5, 0.9]))
+        keep[..., draw(st.integers(0, shape[-1] - 1))] = True
+        values = np.where(keep, values, -np.inf).astype(dtype)
+    return draw(layouts(values))
+
+
+@st.composite
+def heads(draw: st.DrawFn, dtypes: tuple[str, ...] = DTYPES, max_vocab: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """`context (..., d)` and `embedding (V, d)`: outlier dimensions, repeated rows (ties), any memory layout."""
+    dtype = draw(st.sampled_from(dtypes))
+    d, v = draw(st.integers(1, 24)), draw(st.integers(1, max_vocab))
+    rng = _seeded(draw)
+    context = rng.standard_normal((*draw(batch_shapes()), d))
+    embedding = rng.standard_normal((v, d)) * draw(st.sampled_from([0.1, 1.0]))
+    if draw(st.booleans()):  # hidden states of real models: a few dimensions tens of times larger
+        context[..., draw(st.integers(0, d - 1))] *= 60
+    if draw(st.booleans()):
+        embedding[draw(st.integers(0, v - 1))] = embedding[0]
+    if draw(st.booleans()):  # small whole numbers: products and sums are exact, ties are many
+        context, embedding = np.rint(context), np.rint(embedding * 2)
+    return draw(layouts(context.astype(dtype))), draw(layouts(embedding.astype(dtype)))
+
+
+@st.composite
+def probabilities(draw: st.DrawFn, dtypes: tuple[str, ...] = DTYPES, max_vocab: int = 40) -> np.ndarray:
+    """Weights `(..., V)`, some zero, at least one above zero in each row; they need not sum to 1."""
+    rows = draw(logits(dtypes, max_vocab))
+    kind = draw(st.sampled_from(["softmax", "one-hot", "counts", "tiny"]))
+    finite = np.where(np.isfinite(rows), rows, 0)
+    if kind == "counts":
+        weights = np.rint(np.abs(finite) % 4)
+    elif kind == "tiny":  # subnormal weights: p / E underflows
+        weights = np.rint(np.abs(finite) % 4) * float(np.finfo(rows.dtype).smallest_subnormal)
+    elif kind == "one-hot":
+        weights = np.zeros(rows.shape)
+    else:
+        shifted = rows.astype(np.float64) - rows.max(axis=-1, keepdims=True)
+        weights = np.exp(shifted) / np.exp(shifted).sum(axis=-1, keepdims=True)
+    weights = weights.astype(rows.dtype)
+    empty = weights.max(axis=-1) == 0
+    weights[empty, draw(st.integers(0, rows.shape[-1] - 1))] = (
+        np.finfo(rows.dtype).smallest_subnormal if kind == "tiny" else 1
+    )
+    return draw(layouts(weights))
+
+
+def uniforms(shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
+    """One uniform per row: 0, the largest float32 and float64 below 1, and anything between."""
+    number = st.one_of(
+        st.sampled_from([0.0, 0.5, 1 - 2.0**-24, 1 - 2.0**-53]),
+        st.floats(0, 1, exclude_max=True, allow_subnormal=False),
+    )
+    size = int(np.prod(shape))
+    return st.lists(number, min_size=size, max_size=size).map(lambda numbers: np.array(numbers).reshape(shape))
+
+
+class FixedNoise:
+    """An `rng` that hands out given noise, whatever is asked: the way to hold two draws on the same noise."""
+
+    def __init__(self, noise: Any) -> None:
+        self.noise = np.asarray(noise)
+
+    def standard_exponential(self, size: Any, dtype: Any) -> np.ndarray:
+        return self.noise.astype(dtype).reshape(size)

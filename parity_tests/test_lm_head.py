@@ -1,0 +1,94 @@
+"""The whole head up to the draw, and what holds for every stage."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import reference
+
+from . import strategies
+from .heads import Head
+from .verdict import compare
+
+spec = pytest.mark.spec
+
+
+@spec("HEAD-1", "HEAD-2", "HEAD-4")
+@given(st.data(), strategies.heads(), st.sampled_from([0.1, 0.5, 0.7, 1.0, 2.0, 10.0]))
+def test_within_the_propagated_bound(head: Head, data: st.DataObject, pair: Any, temperature: float) -> None:
+    context, embedding = pair
+    k = data.draw(strategies.ks(len(embedding)))
+    probs = head.lm_head(context, embedding, temperature, k)
+    assert probs.shape == (*context.shape[:-1], len(embedding)) and probs.dtype == context.dtype
+    ours = reference.lm_head(context, embedding, temperature, k)
+    compare("lm_head", ours, probs, context=context, embedding=embedding, temperature=temperature, k=k).require()
+
+
+@spec("HEAD-1")
+@given(strategies.heads())
+def test_defaults_are_the_lessons(head: Head, pair: Any) -> None:
+    context, embedding = pair
+    expected = head.lm_head(context, embedding, temperature=0.7, k=50)
+    np.testing.assert_array_equal(head.lm_head(context, embedding), expected)
+
+
+@spec("HEAD-1", "TOPK-4")
+@given(strategies.heads())
+def test_k_of_v_is_the_plain_softmax(head: Head, pair: Any) -> None:
+    context, embedding = pair
+    logits = head.compute_logits(context, embedding)
+    np.testing.assert_array_equal(
+        head.softmax(head.keep_top_k(logits, len(embedding))), head.softmax(np.ascontiguousarray(logits))
+    )
+
+
+@spec("HEAD-1", "TOPK-2")
+@given(strategies.logits(), st.integers(0, 2**32))
+def test_draws_at_k_1_are_argmax(head: Head, row: np.ndarray, seed: int) -> None:
+    """Greedy decoding as a draw, ties at the maximum to the lowest id, as NumPy's and PyTorch's argmax."""
+    probs = np.ascontiguousarray(head.softmax(head.keep_top_k(row, 1)))
+    np.testing.assert_array_equal(head.multinomial(probs, rng=head.generator(seed))[..., 0], np.argmax(row, axis=-1))
+
+
+@spec("HEAD-1")
+@pytest.mark.parametrize("batch", [(), (4,)])
+def test_at_gpt2_shape(head: Head, batch: tuple[int, ...], gpt2_shaped: Any) -> None:
+    context, embedding = gpt2_shaped
+    context = context[0] if batch == () else context[: batch[0]]
+    inputs = {"context": context, "embedding": embedding}
+    compare("lm_head", reference.lm_head(**inputs), head.lm_head(**inputs), **inputs).require()
+
+
+@spec("HEAD-4", "TOPK-2", "TEMP-1")
+@given(st.data(), strategies.logits(shapes=st.just((3,))), strategies.temperatures)
+def test_rows_are_independent(head: Head, data: st.DataObject, rows: np.ndarray, temperature: float) -> None:
+    """A row alone, and at any place in any batch, goes through the stages without a sum to the same bits."""
+    k = data.draw(strategies.ks(rows.shape[-1]))
+    alone = [head.keep_top_k(head.apply_temperature(row, temperature), k) for row in rows]
+    for order in ([0, 1, 2], [2, 1, 0], [1, 1, 1]):
+        together = head.keep_top_k(head.apply_temperature(rows[order], temperature), k)
+        np.testing.assert_array_equal(together, np.stack([alone[i] for i in order]))
+
+
+@spec("HEAD-3")
+@given(st.data(), strategies.logits(dtypes=("float32", "float64"), max_vocab=12))
+def test_inputs_are_never_modified(head: Head, data: st.DataObject, row: np.ndarray) -> None:
+    before, k = row.copy(), data.draw(strategies.ks(row.shape[-1]))
+    head.apply_temperature(row, 0.7), head.top_k(row, k), head.keep_top_k(row, k), head.keep_top_k(row, k, ties="all")
+    probs = np.asarray(head.softmax(row))
+    np.testing.assert_array_equal(row, before)
+    before = probs.copy()
+    head.multinomial(probs, rng=head.generator(1)), head.inverse_cdf(probs, np.full(probs.shape[:-1], 0.5))
+    np.testing.assert_array_equal(probs, before)
+
+
+@spec("HEAD-3")
+@given(strategies.heads())
+def test_context_and_embedding_are_never_modified(head: Head, pair: Any) -> None:
+    context, embedding = (array.copy() for array in pair)
+    head.lm_head(*pair)
+    np.testing.assert_array_equal(pair[0], context)
+    np.testing.assert_array_equal(pair[1], embedding)

@@ -1,0 +1,82 @@
+"""`python -m reference BUNDLE`: what each stage of the head does to one exported context vector.
+
+Needs NumPy and safetensors, no PyTorch.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from . import TorchGenerator, apply_temperature, compute_logits, keep_top_k, multinomial, softmax, top_k
+
+SHOWN, BAR = 10, 30
+
+
+def walk(
+    bundle: Path, prompt: int = 0, temperature: float = 0.7, k: int = 50, seed: int = 0, shown: int = SHOWN
+) -> str:
+    """The stages as text, one section each.
+
+    Raises: OSError for a missing file, IndexError for a prompt that is not there, ValueError as the stages do.
+    """
+    prompts = json.loads((bundle / "prompts.json").read_text(encoding="utf-8"))
+    tokens = json.loads((bundle / "tokens.json").read_text(encoding="utf-8"))["tokens"]
+    if not 0 <= prompt < len(prompts):
+        raise IndexError(f"prompt is {prompt}: this bundle has prompts 0 to {len(prompts) - 1}")
+    embedding = load_file(bundle / "head.safetensors")["embedding"]
+    context = load_file(bundle / "contexts.safetensors")["context"][prompt]
+
+    def text(token_id: int) -> str:
+        return repr(bytes.fromhex(tokens[token_id]).decode("utf-8", errors="replace"))
+
+    logits = compute_logits(context, embedding)
+    scaled = apply_temperature(logits, temperature)
+    kept = keep_top_k(scaled, k)
+    probs = softmax(kept)
+    drawn = int(multinomial(probs, rng=TorchGenerator(seed))[0])
+    survivors, shown_ids = np.count_nonzero(kept > -np.inf), top_k(logits, shown)[1]
+    unfiltered = softmax(scaled)
+    lines = [
+        f"prompt {prompt}: {prompts[prompt]['text']!r}",
+        "",
+        f"context vector   d = {len(context)} numbers from {context.min():.2f} to {context.max():.2f}",
+        f"compute_logits   V = {len(logits):,} scores from {logits.min():.2f} to {logits.max():.2f}",
+        f"temperature      every score divided by {temperature:g}",
+        f"top-k            {survivors} survive, {len(logits) - survivors:,} become -inf; "
+        f"the cut-off tail held {1 - unfiltered[kept > -np.inf].sum(dtype=np.float64):.1%} of the probability",
+        f"softmax          the survivors share probability {probs.sum(dtype=np.float64):.6f}",
+        "",
+        f"{'token':<16} {'id':>6} {'logit':>9} {'/ ' + format(temperature, 'g'):>9} {'probability':>12}",
+    ]
+    for i in shown_ids:
+        bar = "█" * round(BAR * float(probs[i] / probs.max()))
+        lines.append(
+            f"{text(i):<16} {i:>6} {logits[i]:>9.4f} {scaled[i]:>9.4f} {probs[i]:>12.6f}  {bar}"
+            + ("" if kept[i] > -np.inf else "cut")
+        )
+    lines += ["", f"multinomial      seed {seed} draws {text(drawn)} (id {drawn}, probability {probs[drawn]:.6f})"]
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m reference", description=__doc__.splitlines()[0])
+    parser.add_argument("bundle", type=Path, help="a folder written by python -m weights_export")
+    parser.add_argument("--prompt", type=int, default=0, metavar="N", help="which of the bundle's prompts (default 0)")
+    parser.add_argument("--temperature", type=float, default=0.7, metavar="T")
+    parser.add_argument("--top-k", type=int, default=50, metavar="K")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of PyTorch's CPU stream")
+    options = parser.parse_args(arguments)
+    try:
+        print(walk(options.bundle, options.prompt, options.temperature, options.top_k, options.seed))
+    except (OSError, IndexError, KeyError, ValueError) as error:
+        print(f"python -m reference: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

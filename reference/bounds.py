@@ -1,0 +1,135 @@
+"""How far two correct implementations may differ, derived, per element: nobody picks a tolerance.
+
+Every function returns the largest error that a correct computation in a given dtype can have against the exact value,
+whatever the order of its sums, with or without fused multiply-add, on any processor. Two implementations of one stage,
+computing in dtypes a and b, may then differ by the sum of their two bounds. Bounds are float64 arrays.
+
+The model of arithmetic: each operation is rounded to nearest, `fl(x op y) = (x op y)(1 + e)`, `|e| <= u`, plus an
+absolute error where the result underflows; results below the smallest normal number may be flushed to zero. `exp` is
+accurate to EXP_ULPS units in the last place: glibc and CUDA stay below 2, the vector libraries of NumPy and PyTorch
+below 4, a hardware approximation such as CUDA's `__expf` does not conform.
+Sources: N. J. Higham, Accuracy and Stability of Numerical Algorithms (2nd ed. 2002), ch. 2 to 4; N. J. Higham & T. Mary,
+A New Approach to Probabilistic Rounding Error Analysis (2019); P. Blanchard, D. J. Higham & N. J. Higham, Accurately
+Computing the Log-Sum-Exp and Softmax Functions (2021).
+"""
+
+from typing import Any
+
+import numpy as np
+
+EXP_ULPS = 4
+_PRECISION = {"float16": 11, "bfloat16": 8, "tfloat32": 11, "float32": 24, "float64": 53}  # bits of the significand
+_SMALLEST_NORMAL = {"float16": -14, "bfloat16": -126, "tfloat32": -126, "float32": -126, "float64": -1022}
+
+
+def unit_roundoff(dtype: str) -> float:
+    """`u`: the largest relative error of one rounding to nearest, 2**-24 for float32."""
+    if dtype not in _PRECISION:
+        raise ValueError(f"dtype is {dtype!r}: it must be one of {', '.join(_PRECISION)}")
+    return 2.0 ** -_PRECISION[dtype]
+
+
+def smallest_normal(dtype: str) -> float:
+    """Below it results lose bits or are flushed to zero; 2**-126 for float32."""
+    unit_roundoff(dtype)  # refuses unknown names
+    return 2.0 ** _SMALLEST_NORMAL[dtype]
+
+
+def gamma(n: int, dtype: str) -> float:
+    """`gamma_n = n u / (1 - n u)`: the relative error of n roundings in a row (Higham 2002, lemma 3.1)."""
+    nu = n * unit_roundoff(dtype)
+    return nu / (1 - nu) if nu < 1 else np.inf
+
+
+def probabilistic_gamma(n: int, dtype: str, confidence: float = 1 - 1e-9) -> float:
+    """As `gamma`, but holding with a probability, for roundings that behave like independent ones of mean zero.
+
+    `exp(lambda sqrt(n) u + n u^2 / (1 - u)) - 1` holds with probability `1 - 2 exp(-lambda^2 (1 - u)^2 / 2)` (Higham &
+    Mary 2019, theorem 2.4). Information for a reader of a report, never a verdict: roundings may conspire.
+    """
+    u = unit_roundoff(dtype)
+    factor = np.sqrt(2 * np.log(2 / (1 - confidence))) / (1 - u)
+    return float(np.expm1(factor * np.sqrt(n) * u + n * u * u / (1 - u)))
+
+
+def logits(context: Any, embedding: Any, dtype: str, *, probabilistic: bool = False) -> np.ndarray:
+    """`|z^ - z| <= gamma_d sum_i |h_i| |w_i|`: `(..., d), (V, d) -> (..., V)`  [LOGITS-2].
+
+    Each product is rounded once and takes part in at most d - 1 additions: d roundings, in any order of summation
+    (Higham 2002, sec. 3.1 and 4.2); a fused multiply-add only leaves some out. Each operation that underflows adds at
+    most the smallest normal number.
+    """
+    h, w = np.abs(np.asarray(context, dtype=np.float64)), np.abs(np.asarray(embedding))
+    d = h.shape[-1]
+    blocks = [h @ w[start : start + 8192].astype(np.float64).T for start in range(0, len(w), 8192)]
+    magnitude = np.concatenate(blocks, axis=-1) * (1 + 2 * gamma(d, "float64"))  # its own rounding, covered
+    relative = probabilistic_gamma(d, dtype) if probabilistic else gamma(d, dtype)
+    return relative * magnitude + 2 * d * smallest_normal(dtype)
+
+
+def temperature(logits: Any, temperature: float, dtype: str, error: Any = 0.0) -> np.ndarray:
+    """Error of `z / T` from logits that are themselves off by at most `error`: `(error + u (|z| + error)) / T`  [TEMP-1].
+
+    One correctly rounded division (IEEE 754). With bit-identical logits two implementations are bit-identical; T is the
+    number rounded to the dtype, which both divide by.
+    """
+    z = np.abs(np.asarray(logits, dtype=np.float64))
+    scaled = (error + unit_roundoff(dtype) * (z + error)) / temperature + smallest_normal(dtype)
+    return np.where(np.isfinite(z), scaled, 0.0)
+
+
+def softmax(logits: Any, dtype: str, error: Any = 0.0) -> np.ndarray:
+    """Absolute error of the softmax of logits that are themselves off by at most `error`  [SOFTMAX-1].
+
+    With x = logits - max, the computed weight is `exp(x_i (1 + e))(1 + eps)`, that is `exp(x_i + a_i)` with
+    `|a_i| <= A_i = u |x_i| + eps_exp + error`. The sum of n weights is off by the factor `sum_j p_j exp(A_j)` and by
+    `gamma_n`; the division rounds once more. To first order the relative error is
+
+        u (|x_i| + sum_j p_j |x_j|) + 2 eps_exp + gamma_n + u
+
+    and the closed form below also holds where these are not small. -inf is exactly 0 and has bound 0.
+    """
+    z = np.asarray(logits, dtype=np.float64)
+    alive = np.isfinite(z)
+    u, n = unit_roundoff(dtype), z.shape[-1]
+    x = np.where(alive, z - z.max(axis=-1, keepdims=True), 0.0)
+    weights = np.where(alive, np.exp(x), 0.0)
+    p = weights / weights.sum(axis=-1, keepdims=True)
+    eps_exp = 2 * EXP_ULPS * u
+    # The subtraction rounds x + its error; the maximum that is subtracted carries one too, the same for every token.
+    worst = np.max(np.where(alive, error, 0.0), axis=-1, keepdims=True)
+    a = u * (np.abs(x) + 2 * worst) + eps_exp / (1 - eps_exp) + error
+    with np.errstate(over="ignore", invalid="ignore"):
+        sum_error = (1 + np.sum(np.where(p > 0, p * np.expm1(a), 0.0), axis=-1, keepdims=True)) * (
+            1 + gamma(n, dtype)
+        ) - 1
+        sum_error = sum_error + n * smallest_normal(dtype)
+        relative = np.where(sum_error < 1, np.exp(a) * (1 + u) / (1 - sum_error) - 1, np.inf)
+        bound = np.where(p > 0, p * relative, 0.0) + 2 * smallest_normal(dtype)
+    covers_float64 = 1 + 2 * (n + 8) * unit_roundoff("float64")  # this evaluation's own rounding
+    return np.where(alive, np.minimum(bound * covers_float64, 1.0), 0.0)
+
+
+def race(probs: Any, noise: Any, dtype: str, error: Any = 0.0) -> np.ndarray:
+    """Absolute error of the race values `p / E` from probabilities off by at most `error`  [DRAW-1].
+
+    `(error + u (p + error)) / E`, one correctly rounded division. Two implementations given the same noise may draw
+    different tokens only where the values of the two tokens are closer than the sum of their errors.
+    """
+    p, e = np.asarray(probs, dtype=np.float64), np.asarray(noise, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bound = (error + unit_roundoff(dtype) * (p + error)) / e + smallest_normal(dtype)
+    return np.where(p > 0, bound, 0.0)
+
+
+def running_sum(probs: Any, dtype: str = "float64", error: Any = 0.0) -> np.ndarray:
+    """How far a running sum may be from its target `uniform * total` and still cross it by rounding  [CDF-1].
+
+    `(..., V) -> (...)`. In any order of summation a running sum is off by at most `gamma_V` of the total, the target by
+    that and one more rounding: `2 gamma_(V+1) total`, and as much again for the float64 evaluation of the judge.
+    Probabilities off by at most `error` move both sums by the sum of their errors.
+    """
+    p = np.asarray(probs, dtype=np.float64)
+    total, n = p.sum(axis=-1), p.shape[-1] + 1
+    moved = 2 * np.broadcast_to(error, p.shape).sum(axis=-1)
+    return 2 * (gamma(n, dtype) + gamma(n, "float64")) * total + moved

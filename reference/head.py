@@ -1,0 +1,185 @@
+"""The language-model head: from one context vector to the next token, in NumPy.
+
+    context [..., d]      what the model knows so far, after the final layer norm
+        |   compute_logits       one score per token: the product with every row of the embedding [V, d]
+    logits [..., V]
+        |   apply_temperature    divide: below 1 sharpens, above 1 flattens
+        |   keep_top_k           all but the k best become -inf
+        |   softmax              scores become probabilities, -inf becomes exactly 0
+    probs [..., V]
+        |   multinomial          one draw: an exponential race (as PyTorch) ...
+        |   inverse_cdf          ... or a walk along the running sum (as most other runtimes)
+    token ids [..., n]
+
+d is the hidden size, V the vocabulary size, and "..." stands for any number of batch axes, also none. float32 in,
+float32 out; float64 in, float64 out; float16 and bfloat16 are computed in float32. Nothing is modified in place.
+Randomness is always an argument. The rules in brackets are those of `SPEC.md`; what is refused, and with which words,
+is in `validation.py`: TypeError for a wrong kind or dtype, ValueError for a wrong value.
+"""
+
+import math
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from . import validation
+
+
+class ExponentialSource(Protocol):
+    """What `multinomial` draws from: a `numpy.random.Generator` or a `TorchGenerator`."""
+
+    def standard_exponential(self, size: Any, dtype: Any) -> Any: ...
+
+
+def compute_logits(context: Any, embedding: Any) -> np.ndarray:
+    """One score per token: `logits[..., v] = sum_i context[..., i] * embedding[v, i]`  [LOGITS-1].
+
+    `(..., d), (V, d) -> (..., V)`. The context vector is the last block's output after the final layer norm, what
+    Transformers returns as `last_hidden_state[:, -1]`; the embedding of GPT-2 is tied, input and output share it
+    (Press & Wolf 2017, https://arxiv.org/abs/1608.05859). It is read once and never copied. The order of summation is
+    the BLAS library's, so two machines may differ in the last bits: within `bounds`, derived.
+    Raises: TypeError for integers, complex and objects; ValueError if the two d differ.
+
+    >>> compute_logits(np.array([3.0, 4.0]), np.array([[1.0, 0.0], [0.0, 1.0], [0.5, -1.0]]))
+    array([ 3. ,  4. , -2.5])
+    """
+    context, embedding = validation.product(context, embedding)
+    rows = context.reshape(math.prod(context.shape[:-1]), context.shape[-1])  # [..., d] -> [rows, d]: one product
+    return (rows @ embedding.T).reshape(*context.shape[:-1], len(embedding))  # [rows, V] -> [..., V]
+
+
+def apply_temperature(logits: Any, temperature: float) -> np.ndarray:
+    """`logits / temperature`, a true division  [TEMP-1].
+
+    `(..., V) -> (..., V)`. Multiplying by the reciprocal is another function: it differs in the last bit for most
+    temperatures. Ackley, Hinton & Sejnowski 1985; `TemperatureLogitsWarper` in Transformers.
+    Raises: ValueError if the temperature is not finite and > 0 (for greedy decoding use `argmax`), for nan or +inf
+    logits, a row of only -inf, and where the quotient overflows.
+
+    >>> apply_temperature(np.array([1.0, 2.0, -np.inf]), 0.5)
+    array([  2.,   4., -inf])
+    """
+    logits = validation.logits(logits)
+    with np.errstate(over="ignore"):
+        quotient = logits / validation.temperature(temperature, logits.dtype)
+    return validation.scaled(quotient, temperature)
+
+
+def _largest(scores: np.ndarray, k: int) -> np.ndarray:
+    """Ids of the k largest of each row, by score descending, then by id ascending: `(..., V) -> (..., k)`."""
+    falling = -scores.reshape(-1, scores.shape[-1])  # [..., V] -> [rows, V], the largest first
+    ids = np.empty((len(falling), k), dtype=np.int64)
+    for row, winners in zip(falling, ids, strict=True):
+        kth = row[np.argpartition(row, k - 1)[k - 1]]  # the k-th of the row, found without sorting V
+        candidates = np.flatnonzero(row <= kth)  # every token as good as it, ids ascending ...
+        winners[:] = candidates[np.argsort(row[candidates], kind="stable")[:k]]  # ... which a stable sort keeps at ties
+    return ids.reshape(*scores.shape[:-1], k)
+
+
+def top_k(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k largest logits and their token ids  [TOPK-1 to TOPK-5].
+
+    `(..., V) -> values, token_ids`, each `(..., min(k, V))`, by value descending, then by token id ascending. Exactly
+    k survive; of tokens tied for the last place the lowest ids do. `torch.topk` and most runtimes leave ties open;
+    `jax.lax.top_k` and ONNX's TopK settle them this way.
+    Raises: ValueError for k < 1 (k > V means V) and for logits as above; TypeError if k is not an integer.
+
+    >>> top_k(np.array([1.0, 2.0, 3.0, 2.0, 2.0]), 3)
+    (array([3., 2., 2.]), array([2, 1, 3]))
+    """
+    logits, k = validation.logits(logits), validation.count("k", k)
+    token_ids = _largest(logits, min(k, logits.shape[-1]))
+    return np.take_along_axis(logits, token_ids, axis=-1), token_ids
+
+
+def keep_top_k(logits: Any, k: int, ties: Literal["lowest_id", "all"] = "lowest_id") -> np.ndarray:
+    """The logits with -inf everywhere but at the survivors  [TOPK-6, TOPK-7].
+
+    `(..., V) -> (..., V)`. `ties="lowest_id"` keeps exactly k, those of `top_k`; `ties="all"` keeps every logit that
+    is not below the k-th, as `TopKLogitsWarper` in Transformers does (Fan et al. 2018, https://arxiv.org/abs/1805.04833).
+    Raises: as `top_k`; ValueError for another word in `ties`.
+
+    >>> keep_top_k(np.array([1.0, 2.0, 3.0, 2.0]), 2), keep_top_k(np.array([1.0, 2.0, 3.0, 2.0]), 2, ties="all")
+    (array([-inf,   2.,   3., -inf]), array([-inf,   2.,   3.,   2.]))
+    """
+    values, token_ids = top_k(logits, k)
+    logits = validation.logits(logits)
+    if ties == "all":
+        return np.where(logits >= values[..., -1:], logits, -np.inf)
+    if ties != "lowest_id":
+        raise ValueError(f"ties is {ties!r}: it must be 'lowest_id' or 'all'")
+    kept = np.full_like(logits, -np.inf)
+    np.put_along_axis(kept, token_ids, values, axis=-1)
+    return kept
+
+
+def softmax(logits: Any) -> np.ndarray:
+    """Probabilities: `exp(x_i) / sum_j exp(x_j)` over the last axis  [SOFTMAX-1 to SOFTMAX-4].
+
+    `(..., V) -> (..., V)`. The row's maximum is subtracted first: GPT-2's logits sit near -100, where exp underflows
+    to 0/0, and above 88 it overflows (Blanchard, Higham & Higham 2021, https://doi.org/10.1093/imanum/draa038).
+    -inf gives exactly 0.
+    Raises: ValueError for nan or +inf and for a row of only -inf.
+
+    >>> softmax(np.array([-100.0, -100.0, -np.inf]))
+    array([0.5, 0.5, 0. ])
+    """
+    logits = validation.logits(logits)
+    with np.errstate(over="ignore"):  # a spread beyond the dtype's range: exp(-inf) is 0, as it should be
+        weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def multinomial(probs: Any, num_samples: int = 1, *, rng: ExponentialSource) -> np.ndarray:
+    """Token ids drawn without replacement by an exponential race: the n largest of `probs / E`  [DRAW-1 to DRAW-6].
+
+    `(..., V) -> (..., num_samples)`, in the order drawn; E is standard exponential noise, one number per element of
+    `probs`, in its dtype. The probability that token v comes first is `probs[v] / sum(probs)`, whatever the sum
+    (Efraimidis & Spirakis 2006). It is what `torch.multinomial` computes on the CPU: with `rng=TorchGenerator(seed)`
+    it draws the same tokens. A token of probability zero is never drawn, whatever the noise.
+    Raises: ValueError for negative, nan or infinite probabilities, a row that sums to zero, fewer tokens of non-zero
+    probability than `num_samples`, and noise that is negative or not finite.
+
+    >>> multinomial(np.array([0.0, 1.0, 3.0]), 2, rng=np.random.default_rng(0))
+    array([2, 1])
+    """
+    num_samples = validation.count("num_samples", num_samples)
+    probs = validation.probabilities(probs, num_samples)
+    noise = validation.noise(rng.standard_exponential(size=probs.shape, dtype=probs.dtype), probs)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # noise may be 0, which wins
+        race = np.where(probs > 0, np.abs(probs / noise), -1)  # abs: some generators return -0.0
+    return _largest(race, num_samples)
+
+
+def inverse_cdf(probs: Any, uniform: Any) -> np.ndarray:
+    """The first token id, in id order, whose running sum exceeds `uniform * total`  [CDF-1 to CDF-4].
+
+    `(..., V), (...) -> (...)`; `uniform` is in [0, 1), one number per row. The running sum is kept in float64: in
+    float32 it often ends below its own total, and then the end of the walk decides (Devroye 1986, ch. II.2). Only ids
+    of probability > 0 are returned; if rounding leaves none whose sum exceeds, the last of them.
+    Raises: ValueError for `probs` as in `multinomial`, for a sum that overflows and for `uniform` outside [0, 1).
+
+    >>> inverse_cdf(np.array([0.0, 0.25, 0.0, 0.75]), np.array(0.25))
+    array(3)
+    """
+    probs = validation.probabilities(probs)
+    uniform = validation.uniform(uniform, probs.shape[:-1])
+    running = validation.running_sum(np.cumsum(probs, axis=-1, dtype=np.float64))  # [..., V]
+    target = uniform * running[..., -1]  # [..., V] -> [...]
+    exceeds = (running > target[..., None]) & (probs > 0)
+    last = probs.shape[-1] - 1 - np.argmax(probs[..., ::-1] > 0, axis=-1)
+    return np.where(exceeds.any(axis=-1), exceeds.argmax(axis=-1), last)
+
+
+def lm_head(context: Any, embedding: Any, temperature: float = 0.7, k: int = 50) -> np.ndarray:
+    """The whole head up to the draw: `(..., d), (V, d) -> probs (..., V)`, zero outside the top k  [HEAD-1].
+
+    Raises: what the stages raise.
+
+    >>> lm_head(np.array([1.0]), np.array([[0.0], [2.0], [2.0], [1.0]]), temperature=1.0, k=2)
+    array([0. , 0.5, 0.5, 0. ])
+    """
+    logits = compute_logits(context, embedding)  # [..., d] -> [..., V]
+    logits = apply_temperature(logits, temperature)
+    logits = keep_top_k(logits, k)
+    return softmax(logits)

@@ -1,0 +1,160 @@
+"""What the head refuses, in one place, so that the arithmetic in `head.py` reads without interruption.
+
+Every function takes an argument as the caller gave it and returns it ready to compute with, or raises: `TypeError` for
+the wrong kind of thing, `ValueError` for the wrong value. The message names the argument, the value, where it stands
+and what to do. The rules are those of `SPEC.md`.
+"""
+
+import math
+import operator
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+# 16-bit floats are storage formats here: computed in float32 (HEAD-2).
+COMPUTE_DTYPE = {"float16": np.float32, "bfloat16": np.float32, "float32": np.float32, "float64": np.float64}
+
+
+def floats(name: str, values: Any, *other: Any) -> np.ndarray:
+    """`values` as an array of at least one axis, in the dtype to compute in: float64 if any argument is, else float32."""
+    arrays = [np.asarray(x) for x in (values, *other)]
+    for array in arrays:
+        if array.dtype.name not in COMPUTE_DTYPE:
+            raise TypeError(f"{name} has dtype {array.dtype}: convert it to float32 or float64")
+    if arrays[0].ndim == 0:
+        raise ValueError(f"{name} is a single number, {arrays[0]}: it needs at least one axis")
+    return arrays[0].astype(np.result_type(*(COMPUTE_DTYPE[a.dtype.name] for a in arrays)), order="K", copy=False)
+
+
+def product(context: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The two factors of the logits, shapes `(..., d)` and `(V, d)`."""
+    context, embedding = floats("context", context, embedding), floats("embedding", embedding, context)
+    if embedding.ndim != 2 or embedding.shape[0] == 0:
+        raise ValueError(f"embedding has shape {embedding.shape}: it must be (V, d), one row per token and V >= 1")
+    if context.shape[-1] != embedding.shape[1]:
+        raise ValueError(
+            f"context has d = {context.shape[-1]} (shape {context.shape}) but embedding has d = {embedding.shape[1]} "
+            f"(shape {embedding.shape}): both need the same last axis; pass the embedding as (V, d), not its transpose"
+        )
+    return context, embedding
+
+
+def _vocabulary(name: str, values: Any) -> np.ndarray:
+    """`values` as `(..., V)`, V >= 1, in C order, so that sums run along memory and no bit depends on the layout."""
+    array = np.asarray(floats(name, values), order="C")
+    if array.shape[-1] == 0:
+        raise ValueError(f"{name} has shape {array.shape}: the last axis, the vocabulary, is empty")
+    return array
+
+
+def _place(name: str, index: Any) -> str:
+    return f"{name}[{', '.join(str(i) for i in index)}]" if len(index) else name
+
+
+def logits(values: Any, name: str = "logits") -> np.ndarray:
+    """Logits `(..., V)`: finite or -inf, and in each row at least one finite."""
+    array = _vocabulary(name, values)
+    largest = array.max(axis=-1)  # nan if the row has a nan, inf if it has an inf, -inf if it has nothing else
+    if not np.isfinite(largest).all():
+        row = tuple(np.argwhere(~np.isfinite(largest))[0])
+        if largest[row] == -np.inf:
+            raise ValueError(f"{_place(name, row)} is -inf for every token: leave at least one token unmasked")
+        index = (*row, np.argmax(~(array[row] < np.inf)))
+        raise ValueError(
+            f"{_place(name, index)} is {array[index]}: it must be finite, or -inf for a masked token; "
+            "look for nan, inf or an overflow in the context, the embedding or the mask"
+        )
+    return array
+
+
+def scaled(values: np.ndarray, divisor: Any) -> np.ndarray:
+    """Logits after the division; refused where a tiny temperature made them overflow."""
+    return logits(values, f"(logits / temperature={divisor})")
+
+
+def temperature(value: Any, dtype: np.dtype) -> np.floating:
+    """The temperature as a number of the logits' dtype, in which it must be finite and above zero."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        raise TypeError(f"temperature is {value!r}: it must be one real number")
+    try:
+        with np.errstate(over="ignore"):
+            rounded: np.floating = dtype.type(value)
+    except OverflowError:  # a Python integer beyond float64
+        rounded = dtype.type(math.inf)
+    if not 0 < rounded < np.inf:
+        as_rounded = f" ({rounded} in {dtype})" if value > 0 and rounded != value else ""
+        raise ValueError(
+            f"temperature is {value}{as_rounded}: it must be finite and > 0; "
+            "for greedy decoding take the argmax of the logits instead"
+        )
+    return rounded
+
+
+def count(name: str, value: Any) -> int:
+    """An integer >= 1: how many tokens to keep or to draw."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}: it must be an integer")
+    if number < 1:
+        raise ValueError(
+            f"{name} is {number}: it must be at least 1" + " (to keep every token pass k = V)" * (name == "k")
+        )
+    return number
+
+
+def non_negative(name: str, array: np.ndarray) -> np.ndarray:
+    """Refuses nan, infinity and numbers below zero."""
+    if array.size and not (array.min() >= 0 and array.max() < np.inf):  # written so that nan is refused
+        index = tuple(np.argwhere(~((array >= 0) & (array < np.inf)))[0])
+        raise ValueError(f"{_place(name, index)} is {array[index]}: it must be finite and >= 0")
+    return array
+
+
+def noise(values: Any, probs: np.ndarray) -> np.ndarray:
+    """What `rng` gave: one finite number >= 0 for each element of `probs`."""
+    array = np.asarray(values)
+    if array.shape != probs.shape:
+        raise ValueError(f"noise has shape {array.shape}: rng must give one number per element of probs, {probs.shape}")
+    return non_negative("noise", array)
+
+
+def probabilities(values: Any, num_samples: int = 1) -> np.ndarray:
+    """Weights `(..., V)`: finite, >= 0, and in each row at least `num_samples` above zero. They need not sum to 1."""
+    probs = non_negative("probs", _vocabulary("probs", values))
+    available = np.count_nonzero(probs, axis=-1)
+    if (available < num_samples).any():
+        row = tuple(np.argwhere(available < num_samples)[0])
+        if available[row] == 0:
+            raise ValueError(f"{_place('probs', row)} sums to zero: at least one token needs a probability above zero")
+        raise ValueError(
+            f"num_samples is {num_samples} but {_place('probs', row)} has only {available[row]} tokens of non-zero "
+            "probability: draw fewer, or keep more tokens (a larger k)"
+        )
+    return probs
+
+
+def uniform(values: Any, batch_shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers in [0, 1), one per row, in float64."""
+    array = np.asarray(values)
+    if array.dtype.name not in COMPUTE_DTYPE:
+        raise TypeError(f"uniform has dtype {array.dtype}: convert it to float32 or float64")
+    if array.shape != batch_shape:
+        raise ValueError(f"uniform has shape {array.shape}: it must be {batch_shape}, one number per row of probs")
+    bad = ~((array >= 0) & (array < 1))
+    if bad.any():
+        index = tuple(np.argwhere(bad)[0])
+        raise ValueError(f"{_place('uniform', index)} is {array[index]}: it must be in [0, 1)")
+    return array.astype(np.float64)
+
+
+def running_sum(values: np.ndarray) -> np.ndarray:
+    """Running sums `(..., V)` of the probabilities; refused where the last, the total, overflows."""
+    finite = np.isfinite(values[..., -1])
+    if not finite.all():
+        row = tuple(np.argwhere(~finite)[0])
+        raise ValueError(f"the sum of {_place('probs', row)} overflows: divide the row by its largest value first")
+    return values

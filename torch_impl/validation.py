@@ -1,0 +1,167 @@
+"""What the PyTorch head refuses: the rules and the words of SPEC.md, checked on tensors where they are.
+
+`TypeError` for the wrong kind of thing, `ValueError` for the wrong value; the message names the argument, the value,
+where it stands and what to do. Nothing is imported from the NumPy reference: the two are checked against each other.
+"""
+
+import math
+import operator
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# 16-bit floats are storage formats here: computed in float32 (HEAD-2).
+COMPUTE_DTYPE = {
+    torch.float16: torch.float32,
+    torch.bfloat16: torch.float32,
+    torch.float32: torch.float32,
+    torch.float64: torch.float64,
+}
+
+
+def _place(name: str, index: Sequence[int]) -> str:
+    return f"{name}[{', '.join(map(str, index))}]" if index else name
+
+
+def _first(mask: Tensor) -> tuple[int, ...]:
+    """Where `mask` is true for the first time."""
+    return tuple(mask.nonzero()[0].tolist())
+
+
+def floats(name: str, values: Any) -> Tensor:
+    """A tensor of at least one axis, in the dtype to compute in."""
+    if not isinstance(values, Tensor):
+        raise TypeError(f"{name} is a {type(values).__name__}: it must be a torch.Tensor")
+    if values.dtype not in COMPUTE_DTYPE:
+        raise TypeError(f"{name} has dtype {values.dtype}: convert it to float32 or float64")
+    if values.dim() == 0:
+        raise ValueError(f"{name} is a single number, {values.item()}: it needs at least one axis")
+    return values.to(COMPUTE_DTYPE[values.dtype])
+
+
+def product(context: Any, embedding: Any) -> tuple[Tensor, Tensor]:
+    """The two factors of the logits, shapes `(..., d)` and `(V, d)`, in one dtype."""
+    context, embedding = floats("context", context), floats("embedding", embedding)
+    if embedding.dim() != 2 or embedding.shape[0] == 0:
+        raise ValueError(
+            f"embedding has shape {tuple(embedding.shape)}: it must be (V, d), one row per token and V >= 1"
+        )
+    if context.shape[-1] != embedding.shape[1]:
+        raise ValueError(
+            f"context has d = {context.shape[-1]} (shape {tuple(context.shape)}) but embedding has "
+            f"d = {embedding.shape[1]} (shape {tuple(embedding.shape)}): both need the same last axis; "
+            "pass the embedding as (V, d), not its transpose"
+        )
+    dtype = torch.promote_types(context.dtype, embedding.dtype)
+    return context.to(dtype), embedding.to(dtype)
+
+
+def _vocabulary(name: str, values: Any) -> Tensor:
+    tensor = floats(name, values)
+    if tensor.shape[-1] == 0:
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}: the last axis, the vocabulary, is empty")
+    return tensor.contiguous()
+
+
+def logits(values: Any, name: str = "logits") -> Tensor:
+    """Logits `(..., V)`: finite or -inf, and in each row at least one finite."""
+    tensor = _vocabulary(name, values)
+    largest = tensor.amax(dim=-1)  # nan if the row has a nan, inf if it has an inf, -inf if it has nothing else
+    if not largest.isfinite().all():
+        row = _first(~largest.isfinite())
+        if largest[row] == -math.inf:
+            raise ValueError(f"{_place(name, row)} is -inf for every token: leave at least one token unmasked")
+        index = (*row, *_first(~(tensor[row] < math.inf)))
+        raise ValueError(
+            f"{_place(name, index)} is {tensor[index].item()}: it must be finite, or -inf for a masked token; "
+            "look for nan, inf or an overflow in the context, the embedding or the mask"
+        )
+    return tensor
+
+
+def scaled(values: Tensor, divisor: Any) -> Tensor:
+    """Logits after the division; refused where a tiny temperature made them overflow."""
+    return logits(values, f"(logits / temperature={divisor})")
+
+
+def temperature(value: Any, like: Tensor) -> Tensor:
+    """The temperature as a 0-d tensor of the logits' dtype and device, in which it must be finite and above zero."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"temperature is {value!r}: it must be one real number")
+    try:
+        rounded = torch.tensor(float(value), dtype=like.dtype).item()
+    except OverflowError:  # a Python integer beyond float64
+        rounded = math.inf
+    if not 0 < rounded < math.inf:
+        as_rounded = f" ({rounded} in {like.dtype})" if value > 0 and rounded != value else ""
+        raise ValueError(
+            f"temperature is {value}{as_rounded}: it must be finite and > 0; "
+            "for greedy decoding take the argmax of the logits instead"
+        )
+    return torch.tensor(rounded, dtype=like.dtype, device=like.device)
+
+
+def count(name: str, value: Any) -> int:
+    """An integer >= 1: how many tokens to keep or to draw."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or isinstance(value, Tensor):
+        raise TypeError(f"{name} is {value!r}: it must be an integer")
+    number = operator.index(value)
+    if number < 1:
+        raise ValueError(
+            f"{name} is {number}: it must be at least 1" + " (to keep every token pass k = V)" * (name == "k")
+        )
+    return number
+
+
+def probabilities(values: Any, num_samples: int = 1) -> Tensor:
+    """Weights `(..., V)`: finite, >= 0, and in each row at least `num_samples` above zero. They need not sum to 1."""
+    probs = _vocabulary("probs", values)
+    good = (probs >= 0) & (probs < math.inf)  # false for nan
+    if not good.all():
+        index = _first(~good)
+        raise ValueError(f"{_place('probs', index)} is {probs[index].item()}: it must be finite and >= 0")
+    available = torch.count_nonzero(probs, dim=-1)
+    if (available < num_samples).any():
+        row = _first(available < num_samples)
+        if available[row] == 0:
+            raise ValueError(f"{_place('probs', row)} sums to zero: at least one token needs a probability above zero")
+        raise ValueError(
+            f"num_samples is {num_samples} but {_place('probs', row)} has only {available[row].item()} tokens of "
+            "non-zero probability: draw fewer, or keep more tokens (a larger k)"
+        )
+    return probs
+
+
+def generator(rng: Any) -> torch.Generator:
+    """The source of randomness: always an argument, never PyTorch's hidden global one."""
+    if not isinstance(rng, torch.Generator):
+        raise TypeError(f"rng is a {type(rng).__name__}: it must be a torch.Generator on the device of probs")
+    return rng
+
+
+def uniform(values: Any, probs: Tensor) -> Tensor:
+    """Numbers in [0, 1), one per row of `probs`, in float64."""
+    tensor = values if isinstance(values, Tensor) else torch.as_tensor(values, device=probs.device)
+    if tensor.dtype not in COMPUTE_DTYPE:
+        raise TypeError(f"uniform has dtype {tensor.dtype}: convert it to float32 or float64")
+    if tensor.shape != probs.shape[:-1]:
+        raise ValueError(
+            f"uniform has shape {tuple(tensor.shape)}: it must be {tuple(probs.shape[:-1])}, one number per row of probs"
+        )
+    good = (tensor >= 0) & (tensor < 1)
+    if not good.all():
+        index = _first(~good)
+        raise ValueError(f"{_place('uniform', index)} is {tensor[index].item()}: it must be in [0, 1)")
+    return tensor.double()
+
+
+def running_sum(values: Tensor) -> Tensor:
+    """Running sums `(..., V)` of the probabilities; refused where the last, the total, overflows."""
+    finite = values[..., -1].isfinite()
+    if not finite.all():
+        row = _first(~finite)
+        raise ValueError(f"the sum of {_place('probs', row)} overflows: divide the row by its largest value first")
+    return values
