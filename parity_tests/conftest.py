@@ -77,7 +77,7 @@ def bundle_folder(tmp_path_factory: pytest.TempPathFactory, checkpoint: Any) -> 
 
 @pytest.fixture(scope="session")
 def gpt2_shaped() -> tuple[np.ndarray, np.ndarray]:
-    """`context (64, 768)` and `embedding (50_257, 768)` as GPT-2's are: a few hidden dimensions dozens of times larger."""
+    """`context (64, 768)` and `embedding (50_257, 768)` as GPT-2's: a few hidden dimensions dozens of times larger."""
     rng = np.random.default_rng(768)
     context = rng.standard_normal((64, 768), dtype=np.float32) * 2
     context[:, [138, 378, 447]] *= 40

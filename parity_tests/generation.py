@@ -48,8 +48,8 @@ def steps(
 ) -> Iterator[Step]:
     """Generate without end, one step at a time; the seed is that of `torch.manual_seed`.
 
-    The stream gives V numbers to every row at every step, finished rows included, and goes on from step to step. As
-    `generate()` does, every logit tied with the k-th stays (`ties="all"`). With `follow` `(B, tokens)` the model is fed
+    The stream gives V numbers to every row at every step, finished rows included, and carries over. As `generate()`
+    does, every logit tied with the k-th stays (`ties="all"`). With `follow` `(B, tokens)` the model is fed
     those tokens instead of its own and the steps end with them: that is how two sequences are compared step by step.
     """
     embedding = model.get_output_embeddings().weight.detach().float().numpy()

@@ -1,7 +1,7 @@
 """The implementations under test, each behind the same eight functions on NumPy arrays."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
@@ -12,7 +12,7 @@ import reference
 import torch_impl
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Head:
     """An LM head. Its functions have the names, arguments and refusals of `reference.head`."""
 
@@ -27,7 +27,9 @@ class Head:
     lm_head: Callable[..., Any] = reference.lm_head
     generator: Callable[..., Any] = reference.TorchGenerator  # seed -> what `multinomial` takes as rng
     takes_noise: bool = True  # whether `multinomial` can be handed noise through `rng`
-    notes: dict[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 def to_torch(array: Any) -> Any:
@@ -58,6 +60,7 @@ def on_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def torch_generator(seed: int) -> torch.Generator:
+    """What the mirror draws from."""
     return torch.Generator().manual_seed(seed)
 
 

@@ -61,6 +61,7 @@ class SideBySide:
 
     @property
     def diverged(self) -> bool:
+        """Whether any comparison diverged."""
         return any(v.word == Word.DIVERGED for v in (self.pytorch, self.transformers, *self.generation))
 
     def as_json(self) -> dict[str, Any]:
@@ -184,7 +185,7 @@ def _draws(result: SideBySide) -> list[Any]:
         return [
             Text(
                 f"drawn from seed {result.seed}: NumPy {result.texts['numpy']!r}, PyTorch {result.texts['pytorch']!r}. "
-                "This PyTorch fills exponential_() from another stream than MT19937 (SPEC.md, RNG-1): seeds cannot agree."
+                "This PyTorch fills exponential_() from another stream than MT19937 (RNG-1): seeds cannot agree."
             )
         ]
     if len(draw.numpy) == 1:

@@ -149,4 +149,5 @@ class FixedNoise:
         self.noise = np.asarray(noise)
 
     def standard_exponential(self, size: Any, dtype: Any) -> np.ndarray:
+        """The given noise."""
         return self.noise.astype(dtype).reshape(size)

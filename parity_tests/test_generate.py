@@ -84,4 +84,5 @@ def test_a_wrong_token_is_called_diverged(checkpoint: Any) -> None:
     wrong = theirs.copy()
     wrong[0, 3] = (wrong[0, 3] + 1) % 2048
     words = [v.word for v in compare_with_generate(checkpoint.model, ids, mask, wrong, **settings)]
-    assert words[:3] == [Word.IDENTICAL] * 3 and words[3] == Word.DIVERGED
+    assert words[:3] == [Word.IDENTICAL] * 3
+    assert words[3] == Word.DIVERGED

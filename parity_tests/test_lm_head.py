@@ -22,7 +22,8 @@ def test_within_the_propagated_bound(head: Head, data: st.DataObject, pair: Any,
     context, embedding = pair
     k = data.draw(strategies.ks(len(embedding)))
     probs = head.lm_head(context, embedding, temperature, k)
-    assert probs.shape == (*context.shape[:-1], len(embedding)) and probs.dtype == context.dtype
+    assert probs.shape == (*context.shape[:-1], len(embedding))
+    assert probs.dtype == context.dtype
     ours = reference.lm_head(context, embedding, temperature, k)
     compare("lm_head", ours, probs, context=context, embedding=embedding, temperature=temperature, k=k).require()
 

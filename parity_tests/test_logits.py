@@ -29,7 +29,7 @@ def test_within_the_bound_of_the_exact_product(head: Head, pair: tuple[np.ndarra
 @spec("LOGITS-1")
 @given(st.integers(1, 12), st.integers(1, 30), st.integers(0, 2**16))
 def test_whole_numbers_are_exact(head: Head, d: int, v: int, seed: int) -> None:
-    """Small whole numbers leave nothing to round: the product must be the integer product, row for row, no more rows."""
+    """Small whole numbers leave nothing to round: the product is the integer product, row for row, no more rows."""
     rng = np.random.default_rng(seed)
     context, embedding = rng.integers(-9, 10, (2, d)), rng.integers(-9, 10, (v, d))
     logits = head.compute_logits(context.astype(np.float32), embedding.astype(np.float32))

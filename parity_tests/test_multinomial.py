@@ -36,7 +36,7 @@ def needs_noise(head: Head) -> None:
 @given(strategies.probabilities(), st.integers(0, 2**32), st.integers(1, 3))
 def test_the_race_on_given_noise(head: Head, probs: np.ndarray, seed: int, num_samples: int) -> None:
     needs_noise(head)
-    num_samples = min([num_samples, *np.count_nonzero(probs, axis=-1).ravel().tolist()])
+    num_samples = min([num_samples, probs.shape[-1], *np.count_nonzero(probs, axis=-1).ravel().tolist()])
     noise = noise_like(probs, seed)
     drawn = head.multinomial(probs, num_samples, rng=FixedNoise(noise))
     assert drawn.shape == (*probs.shape[:-1], num_samples)
@@ -47,7 +47,7 @@ def test_the_race_on_given_noise(head: Head, probs: np.ndarray, seed: int, num_s
 @spec("DRAW-1")
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=9).filter(any), st.data())
 def test_the_race_in_exact_arithmetic(head: Head, weights: list[int], data: st.DataObject) -> None:
-    """Weights and noise that are small whole numbers: the order of arrival from fractions, equals to the lowest id."""
+    """Weights and noise that are small whole numbers: the order of arrival from fractions, ties to the lowest id."""
     needs_noise(head)
     noise = data.draw(st.lists(st.integers(1, 9), min_size=len(weights), max_size=len(weights)))
     # Fractions closer than a rounding would be a coin flip; of these whole numbers, different ones differ by 1/72 or more.
@@ -61,7 +61,7 @@ def test_the_race_in_exact_arithmetic(head: Head, weights: list[int], data: st.D
 @given(strategies.probabilities(), st.integers(-(2**63), 2**64 - 1), st.integers(1, 3))
 def test_the_seeded_draws_of_torch(head: Head, probs: np.ndarray, seed: int, num_samples: int) -> None:
     """`torch.multinomial` itself, untouched by us, on the same seed."""
-    num_samples = min([num_samples, *np.count_nonzero(probs, axis=-1).ravel().tolist()])
+    num_samples = min([num_samples, probs.shape[-1], *np.count_nonzero(probs, axis=-1).ravel().tolist()])
     rows = torch.tensor(np.ascontiguousarray(probs)).reshape(-1, probs.shape[-1])
     theirs = torch.multinomial(rows, num_samples, generator=torch.Generator().manual_seed(seed))
     if not rows.gather(-1, theirs).all():
@@ -96,7 +96,7 @@ def test_probability_zero_is_never_drawn_whatever_the_noise(head: Head, data: st
     tiny = float(np.finfo(probs.dtype).smallest_subnormal)
     extremes = st.sampled_from([0.0, -0.0, tiny, 1.0, 1e30])
     noise = np.array(data.draw(st.lists(extremes, min_size=probs.size, max_size=probs.size))).reshape(probs.shape)
-    n = int(min([3, *np.count_nonzero(probs, axis=-1).ravel().tolist()]))
+    n = int(min([3, probs.shape[-1], *np.count_nonzero(probs, axis=-1).ravel().tolist()]))
     drawn = head.multinomial(probs, n, rng=FixedNoise(noise))
     assert (np.take_along_axis(probs, drawn, axis=-1) > 0).all()
 
@@ -151,7 +151,7 @@ def test_distribution_of_the_first_token(head: Head, weights: list[float], sourc
 @spec("DRAW-3")
 @pytest.mark.parametrize("num_samples", [2, 3])
 def test_distribution_of_the_order_without_replacement(head: Head, num_samples: int) -> None:
-    """Every ordered outcome of n draws without replacement, its probability enumerated exactly, against 60,000 draws."""
+    """Every ordered outcome of n draws without replacement, enumerated exactly, against 60,000 draws."""
     weights = [Fraction(w) for w in (1, 2, 3, 6)]
     outcomes = {}
     for order in permutations(range(4), num_samples):

@@ -39,7 +39,8 @@ def test_any_sequence_of_calls(seed: int, calls: list[tuple[str, tuple[int, ...]
         else:
             drawn = ours.standard_exponential(size, dtype)
             expected = torch.empty(size, dtype=getattr(torch, dtype)).exponential_(generator=theirs)
-        assert drawn.shape == size and drawn.dtype == dtype
+        assert drawn.shape == size
+        assert drawn.dtype == dtype
         np.testing.assert_array_equal(drawn, expected.numpy())
 
 

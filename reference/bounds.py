@@ -5,8 +5,8 @@ whatever the order of its sums, with or without fused multiply-add, on any proce
 computing in dtypes a and b, may then differ by the sum of their two bounds. Bounds are float64 arrays.
 
 The model of arithmetic: each operation is rounded to nearest, `fl(x op y) = (x op y)(1 + e)`, `|e| <= u`, plus an
-absolute error where the result underflows; results below the smallest normal number may be flushed to zero. `exp` is
-accurate to EXP_ULPS units in the last place: glibc and CUDA stay below 2, the vector libraries of NumPy and PyTorch
+absolute error where the result underflows; results below the smallest normal number may be flushed to zero. `exp`
+is accurate to EXP_ULPS units in the last place: glibc and CUDA stay below 2, the vector libraries of NumPy and PyTorch
 below 4, a hardware approximation such as CUDA's `__expf` does not conform.
 Sources: N. J. Higham, Accuracy and Stability of Numerical Algorithms (2nd ed. 2002), ch. 2 to 4; N. J. Higham & T. Mary,
 A New Approach to Probabilistic Rounding Error Analysis (2019); P. Blanchard, D. J. Higham & N. J. Higham, Accurately
@@ -44,8 +44,8 @@ def gamma(n: int, dtype: str) -> float:
 def probabilistic_gamma(n: int, dtype: str, confidence: float = 1 - 1e-9) -> float:
     """As `gamma`, but holding with a probability, for roundings that behave like independent ones of mean zero.
 
-    `exp(lambda sqrt(n) u + n u^2 / (1 - u)) - 1` holds with probability `1 - 2 exp(-lambda^2 (1 - u)^2 / 2)` (Higham &
-    Mary 2019, theorem 2.4). Information for a reader of a report, never a verdict: roundings may conspire.
+    `exp(lambda sqrt(n) u + n u^2 / (1 - u)) - 1` holds with probability `1 - 2 exp(-lambda^2 (1 - u)^2 / 2)`
+    (Higham & Mary 2019, theorem 2.4). Information for a reader of a report, never a verdict: roundings may conspire.
     """
     u = unit_roundoff(dtype)
     factor = np.sqrt(2 * np.log(2 / (1 - confidence))) / (1 - u)
@@ -56,7 +56,7 @@ def logits(context: Any, embedding: Any, dtype: str, *, probabilistic: bool = Fa
     """`|z^ - z| <= gamma_d sum_i |h_i| |w_i|`: `(..., d), (V, d) -> (..., V)`  [LOGITS-2].
 
     Each product is rounded once and takes part in at most d - 1 additions: d roundings, in any order of summation
-    (Higham 2002, sec. 3.1 and 4.2); a fused multiply-add only leaves some out. Each operation that underflows adds at
+    (Higham 2002, sec. 3.1, 4.2); a fused multiply-add only leaves some out. Each operation that underflows adds at
     most the smallest normal number.
     """
     h, w = np.abs(np.asarray(context, dtype=np.float64)), np.abs(np.asarray(embedding))
@@ -132,4 +132,4 @@ def running_sum(probs: Any, dtype: str = "float64", error: Any = 0.0) -> np.ndar
     p = np.asarray(probs, dtype=np.float64)
     total, n = p.sum(axis=-1), p.shape[-1] + 1
     moved = 2 * np.broadcast_to(error, p.shape).sum(axis=-1)
-    return 2 * (gamma(n, dtype) + gamma(n, "float64")) * total + moved
+    return 2 * (gamma(n, dtype) + gamma(n, "float64")) * total + moved + smallest_normal(dtype)

@@ -28,7 +28,8 @@ from . import validation
 class ExponentialSource(Protocol):
     """What `multinomial` draws from: a `numpy.random.Generator` or a `TorchGenerator`."""
 
-    def standard_exponential(self, size: Any, dtype: Any) -> Any: ...
+    def standard_exponential(self, size: Any, dtype: Any) -> Any:
+        """Standard exponential noise of shape `size`."""
 
 
 def compute_logits(context: Any, embedding: Any) -> np.ndarray:
@@ -164,7 +165,8 @@ def inverse_cdf(probs: Any, uniform: Any) -> np.ndarray:
     """
     probs = validation.probabilities(probs)
     uniform = validation.uniform(uniform, probs.shape[:-1])
-    running = validation.running_sum(np.cumsum(probs, axis=-1, dtype=np.float64))  # [..., V]
+    with np.errstate(over="ignore"):
+        running = validation.running_sum(np.cumsum(probs, axis=-1, dtype=np.float64))  # [..., V]
     target = uniform * running[..., -1]  # [..., V] -> [...]
     exceeds = (running > target[..., None]) & (probs > 0)
     last = probs.shape[-1] - 1 - np.argmax(probs[..., ::-1] > 0, axis=-1)

@@ -1,8 +1,8 @@
 """PyTorch's CPU random stream, in NumPy: the same seed gives the same bits, so the head draws the same tokens.
 
 PyTorch's CPU generator is MT19937 (Matsumoto & Nishimura 1998), seeded with the low 32 bits of the seed by the
-algorithm's own `init_genrand`. NumPy's legacy `RandomState` is that generator, seeded that way, and its stream is frozen
-(NEP 19). An exponential takes 64 bits, the first 32-bit output being the high word, keeps the low 53 as U in [0, 1) and
+algorithm's own `init_genrand`. NumPy's legacy `RandomState` is that generator, seeded that way, its stream frozen (NEP
+19). An exponential takes 64 bits, the first 32-bit output being the high word, keeps the low 53 as U in [0, 1) and
 is `-log1p(-U)`, computed in double precision and then rounded to the dtype asked for (PyTorch's
 `ATen/core/DistributionsHelper.h` and `TransformationHelper.h`).
 """

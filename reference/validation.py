@@ -17,7 +17,7 @@ COMPUTE_DTYPE = {"float16": np.float32, "bfloat16": np.float32, "float32": np.fl
 
 
 def floats(name: str, values: Any, *other: Any) -> np.ndarray:
-    """`values` as an array of at least one axis, in the dtype to compute in: float64 if any argument is, else float32."""
+    """`values` as an array of at least one axis, in the dtype to compute in: float64 if any argument is."""
     arrays = [np.asarray(x) for x in (values, *other)]
     for array in arrays:
         if array.dtype.name not in COMPUTE_DTYPE:
@@ -83,7 +83,7 @@ def temperature(value: Any, dtype: np.dtype) -> np.floating:
     except OverflowError:  # a Python integer beyond float64
         rounded = dtype.type(math.inf)
     if not 0 < rounded < np.inf:
-        as_rounded = f" ({rounded} in {dtype})" if value > 0 and rounded != value else ""
+        as_rounded = f" ({rounded} in {dtype})" if float(rounded) != value else ""
         raise ValueError(
             f"temperature is {value}{as_rounded}: it must be finite and > 0; "
             "for greedy decoding take the argmax of the logits instead"

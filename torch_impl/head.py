@@ -96,8 +96,8 @@ def multinomial(probs: Tensor, num_samples: int = 1, *, rng: torch.Generator) ->
 
     PyTorch lets a token of probability zero win where every rival's `p / E` underflows to 0 (`[0, 1e-45]` gives id 0
     in 15 of 200 seeds). Such a draw is held again on the same noise with those tokens out of the race.
-    Raises: ValueError for negative, nan or infinite probabilities, a row that sums to zero, and fewer tokens of non-zero
-    probability than `num_samples`; TypeError if `rng` is no `torch.Generator`.
+    Raises: ValueError for negative, nan or infinite probabilities, a row that sums to zero, and fewer tokens of
+    non-zero probability than `num_samples`; TypeError if `rng` is no `torch.Generator`.
 
     >>> multinomial(torch.tensor([0.0, 1.0, 3.0]), 2, rng=torch.Generator().manual_seed(0))
     tensor([2, 1])

@@ -21,7 +21,7 @@ def lm_head(model: PreTrainedModel, last_token_context_vector: Tensor, temperatu
 
     Works for any model with output embeddings, tied or not, with or without a bias. Which of several tokens tied for
     the k-th place survives is `torch.topk`'s choice; `torch_impl.head.lm_head` settles it.
-    Raises: ValueError or TypeError as the stages of `torch_impl.head`, ValueError for a model without output embeddings.
+    Raises: as the stages of `torch_impl.head`; ValueError for a model without output embeddings.
     """
     logits = _output_logits(model, last_token_context_vector)
     scaled_logits = head.apply_temperature(logits, temperature)
@@ -69,7 +69,7 @@ def processed_lm_head(
 
 
 def _output_logits(model: PreTrainedModel, context: Tensor) -> Tensor:
-    """The model's own output layer, in the model's own dtype; what follows is in float32 or float64, as in generate()."""
+    """The model's own output layer in its own dtype; what follows is in float32 or float64, as in generate()."""
     output_embeddings = model.get_output_embeddings()
     if output_embeddings is None:
         raise ValueError(f"model is a {type(model).__name__} without output embeddings: pass a ...LMHeadModel")

@@ -99,7 +99,7 @@ def write(checkpoint: Checkpoint, prompts: Iterable[str], output: Path) -> None:
     if output.exists():
         raise FileExistsError(f"{output} exists: name a new folder, nothing is overwritten")
     model = checkpoint.model
-    embedding = model.get_input_embeddings().weight.detach().numpy()
+    embedding = model.transformer.wte.weight.detach().numpy()
     final_norm = model.transformer.ln_f
     block_output, context, logits, records = contexts(checkpoint, prompts)
     byte_strings = token_bytes(checkpoint.tokenizer, len(embedding))
