@@ -2,6 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST_ARGS ?=
+# Two test workers of one thread each: threads that spin for work would slow the other worker down.
+THREADS ?= 1
+PYTEST = OMP_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest \
+	--numprocesses=2 --dist=worksteal $(PYTEST_ARGS)
 
 .PHONY: demo test test-thorough check format bench clean
 
@@ -9,10 +13,10 @@ demo: .venv/installed
 	@$(BIN)/python -m parity_tests side-by-side
 
 test: check
-	HYPOTHESIS_PROFILE=ci $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(PYTEST_ARGS)
+	HYPOTHESIS_PROFILE=ci $(PYTEST)
 
 test-thorough: check
-	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal $(PYTEST_ARGS)
+	HYPOTHESIS_PROFILE=thorough $(PYTEST)
 
 check: .venv/installed
 	$(BIN)/ruff check .

@@ -73,7 +73,7 @@ def steps(
 def numpy_generate(
     model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, tokens: int, **settings: Any
 ) -> np.ndarray:
-    """`tokens` new token ids for each row, `(B, tokens)`, chosen by the NumPy head; rows do not stop at an end token."""
+    """`tokens` new token ids for each row, `(B, tokens)`, by the NumPy head; rows do not stop at an end token."""
     stream = steps(model, input_ids, attention_mask, **settings)
     return np.stack([next(stream).token_ids for _ in range(tokens)], axis=1)
 

@@ -154,7 +154,7 @@ def _word(verdict: Verdict) -> Text:
 
 def render(result: SideBySide) -> Group:
     """The comparison as text for a terminal 100 columns wide."""
-    table = Table(title_justify="left", pad_edge=False)
+    table = Table()
     for name, side in (("token", "left"), ("id", "right"), ("logit", "right"), ("NumPy", "right")):
         table.add_column(name, justify=side, no_wrap=True)  # type: ignore[arg-type]
     for name in ("PyTorch", "Transformers", "ulps"):

@@ -50,7 +50,7 @@ def test_the_race_in_exact_arithmetic(head: Head, weights: list[int], data: st.D
     """Weights and noise that are small whole numbers: the order of arrival from fractions, ties to the lowest id."""
     needs_noise(head)
     noise = data.draw(st.lists(st.integers(1, 9), min_size=len(weights), max_size=len(weights)))
-    # Fractions closer than a rounding would be a coin flip; of these whole numbers, different ones differ by 1/72 or more.
+    # Different quotients of these whole numbers are at least 1/72 apart: no coin flips.
     order = sorted((i for i, p in enumerate(weights) if p), key=lambda i: (-Fraction(weights[i], noise[i]), i))
     drawn = head.multinomial(np.array(weights, np.float64), len(order), rng=FixedNoise(noise))
     assert drawn.tolist() == order

@@ -8,8 +8,8 @@ The model of arithmetic: each operation is rounded to nearest, `fl(x op y) = (x 
 absolute error where the result underflows; results below the smallest normal number may be flushed to zero. `exp`
 is accurate to EXP_ULPS units in the last place: glibc and CUDA stay below 2, the vector libraries of NumPy and PyTorch
 below 4, a hardware approximation such as CUDA's `__expf` does not conform.
-Sources: N. J. Higham, Accuracy and Stability of Numerical Algorithms (2nd ed. 2002), ch. 2 to 4; N. J. Higham & T. Mary,
-A New Approach to Probabilistic Rounding Error Analysis (2019); P. Blanchard, D. J. Higham & N. J. Higham, Accurately
+Sources: N. J. Higham, Accuracy and Stability of Numerical Algorithms (2002), ch. 2 to 4; N. J. Higham & T. Mary, A New
+Approach to Probabilistic Rounding Error Analysis (2019); P. Blanchard, D. J. Higham & N. J. Higham, Accurately
 Computing the Log-Sum-Exp and Softmax Functions (2021).
 """
 
@@ -68,7 +68,7 @@ def logits(context: Any, embedding: Any, dtype: str, *, probabilistic: bool = Fa
 
 
 def temperature(logits: Any, temperature: float, dtype: str, error: Any = 0.0) -> np.ndarray:
-    """Error of `z / T` from logits that are themselves off by at most `error`: `(error + u (|z| + error)) / T`  [TEMP-1].
+    """Error of `z / T` from logits that are off by at most `error`: `(error + u (|z| + error)) / T`  [TEMP-1].
 
     One correctly rounded division (IEEE 754). With bit-identical logits two implementations are bit-identical; T is the
     number rounded to the dtype, which both divide by.

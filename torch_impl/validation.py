@@ -149,7 +149,8 @@ def uniform(values: Any, probs: Tensor) -> Tensor:
         raise TypeError(f"uniform has dtype {tensor.dtype}: convert it to float32 or float64")
     if tensor.shape != probs.shape[:-1]:
         raise ValueError(
-            f"uniform has shape {tuple(tensor.shape)}: it must be {tuple(probs.shape[:-1])}, one number per row of probs"
+            f"uniform has shape {tuple(tensor.shape)}: it must be {tuple(probs.shape[:-1])}, "
+            "one number per row of probs"
         )
     good = (tensor >= 0) & (tensor < 1)
     if not good.all():

@@ -4,15 +4,20 @@ import argparse
 import sys
 from pathlib import Path
 
-from .checkpoint import PROMPTS, load
-
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m weights_export", description=__doc__)
     parser.add_argument("model", nargs="?", default="tiny", help="tiny (the embedded GPT-2) or a checkpoint folder")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder to create; must not exist")
     options = parser.parse_args(arguments)
-    from .bundle import write  # after the arguments are known to be good: it imports torch
+    # After the arguments are known to be good: these import torch.
+    from transformers.utils import logging
+
+    from .bundle import write
+    from .checkpoint import PROMPTS, load
+
+    logging.set_verbosity_error()  # a prompt longer than the context window is cut on purpose
+    logging.disable_progress_bar()
 
     try:
         write(load(options.model), PROMPTS, options.output)

@@ -1,0 +1,165 @@
+"""The commands, run as a user runs them."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import reference.__main__ as walk_through
+from weights_export import __main__ as export
+
+ROOT = Path(walk_through.__file__).parents[1]
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "100", **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_demo_fits_100_columns_and_has_no_colour_in_a_pipe() -> None:
+    result = run("-m", "parity_tests", "side-by-side")
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "\x1b" not in result.stdout
+    assert "I'll tell thee what, my" in result.stdout
+    assert "' lord'" in result.stdout
+    assert any(word in result.stdout for word in ("IDENTICAL", "WITHIN_BOUND"))
+    assert "DIVERGED" not in result.stdout
+
+
+def test_demo_generates_and_prints_json() -> None:
+    result = run("-m", "parity_tests", "side-by-side", "My lord,", "--tokens", "12", "--seed", "3", "--json")
+    assert result.returncode == 0, result.stderr
+    data = json.loads(result.stdout)
+    assert data["prompt"] == "My lord,"
+    assert len(data["draw"]["numpy"]) == len(data["draw"]["transformers"]) == 12
+    assert not data["diverged"]
+    if data["same_stream"]:
+        assert set(data["generation"]) <= {"IDENTICAL", "TIE_BREAK"}
+    assert {"token", "id", "logit", "numpy", "pytorch", "transformers", "ulps"} == set(data["candidates"][0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([""], "the prompt is empty"),
+        (["--tokens", "0"], "--tokens must be at least 1"),
+        (["--tokens", "300"], "the model's context window"),
+        (["--temperature", "0"], "temperature is 0.0: it must be finite and > 0"),
+        (["--top-k", "0"], "k is 0: it must be at least 1"),
+        (["--model", "no/such/folder"], "no/such/folder has no config.json"),
+        (["--seed", str(2**64)], "seed is"),
+    ],
+)
+def test_demo_refuses_in_one_line(arguments: list[str], message: str) -> None:
+    result = run("-m", "parity_tests", "side-by-side", *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_demo_exits_1_when_a_head_diverges() -> None:
+    """With PyTorch's softmax off by one part in a thousand, the command says so and fails."""
+    program = (
+        "import sys, torch_impl, torch_impl.head as h; from parity_tests.__main__ import main\n"
+        "torch_impl.lm_head = lambda *a: h.lm_head(*a) * 1.001\n"
+        "sys.exit(main(['side-by-side']))"
+    )
+    result = run("-c", program)
+    assert result.returncode == 1, result.stderr
+    assert "lm_head: DIVERGED from HEAD-1" in result.stdout
+
+
+def test_walk_through(bundle_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert walk_through.main([str(bundle_folder), "--prompt", "0", "--seed", "1", "--top-k", "5"]) == 0
+    printed = capsys.readouterr().out
+    assert "5 survive, 2,043 become -inf" in printed
+    assert re.search(r"' lord' +\d+ +-?\d+\.\d{4} +-?\d+\.\d{4} +0\.\d{6}  █{30}\n", printed)
+    assert printed.count("cut\n") == 5
+    assert re.search(r"multinomial +seed 1 draws ' \w+' \(id \d+, probability 0\.\d+\)", printed)
+    assert max(map(len, printed.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--prompt", "99"], "prompt is 99: this bundle has prompts 0 to"),
+        (["--temperature", "-1"], "temperature is -1.0"),
+        (["--top-k", "0"], "k is 0"),
+    ],
+)
+def test_walk_through_refusals(
+    bundle_folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert walk_through.main([str(bundle_folder), *arguments]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_walk_through_without_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert walk_through.main([str(tmp_path)]) == 1
+    assert "prompts.json" in capsys.readouterr().err
+
+
+def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert export.main(["tiny", "-o", str(tmp_path / "bundle")]) == 0
+    assert "a bundle of tiny with 16 prompts" in capsys.readouterr().out
+    assert export.main(["tiny", "-o", str(tmp_path / "bundle")]) == 1
+    assert "exists: name a new folder" in capsys.readouterr().err
+
+
+def test_reference_needs_numpy_alone() -> None:
+    """Of all that is installed, `import reference` loads NumPy and the standard library."""
+    program = (
+        "import sys, numpy; before = set(sys.modules); import reference\n"
+        "new = {name.split('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)\n"
+        "assert new <= {'reference', 'numpy'}, new"
+    )
+    result = run("-c", program)
+    assert result.returncode == 0, result.stderr
+
+
+def test_walk_through_needs_numpy_and_safetensors_alone(bundle_folder: Path) -> None:
+    program = (
+        "import sys\n"
+        "for name in ('torch', 'transformers', 'torch_impl', 'weights_export', 'parity_tests'):\n"
+        "    sys.modules[name] = None\n"  # importing it fails
+        "import reference.__main__ as walk_through\n"
+        f"sys.exit(walk_through.main([{str(bundle_folder)!r}]))"
+    )
+    result = run("-c", program)
+    assert result.returncode == 0, result.stderr
+    assert "multinomial" in result.stdout
+
+
+def test_bench_prints_ratios() -> None:
+    """That it works and what it prints; how fast anything is, no test says."""
+    result = run("-m", "parity_tests", "bench", "--shape", "500,16", "--batch", "1,2", "--rounds", "3", "--json")
+    assert result.returncode == 0, result.stderr
+    data = json.loads(result.stdout)
+    assert data["shape"] == [500, 16]
+    assert set(data["ms"]) == {"1", "2"}
+    assert all(ms > 0 for ms in data["ms"]["1"].values())
+
+
+def test_readme_python_runs() -> None:
+    """Every Python block of the README, top to bottom, in one session; `>>>` results compared."""
+    import doctest
+
+    text = (ROOT / "README.md").read_text("utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert blocks
+    test = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, "README.md", None, 0)
+    assert test.examples
+    result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE).run(test)
+    assert result.failed == 0
