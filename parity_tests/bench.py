@@ -1,11 +1,13 @@
 """How fast the heads are, from context vector to drawn token, all in one process and in turn, as ratios.
 
-The candidates are timed round by round, so that a machine that drifts hurts all alike; figures are medians. The limit
-for one vector is reading the embedding once from memory: the plain product is timed too.
+The candidates are timed round by round, in another order each time, so that a machine that drifts hurts all alike;
+each runs once untimed before it is timed, as in a loop over tokens. Figures are medians. The limit for one vector is
+reading the embedding once from memory: the plain product is timed too.
 """
 
 import argparse
 import json
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -56,14 +58,16 @@ def candidates(batch: int, vocab_size: int, hidden_size: int) -> dict[str, Calla
 
 
 def measure(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Median milliseconds of each, taken in turn, round by round, after one round that is not counted."""
+    """Median milliseconds of each."""
     times: dict[str, list[float]] = {name: [] for name in functions}
-    for counted in [False] + [True] * rounds:
-        for name, function in functions.items():
+    order, shuffle = list(functions), random.Random(0).shuffle
+    for _ in range(rounds):
+        shuffle(order)
+        for name in order:
+            functions[name]()
             start = time.perf_counter()
-            function()
-            if counted:
-                times[name].append((time.perf_counter() - start) * 1e3)
+            functions[name]()
+            times[name].append((time.perf_counter() - start) * 1e3)
     return {name: statistics.median(values) for name, values in times.items()}
 
 

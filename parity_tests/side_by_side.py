@@ -166,7 +166,7 @@ def render(result: SideBySide) -> Group:
         Text(f"prompt {result.prompt!r}, temperature {result.temperature:g}, k = {result.top_k}\n"),
         table,
         Text.assemble(
-            "probabilities over the whole vocabulary, against NumPy's: PyTorch ",
+            "all of the vocabulary, against NumPy: PyTorch ",
             _word(result.pytorch),
             ", Transformers ",
             _word(result.transformers),
@@ -188,24 +188,22 @@ def _draws(result: SideBySide) -> list[Any]:
                 "This PyTorch fills exponential_() from another stream than MT19937 (RNG-1): seeds cannot agree."
             )
         ]
+    grid = Table.grid(padding=(0, 2))
     if len(draw.numpy) == 1:
-        drawn = ", ".join(
-            f"{label} {result.texts[name]!r} (id {getattr(draw, name)[0]})"
-            for label, name in (("NumPy", "numpy"), ("PyTorch", "pytorch"), ("Transformers", "transformers"))
-        )
-        return [Text(f"drawn from seed {result.seed}: {drawn}"), _agreement(result)]
-    return [
-        Text(f"{len(draw.numpy)} tokens from seed {result.seed}"),
-        Text.assemble(("by the NumPy head:   ", "bold"), repr(result.texts["numpy"])),
-        Text.assemble(("by model.generate(): ", "bold"), repr(result.texts["transformers"])),
-        _agreement(result),
-    ]
+        title = f"drawn from seed {result.seed}"
+        for label, name in (("NumPy", "numpy"), ("PyTorch", "pytorch"), ("Transformers", "transformers")):
+            grid.add_row(label, Text(f"{result.texts[name]!r} (id {getattr(draw, name)[0]})"))
+    else:
+        title = f"{len(draw.numpy)} tokens from seed {result.seed}"
+        for label, name in (("the NumPy head", "numpy"), ("model.generate()", "transformers")):
+            grid.add_row(label, Text(repr(result.texts[name])))
+    return [Text(title), grid, _agreement(result)]
 
 
 def _agreement(result: SideBySide) -> Text:
     worst = max(result.generation, key=lambda v: list(Word).index(v.word))
     same = result.draw.numpy == result.draw.transformers and result.draw.pytorch[0] == result.draw.numpy[0]
-    return Text.assemble("the same tokens: " if same else "NOT the same tokens: ", _word(worst))
+    return Text.assemble(("the same" if same else "NOT the same") + ", token for token: ", _word(worst))
 
 
 def show(result: SideBySide, console: Console) -> None:

@@ -12,6 +12,8 @@ import pytest
 import reference.__main__ as walk_through
 from weights_export import __main__ as export
 
+from .random_stream import local_stream_is_mt19937
+
 ROOT = Path(walk_through.__file__).parents[1]
 
 
@@ -32,8 +34,8 @@ def test_demo_fits_100_columns_and_has_no_colour_in_a_pipe() -> None:
     lines = result.stdout.splitlines()
     assert max(map(len, lines)) <= 100
     assert "\x1b" not in result.stdout
-    assert "I'll tell thee what, my" in result.stdout
-    assert "' lord'" in result.stdout
+    assert "I do beseech your" in result.stdout
+    assert "' highness'" in result.stdout
     assert any(word in result.stdout for word in ("IDENTICAL", "WITHIN_BOUND"))
     assert "DIVERGED" not in result.stdout
 
@@ -85,7 +87,7 @@ def test_walk_through(bundle_folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert walk_through.main([str(bundle_folder), "--prompt", "0", "--seed", "1", "--top-k", "5"]) == 0
     printed = capsys.readouterr().out
     assert "5 survive, 2,043 become -inf" in printed
-    assert re.search(r"' lord' +\d+ +-?\d+\.\d{4} +-?\d+\.\d{4} +0\.\d{6}  █{30}\n", printed)
+    assert re.search(r"' highness' +\d+ +-?\d+\.\d{4} +-?\d+\.\d{4} +0\.\d{6}  █{30}\n", printed)
     assert printed.count("cut\n") == 5
     assert re.search(r"multinomial +seed 1 draws ' \w+' \(id \d+, probability 0\.\d+\)", printed)
     assert max(map(len, printed.splitlines())) <= 100
@@ -160,6 +162,8 @@ def test_readme_python_runs() -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert blocks
     test = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, "README.md", None, 0)
+    if not local_stream_is_mt19937():
+        test.examples = [example for example in test.examples if "torch.multinomial" not in example.source]
     assert test.examples
     result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE).run(test)
     assert result.failed == 0

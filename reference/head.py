@@ -147,8 +147,9 @@ def multinomial(probs: Any, num_samples: int = 1, *, rng: ExponentialSource) -> 
     num_samples = validation.count("num_samples", num_samples)
     probs = validation.probabilities(probs, num_samples)
     noise = validation.noise(rng.standard_exponential(size=probs.shape, dtype=probs.dtype), probs)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # noise may be 0, which wins
-        race = np.where(probs > 0, np.abs(probs / noise), -1)  # abs: some generators return -0.0
+    race = np.full_like(probs, -1)  # where tokens of probability zero stay: behind all others
+    with np.errstate(divide="ignore", over="ignore"):  # noise may be 0, which wins; abs because it may be -0.0
+        np.divide(probs, np.abs(noise), out=race, where=probs > 0)
     return _largest(race, num_samples)
 
 

@@ -11,7 +11,7 @@ TINY = Path(__file__).parent / "tiny_gpt2"
 
 # The first shows the tiny model at its honest best: a clear favourite with plausible rivals.
 PROMPTS = (
-    "I'll tell thee what, my",
+    "I do beseech your",
     "What must be shall",
     "Before we proceed any further, hear me",
     "ROMEO:\nO, she doth teach the torches to burn",
