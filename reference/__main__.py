@@ -9,7 +9,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file
+
+try:
+    from safetensors.numpy import load_file
+except ModuleNotFoundError:
+    raise SystemExit("python -m reference reads bundles with safetensors: pip install safetensors") from None
 
 from . import TorchGenerator, apply_temperature, compute_logits, keep_top_k, multinomial, softmax, top_k
 
