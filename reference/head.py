@@ -169,7 +169,7 @@ def inverse_cdf(probs: Any, uniform: Any) -> np.ndarray:
     with np.errstate(over="ignore"):
         running = validation.running_sum(np.cumsum(probs, axis=-1, dtype=np.float64))  # [..., V]
     target = uniform * running[..., -1]  # [..., V] -> [...]
-    exceeds = (running > target[..., None]) & (probs > 0)
+    exceeds = running > target[..., None]  # first so where the sum has just risen: at a token of probability > 0
     last = probs.shape[-1] - 1 - np.argmax(probs[..., ::-1] > 0, axis=-1)
     return np.where(exceeds.any(axis=-1), exceeds.argmax(axis=-1), last)
 
