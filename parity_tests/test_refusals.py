@@ -205,6 +205,13 @@ def test_noise(head: Head, noise: list[float], message: str) -> None:
             head.multinomial(row(1, 1), rng=FixedNoise(noise))
 
 
+@spec("DRAW-5", "HEAD-5")
+@pytest.mark.parametrize("rng", [None, 5, np.random.RandomState(0)])
+def test_a_source_of_another_kind(head: Head, rng: Any) -> None:
+    with pytest.raises(TypeError, match=r"rng is a (NoneType|int|RandomState): it must "):
+        head.multinomial(row(1, 1), rng=rng)
+
+
 @spec("CDF-3", "HEAD-5")
 @pytest.mark.parametrize(
     ("uniform", "message"),

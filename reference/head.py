@@ -146,6 +146,7 @@ def multinomial(probs: Any, num_samples: int = 1, *, rng: ExponentialSource) -> 
     """
     num_samples = validation.count("num_samples", num_samples)
     probs = validation.probabilities(probs, num_samples)
+    rng = validation.generator(rng)
     noise = validation.noise(rng.standard_exponential(size=probs.shape, dtype=probs.dtype), probs)
     race = np.full_like(probs, -1)  # where tokens of probability zero stay: behind all others
     with np.errstate(divide="ignore", over="ignore"):  # noise may be 0, which wins; abs because it may be -0.0

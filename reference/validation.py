@@ -83,7 +83,7 @@ def temperature(value: Any, dtype: np.dtype) -> np.floating:
     except OverflowError:  # a Python integer beyond float64
         rounded = dtype.type(math.inf)
     if not 0 < rounded < np.inf:
-        as_rounded = f" ({rounded} in {dtype})" if float(rounded) != value else ""
+        as_rounded = f" ({rounded} in {dtype})" if value == value != float(rounded) else ""
         raise ValueError(
             f"temperature is {value}{as_rounded}: it must be finite and > 0; "
             "for greedy decoding take the argmax of the logits instead"
@@ -112,6 +112,16 @@ def non_negative(name: str, array: np.ndarray) -> np.ndarray:
         index = tuple(np.argwhere(~((array >= 0) & (array < np.inf)))[0])
         raise ValueError(f"{_place(name, index)} is {array[index]}: it must be finite and >= 0")
     return array
+
+
+def generator(rng: Any) -> Any:
+    """The source of randomness; NumPy's legacy `RandomState` cannot draw float32."""
+    if not hasattr(rng, "standard_exponential") or isinstance(rng, np.random.RandomState):
+        raise TypeError(
+            f"rng is a {type(rng).__name__}: it must have standard_exponential(size=..., dtype=...), "
+            "as numpy.random.default_rng(seed) and TorchGenerator(seed) do"
+        )
+    return rng
 
 
 def noise(values: Any, probs: np.ndarray) -> np.ndarray:

@@ -96,7 +96,7 @@ def temperature(value: Any, like: Tensor) -> Tensor:
     except OverflowError:  # a Python integer beyond float64
         rounded = math.inf
     if not 0 < rounded < math.inf:
-        as_rounded = f" ({rounded} in {like.dtype})" if float(rounded) != value else ""
+        as_rounded = f" ({rounded} in {like.dtype})" if value == value != float(rounded) else ""
         raise ValueError(
             f"temperature is {value}{as_rounded}: it must be finite and > 0; "
             "for greedy decoding take the argmax of the logits instead"
