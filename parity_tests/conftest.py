@@ -14,7 +14,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from .heads import MIRROR, REFERENCE, Head
+from . import suite
+from .heads import MIRROR, REFERENCE, Head, from_name, torch_generator
 from .random_stream import OTHER_STREAM, local_stream_is_mt19937
 
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -29,24 +30,40 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
-def pytest_report_header() -> str:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--head",
+        action="append",
+        metavar="MODULE[:OBJECT]",
+        help="judge this LM head, a module or object with the functions of reference.head, in place of ours",
+    )
+
+
+def heads_under_test(config: pytest.Config) -> tuple[Head, ...]:
+    names = config.getoption("--head")
+    return tuple(map(from_name, names)) if names else (REFERENCE, MIRROR)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
     import transformers
 
     return (
-        f"heads: {', '.join(head.name for head in HEADS)}; profile {os.environ.get('HYPOTHESIS_PROFILE', 'ci')}; "
+        f"heads: {', '.join(head.name for head in heads_under_test(config))}; "
+        f"profile {os.environ.get('HYPOTHESIS_PROFILE', 'ci')}; "
         f"numpy {np.__version__}, torch {torch.__version__} ({torch.get_num_threads()} threads), "
         f"transformers {transformers.__version__}; PyTorch's stream is "
         f"{'MT19937' if local_stream_is_mt19937() else 'another than MT19937'}"
     )
 
 
-HEADS = (REFERENCE, MIRROR)
-
-
-@pytest.fixture(params=HEADS, ids=lambda head: head.name, scope="session")
-def head(request: pytest.FixtureRequest) -> Head:
-    """Each implementation under test."""
-    return request.param
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`head` is each implementation under test, `generator` each one's own NumPy re-enactment of PyTorch's stream."""
+    heads = heads_under_test(metafunc.config)
+    if "head" in metafunc.fixturenames:
+        metafunc.parametrize("head", heads, ids=repr, scope="session")
+    if "generator" in metafunc.fixturenames:
+        own = [head for head in heads if head.generator is not torch_generator]
+        metafunc.parametrize("generator", [head.generator for head in own], ids=map(repr, own), scope="session")
 
 
 @pytest.fixture
@@ -75,11 +92,4 @@ def bundle_folder(tmp_path_factory: pytest.TempPathFactory, checkpoint: Any) -> 
     return folder
 
 
-@pytest.fixture(scope="session")
-def gpt2_shaped() -> tuple[np.ndarray, np.ndarray]:
-    """`context (64, 768)` and `embedding (50_257, 768)` as GPT-2's: a few hidden dimensions dozens of times larger."""
-    rng = np.random.default_rng(768)
-    context = rng.standard_normal((64, 768), dtype=np.float32) * 2
-    context[:, [138, 378, 447]] *= 40
-    embedding = rng.standard_normal((50_257, 768), dtype=np.float32) * np.float32(0.14)
-    return context, embedding
+gpt2_shaped = pytest.fixture(scope="session")(suite.gpt2_shaped)

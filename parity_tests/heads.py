@@ -1,11 +1,13 @@
 """The implementations under test, each behind the same eight functions on NumPy arrays."""
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
 import numpy as np
+import pytest
 import torch
 
 import reference
@@ -64,23 +66,48 @@ def torch_generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+FUNCTIONS = (
+    "compute_logits",
+    "apply_temperature",
+    "top_k",
+    "keep_top_k",
+    "softmax",
+    "multinomial",
+    "inverse_cdf",
+    "lm_head",
+)
+
 REFERENCE = Head("reference")
 
 MIRROR = Head(
     "torch_impl",
-    **{
-        name: on_tensors(getattr(torch_impl, name))
-        for name in (
-            "compute_logits",
-            "apply_temperature",
-            "top_k",
-            "keep_top_k",
-            "softmax",
-            "multinomial",
-            "inverse_cdf",
-            "lm_head",
-        )
-    },
+    **{name: on_tensors(getattr(torch_impl, name)) for name in FUNCTIONS},
     generator=torch_generator,
     takes_noise=False,
 )
+
+
+def from_name(name: str) -> Head:
+    """The head called `MODULE` or `MODULE:OBJECT`: a `Head`, or anything that has functions of `reference.head`.
+
+    Tests of a function that it lacks are skipped and say so. `generator` and `takes_noise` may be given as in `Head`.
+    Raises: ImportError or AttributeError if there is no such object, TypeError if it has none of the functions.
+    """
+    module, _, path = name.partition(":")
+    found = importlib.import_module(module)
+    for attribute in path.split(".") if path else ():
+        found = getattr(found, attribute)
+    if isinstance(found, Head):
+        return found
+    optional = (*FUNCTIONS, "generator", "takes_noise")
+    given = {field: getattr(found, field) for field in optional if hasattr(found, field)}
+    if not given.keys() & set(FUNCTIONS):
+        raise TypeError(f"head {name!r} has none of the functions {', '.join(FUNCTIONS)}")
+    return Head(name, **{**{function: _missing(name, function) for function in FUNCTIONS}, **given})
+
+
+def _missing(name: str, function: str) -> Callable[..., Any]:
+    def skip(*_: Any, **__: Any) -> Any:
+        pytest.skip(f"{name} has no {function}")
+
+    return skip

@@ -85,6 +85,16 @@ def test_the_fall_through_is_taken(head: Head) -> None:
 
 
 @spec("CDF-1")
+def test_a_long_tail_is_not_lost_in_the_sum(head: Head) -> None:
+    """One token of weight 1 and 2,048 of 2**-25, half a float32 ulp: added up in float32 the tail would never count."""
+    probs = np.array([1.0] + [2.0**-25] * 2_048, np.float32)
+    total = 1 + 2_048 * 2.0**-25
+    for token in (0, 1, 700, 2_048):
+        below_its_end = 1 + (token - 0.5) * 2.0**-25  # in the middle of the token's own stretch
+        assert int(head.inverse_cdf(probs, np.array(below_its_end / total))) == token
+
+
+@spec("CDF-1")
 def test_distribution(head: Head) -> None:
     weights = np.array([1.0, 0.0, 2.0, 5.0])
     rows = 40_000

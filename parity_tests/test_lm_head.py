@@ -54,6 +54,14 @@ def test_draws_at_k_1_are_argmax(head: Head, row: np.ndarray, seed: int) -> None
     np.testing.assert_array_equal(head.multinomial(probs, rng=head.generator(seed))[..., 0], np.argmax(row, axis=-1))
 
 
+@spec("HEAD-4", "TOPK-1", "TOPK-2")
+@pytest.mark.parametrize("batch", [(), (1,), (8,), (2, 3)])
+def test_exact_ties_at_the_cut(head: Head, batch: tuple[int, ...]) -> None:
+    """Whole numbers are exact, so these logits tie on every machine: the lowest ids stay, whatever the batch."""
+    probs = head.lm_head(np.ones((*batch, 1), np.float32), np.array([[1], [2], [2], [3], [2]], np.float32), k=3)
+    assert (probs > 0).tolist() == np.broadcast_to([False, True, True, True, False], (*batch, 5)).tolist()
+
+
 @spec("HEAD-1")
 @pytest.mark.parametrize("batch", [(), (4,)])
 def test_at_gpt2_shape(head: Head, batch: tuple[int, ...], gpt2_shaped: Any) -> None:

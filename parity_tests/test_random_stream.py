@@ -1,5 +1,7 @@
 """PyTorch's CPU stream in NumPy, bit for bit."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -17,11 +19,11 @@ CALLS = st.tuples(st.sampled_from(["exponential", "uniform"]), SIZES, st.sampled
 
 
 @spec("RNG-1", "RNG-3")
-def test_golden_values() -> None:
+def test_golden_values(generator: Any) -> None:
     """Values that PyTorch printed, so that this holds without a PyTorch, and on one with another stream."""
-    assert tuple(TorchGenerator(7).standard_exponential(4, np.float32).tolist()) == GOLDEN
-    assert TorchGenerator(0).uniform(2, np.float32).tolist() == [0.49625658988952637, 0.7682217955589294]
-    assert TorchGenerator(-1).uniform(2, np.float32).tolist() == [0.9937993884086609, 0.5713063478469849]
+    assert tuple(generator(7).standard_exponential(4, np.float32).tolist()) == GOLDEN
+    assert generator(0).uniform(2, np.float32).tolist() == [0.49625658988952637, 0.7682217955589294]
+    assert generator(-1).uniform(2, np.float32).tolist() == [0.9937993884086609, 0.5713063478469849]
 
 
 @spec("RNG-1", "RNG-2", "RNG-3", "RNG-4")
@@ -29,9 +31,9 @@ def test_golden_values() -> None:
 @given(SEEDS, st.lists(CALLS, max_size=6))
 @example(2**32, [("exponential", (3,), "float32")])
 @example(2**64 - 1, [("uniform", (1,), "float32"), ("exponential", (700,), "float64")])
-def test_any_sequence_of_calls(seed: int, calls: list[tuple[str, tuple[int, ...], str]]) -> None:
+def test_any_sequence_of_calls(generator: Any, seed: int, calls: list[tuple[str, tuple[int, ...], str]]) -> None:
     """The state carries over: after any calls, in any dtypes and shapes, the next numbers are PyTorch's."""
-    ours, theirs = TorchGenerator(seed), torch.Generator().manual_seed(seed)
+    ours, theirs = generator(seed), torch.Generator().manual_seed(seed)
     for kind, size, dtype in calls:
         if kind == "uniform":
             drawn = ours.uniform(size, dtype)
@@ -47,43 +49,43 @@ def test_any_sequence_of_calls(seed: int, calls: list[tuple[str, tuple[int, ...]
 @spec("RNG-3")
 @pytest.mark.usefixtures("mt19937_stream")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_half_a_million_values(dtype: str) -> None:
+def test_half_a_million_values(generator: Any, dtype: str) -> None:
     theirs = torch.empty(500_000, dtype=getattr(torch, dtype)).exponential_(generator=torch.Generator().manual_seed(1))
-    np.testing.assert_array_equal(TorchGenerator(1).standard_exponential(500_000, dtype), theirs.numpy())
+    np.testing.assert_array_equal(generator(1).standard_exponential(500_000, dtype), theirs.numpy())
 
 
 @spec("RNG-2")
-def test_a_new_seed_starts_anew() -> None:
-    generator = TorchGenerator(3)
-    first = generator.standard_exponential(5)
-    assert (generator.standard_exponential(5) != first).all()
-    assert (generator.manual_seed(3).standard_exponential(5) == first).all()
+def test_a_new_seed_starts_anew(generator: Any) -> None:
+    rng = generator(3)
+    first = rng.standard_exponential(5)
+    assert (rng.standard_exponential(5) != first).all()
+    assert (rng.manual_seed(3).standard_exponential(5) == first).all()
 
 
 @spec("RNG-1")
-def test_seeds_that_pytorch_refuses_are_refused() -> None:
+def test_seeds_that_pytorch_refuses_are_refused(generator: Any) -> None:
     for seed in (2**64, -(2**63) - 1):
         with pytest.raises(ValueError, match=str(seed)):
-            TorchGenerator(seed)
+            generator(seed)
         with pytest.raises(ValueError, match="Overflow"):
             torch.Generator().manual_seed(seed)
     for seed in (1.0, "1", None, True):
         with pytest.raises(TypeError):
-            TorchGenerator(seed)  # type: ignore[arg-type]
+            generator(seed)
 
 
 @spec("RNG-1")
-def test_only_the_low_32_bits_of_a_seed_count() -> None:
+def test_only_the_low_32_bits_of_a_seed_count(generator: Any) -> None:
     """PyTorch's own choice: 0 and 2**32 are the same stream, which a port that uses all 64 bits would not draw."""
-    assert TorchGenerator(2**32 + 5).uniform(3).tolist() == TorchGenerator(5).uniform(3).tolist()
+    assert generator(2**32 + 5).uniform(3).tolist() == generator(5).uniform(3).tolist()
 
 
 @spec("RNG-3")
-def test_noise_of_another_dtype_is_refused() -> None:
+def test_noise_of_another_dtype_is_refused(generator: Any) -> None:
     with pytest.raises(TypeError, match="float16"):
-        TorchGenerator(0).standard_exponential(3, np.float16)
+        generator(0).standard_exponential(3, np.float16)
     with pytest.raises(TypeError, match="int64"):
-        TorchGenerator(0).uniform(3, np.int64)
+        generator(0).uniform(3, np.int64)
 
 
 @spec("RNG-3")

@@ -1,0 +1,152 @@
+"""The suite's checks of one stage, held against any head, in process: how mutants and variants are judged.
+
+`run(stage, head)` calls the same test functions that pytest collects, with `head` in the place of the fixture, and
+stops at the first that fails. Hypothesis gives the fixed examples of the ci profile and does not shrink.
+"""
+
+import importlib
+import inspect
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+from .heads import Head
+from .random_stream import local_stream_is_mt19937
+
+MODULES = {
+    "compute_logits": "test_logits",
+    "apply_temperature": "test_temperature",
+    "top_k": "test_top_k",
+    "keep_top_k": "test_top_k",
+    "softmax": "test_softmax",
+    "multinomial": "test_multinomial",
+    "inverse_cdf": "test_inverse_cdf",
+    "generator": "test_random_stream",
+    "lm_head": "test_lm_head",
+}
+COMMON = ("test_refusals", "test_lm_head")  # each stage's refusals, and what holds for all stages
+
+settings.register_profile(
+    "suite",
+    max_examples=100,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The first check that a head did not pass: its name, the rules it holds, and what it said."""
+
+    test: str
+    rules: tuple[str, ...]
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.test} ({', '.join(self.rules)}): {self.message}"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One test function with its parameters filled in, but for the head."""
+
+    name: str
+    rules: tuple[str, ...]
+    call: Callable[[Head], Any]
+
+
+@cache
+def gpt2_shaped() -> tuple[np.ndarray, np.ndarray]:
+    """`context (64, 768)` and `embedding (50_257, 768)` as GPT-2's: a few hidden dimensions dozens of times larger."""
+    rng = np.random.default_rng(768)
+    context = rng.standard_normal((64, 768), dtype=np.float32) * 2
+    context[:, [138, 378, 447]] *= 40
+    embedding = rng.standard_normal((50_257, 768), dtype=np.float32) * np.float32(0.14)
+    return context, embedding
+
+
+FIXTURES: dict[str, Callable[[], Any]] = {"gpt2_shaped": gpt2_shaped}
+
+
+def checks(module_name: str) -> Iterator[Check]:
+    """Every test of a module that takes a `head` or a `generator`, once for each of its parameters."""
+    module = importlib.import_module(f"{__package__}.{module_name}")
+    for name, function in vars(module).items():
+        parameters = set(inspect.signature(function).parameters) if name.startswith("test_") else set()
+        if not parameters & {"head", "generator"}:
+            continue
+        marks = getattr(function, "pytestmark", [])
+        if any(mark.name == "usefixtures" for mark in marks) and not local_stream_is_mt19937():
+            continue
+        rules = tuple(rule for mark in marks if mark.name == "spec" for rule in mark.args)
+        for arguments in _parameters(marks):
+            needed = parameters - arguments.keys() - {"head", "generator"}
+            if needed <= FIXTURES.keys():
+                yield Check(f"{module_name}.{name}", rules, _caller(function, parameters, arguments, needed))
+
+
+def _caller(
+    function: Callable[..., Any], parameters: set[str], arguments: dict[str, Any], fixtures: set[str]
+) -> Callable[[Head], Any]:
+    def call(head: Head) -> Any:
+        values = {**arguments, **{name: FIXTURES[name]() for name in fixtures}}
+        if "head" in parameters:
+            values["head"] = head
+        if "generator" in parameters:
+            values["generator"] = head.generator
+        return function(**values)
+
+    return call
+
+
+def _parameters(marks: list[Any]) -> Iterator[dict[str, Any]]:
+    """The product of the `parametrize` marks, each as keyword arguments."""
+    axes = []
+    for mark in marks:
+        if mark.name == "parametrize":
+            names, values = mark.args[:2]
+            names = [n.strip() for n in names.split(",")] if isinstance(names, str) else list(names)
+            axes.append([dict(zip(names, v if len(names) > 1 else (v,), strict=True)) for v in values])
+    for combination in itertools.product(*axes):
+        yield {name: value for part in combination for name, value in part.items()}
+
+
+@contextmanager
+def _fixed_examples() -> Iterator[None]:
+    before = settings.get_current_profile_name()
+    settings.load_profile("suite")
+    try:
+        yield
+    finally:
+        settings.load_profile(before)
+
+
+def run(stage: str, head: Head, first: str = "") -> Failure | None:
+    """The first failure of the checks of `stage`, None if the head passes them all.
+
+    `stage` is a function name of `reference.head`, or "generator". Checks that hold the rule `first` go first.
+    Raises ValueError for an unknown stage.
+    """
+    if stage not in MODULES:
+        raise ValueError(f"stage is {stage!r}: it must be one of {', '.join(MODULES)}")
+    modules = dict.fromkeys((MODULES[stage], *COMMON))
+    todo = [check for module in modules for check in checks(module)]
+    with _fixed_examples():
+        for check in sorted(todo, key=lambda check: first not in check.rules):
+            try:
+                check.call(head)
+            except pytest.skip.Exception:
+                continue
+            except (Exception, pytest.fail.Exception) as error:
+                return Failure(check.name, check.rules, f"{type(error).__name__}: {error}")
+    return None
