@@ -29,6 +29,7 @@ class Head:
     lm_head: Callable[..., Any] = reference.lm_head
     generator: Callable[..., Any] = reference.TorchGenerator  # seed -> what `multinomial` takes as rng
     takes_noise: bool = True  # whether `multinomial` can be handed noise through `rng`
+    our_words: bool = True  # whether its refusals are worded as ours are
 
     def __repr__(self) -> str:
         return self.name
@@ -103,7 +104,7 @@ def from_name(name: str) -> Head:
     given = {field: getattr(found, field) for field in optional if hasattr(found, field)}
     if not given.keys() & set(FUNCTIONS):
         raise TypeError(f"head {name!r} has none of the functions {', '.join(FUNCTIONS)}")
-    return Head(name, **{**{function: _missing(name, function) for function in FUNCTIONS}, **given})
+    return Head(name, **{**{function: _missing(name, function) for function in FUNCTIONS}, **given}, our_words=False)
 
 
 def _missing(name: str, function: str) -> Callable[..., Any]:

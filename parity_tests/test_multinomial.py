@@ -70,7 +70,7 @@ def test_the_seeded_draws_of_torch(head: Head, probs: np.ndarray, seed: int, num
     noise = noise_like(probs, seed)
     theirs_shaped = theirs.numpy().reshape(*probs.shape[:-1], num_samples)
     verdict = compare("multinomial", drawn, theirs_shaped, probs=probs, noise=noise).require()
-    if num_samples == 1:  # with one winner PyTorch settles ties as we do
+    if num_samples == 1 and (probs[probs > 0] > 1e-30).all():  # nothing underflows: no two race values are equal
         assert verdict.word == Word.IDENTICAL
 
 

@@ -16,6 +16,11 @@ def row(*values: float) -> np.ndarray:
     return np.array(values, f32)
 
 
+def words(head: Head, message: str) -> str:
+    """A pattern for the message: ours are held to the word, of others only that they refuse is asked."""
+    return message if head.our_words else ""
+
+
 BAD_LOGITS = [
     (row(0, NAN, 1), r"logits\[1\] is nan"),
     (row(0, 1, INF), r"logits\[2\] is inf"),
@@ -37,7 +42,7 @@ def call_with_logits(head: Head, function: str, logits: Any) -> Any:
 @pytest.mark.parametrize("function", ["apply_temperature", "top_k", "keep_top_k", "softmax"])
 @pytest.mark.parametrize(("logits", "message"), BAD_LOGITS)
 def test_logits(head: Head, function: str, logits: np.ndarray, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=words(head, message)):
         call_with_logits(head, function, logits)
 
 
@@ -46,7 +51,7 @@ def test_logits(head: Head, function: str, logits: np.ndarray, message: str) -> 
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8, np.bool_, np.complex64])
 def test_logits_of_another_kind(head: Head, function: str, dtype: type) -> None:
     with pytest.raises(
-        TypeError, match=r"logits has dtype .*(int|bool|complex|uint).*convert it to float32 or float64"
+        TypeError, match=words(head, r"logits has dtype .*(int|bool|complex|uint).*convert it to float32 or float64")
     ):
         call_with_logits(head, function, np.ones(3, dtype))
 
@@ -54,7 +59,7 @@ def test_logits_of_another_kind(head: Head, function: str, dtype: type) -> None:
 @spec("HEAD-2", "HEAD-5")
 @pytest.mark.parametrize("values", [np.array([1.0, None]), "logits", np.array(["a", "b"])])
 def test_objects(head: Head, values: Any) -> None:
-    with pytest.raises(TypeError, match=r"logits (has dtype|is a)|can't convert"):
+    with pytest.raises(TypeError, match=words(head, r"logits (has dtype|is a)|can't convert")):
         head.softmax(values)
 
 
@@ -62,14 +67,14 @@ def test_objects(head: Head, values: Any) -> None:
 @pytest.mark.parametrize("temperature", [0, 0.0, -0.0, -1.0, INF, -INF, NAN, 1e-46, 1e39])
 def test_temperature(head: Head, temperature: float) -> None:
     """1e-46 is 0 in float32 and 1e39 is inf."""
-    with pytest.raises(ValueError, match=r"temperature is .*(0|1|inf|nan).*finite and > 0.*argmax"):
+    with pytest.raises(ValueError, match=words(head, r"temperature is .*(0|1|inf|nan).*finite and > 0.*argmax")):
         head.apply_temperature(row(1, 2), temperature)
 
 
 @spec("TEMP-2")
 @pytest.mark.parametrize("temperature", ["0.7", None, True, 1 + 0j, [0.7]])
 def test_temperature_of_another_kind(head: Head, temperature: Any) -> None:
-    with pytest.raises(TypeError, match=r"temperature is .*one real number"):
+    with pytest.raises(TypeError, match=words(head, r"temperature is .*one real number")):
         head.apply_temperature(row(1, 2), temperature)
 
 
@@ -82,7 +87,7 @@ def test_temperature_of_another_kind(head: Head, temperature: Any) -> None:
     ],
 )
 def test_quotients_that_overflow(head: Head, logits: np.ndarray, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=words(head, message)):
         head.apply_temperature(logits * 100, 1e-38)
 
 
@@ -90,9 +95,9 @@ def test_quotients_that_overflow(head: Head, logits: np.ndarray, message: str) -
 @pytest.mark.parametrize("k", [0, -1, -(10**9)])
 def test_k(head: Head, k: int) -> None:
     for function in (head.top_k, head.keep_top_k):
-        with pytest.raises(ValueError, match=rf"k is {k}: it must be at least 1"):
+        with pytest.raises(ValueError, match=words(head, rf"k is {k}: it must be at least 1")):
             function(row(1, 2), k)
-    with pytest.raises(ValueError, match=rf"k is {k}"):
+    with pytest.raises(ValueError, match=words(head, rf"k is {k}")):
         head.lm_head(row(1), np.ones((2, 1), f32), k=k)
 
 
@@ -100,7 +105,7 @@ def test_k(head: Head, k: int) -> None:
 @pytest.mark.parametrize("k", [True, False, 1.0, "2", None, np.float32(2)])
 def test_k_of_another_kind(head: Head, k: Any) -> None:
     for function in (head.top_k, head.keep_top_k):
-        with pytest.raises(TypeError, match=r"k is .*it must be an integer"):
+        with pytest.raises(TypeError, match=words(head, r"k is .*it must be an integer")):
             function(row(1, 2), k)
 
 
@@ -112,7 +117,7 @@ def test_k_in_numpy_integers(head: Head) -> None:
 
 @spec("TOPK-7")
 def test_another_word_for_ties(head: Head) -> None:
-    with pytest.raises(ValueError, match=r"ties is 'some'.*'lowest_id' or 'all'"):
+    with pytest.raises(ValueError, match=words(head, r"ties is 'some'.*'lowest_id' or 'all'")):
         head.keep_top_k(row(1, 2), 1, ties="some")
 
 
@@ -128,24 +133,24 @@ def test_another_word_for_ties(head: Head) -> None:
     ],
 )
 def test_shapes_of_the_product(head: Head, context: Any, embedding: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=words(head, message)):
         head.compute_logits(context, embedding)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=words(head, message)):
         head.lm_head(context, embedding)
 
 
 @spec("HEAD-2", "HEAD-5")
 @pytest.mark.parametrize("dtype", [np.int64, np.complex128])
 def test_factors_of_another_kind(head: Head, dtype: type) -> None:
-    with pytest.raises(TypeError, match=r"context has dtype .*(int64|complex128)"):
+    with pytest.raises(TypeError, match=words(head, r"context has dtype .*(int64|complex128)")):
         head.compute_logits(np.ones(2, dtype), np.ones((3, 2), f32))
-    with pytest.raises(TypeError, match=r"(embedding|context) has dtype .*(int64|complex128)"):
+    with pytest.raises(TypeError, match=words(head, r"(embedding|context) has dtype .*(int64|complex128)")):
         head.compute_logits(np.ones(2, f32), np.ones((3, 2), dtype))
 
 
 @spec("SOFTMAX-4", "HEAD-5")
 def test_nan_in_the_context_is_found_in_the_logits(head: Head) -> None:
-    with pytest.raises(ValueError, match=r"logits\[1, 0\] is nan.*context.*embedding"):
+    with pytest.raises(ValueError, match=words(head, r"logits\[1, 0\] is nan.*context.*embedding")):
         head.lm_head(np.array([[1.0], [NAN]], f32), np.ones((3, 1), f32))
 
 
@@ -162,33 +167,35 @@ BAD_PROBS = [
 @spec("DRAW-5", "CDF-4", "HEAD-5")
 @pytest.mark.parametrize(("probs", "message"), BAD_PROBS)
 def test_probabilities(head: Head, probs: np.ndarray, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=words(head, message)):
         head.multinomial(probs, rng=head.generator(0))
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=words(head, message)):
         head.inverse_cdf(probs, np.full(probs.shape[:-1], 0.5))
 
 
 @spec("HEAD-2", "DRAW-5")
 def test_probabilities_of_another_kind(head: Head) -> None:
-    with pytest.raises(TypeError, match=r"probs has dtype .*int64"):
+    with pytest.raises(TypeError, match=words(head, r"probs has dtype .*int64")):
         head.multinomial(np.array([1, 2]), rng=head.generator(0))
 
 
 @spec("DRAW-6", "HEAD-5")
 def test_more_samples_than_possible_tokens(head: Head) -> None:
     """`torch.multinomial([0, 0, .5, .5, 0], 5)` returns all five ids, three of probability zero."""
-    with pytest.raises(ValueError, match=r"num_samples is 5 but probs has only 2 tokens of non-zero probability"):
+    with pytest.raises(
+        ValueError, match=words(head, r"num_samples is 5 but probs has only 2 tokens of non-zero probability")
+    ):
         head.multinomial(row(0, 0, 0.5, 0.5, 0), 5, rng=head.generator(0))
-    with pytest.raises(ValueError, match=r"num_samples is 2 but probs\[1\] has only 1 "):
+    with pytest.raises(ValueError, match=words(head, r"num_samples is 2 but probs\[1\] has only 1 ")):
         head.multinomial(np.array([[1, 1], [0, 1]], f32), 2, rng=head.generator(0))
 
 
 @spec("DRAW-6")
 def test_number_of_samples(head: Head) -> None:
-    with pytest.raises(ValueError, match=r"num_samples is 0"):
+    with pytest.raises(ValueError, match=words(head, r"num_samples is 0")):
         head.multinomial(row(1, 1), 0, rng=head.generator(0))
     for bad in (True, 1.0, None):
-        with pytest.raises(TypeError, match=r"num_samples is .*integer"):
+        with pytest.raises(TypeError, match=words(head, r"num_samples is .*integer")):
             head.multinomial(row(1, 1), bad, rng=head.generator(0))
 
 
@@ -198,17 +205,15 @@ def test_noise(head: Head, noise: list[float], message: str) -> None:
     from .strategies import FixedNoise
 
     if not head.takes_noise:
-        with pytest.raises(TypeError, match=r"rng is a FixedNoise.*torch\.Generator"):
-            head.multinomial(row(1, 1), rng=FixedNoise(noise))
-    else:
-        with pytest.raises(ValueError, match=message):
-            head.multinomial(row(1, 1), rng=FixedNoise(noise))
+        message += r"|rng is a FixedNoise.*torch\.Generator"
+    with pytest.raises((ValueError, TypeError), match=words(head, message)):
+        head.multinomial(row(1, 1), rng=FixedNoise(noise))
 
 
 @spec("DRAW-5", "HEAD-5")
 @pytest.mark.parametrize("rng", [None, 5, np.random.RandomState(0)])
 def test_a_source_of_another_kind(head: Head, rng: Any) -> None:
-    with pytest.raises(TypeError, match=r"rng is a (NoneType|int|RandomState): it must "):
+    with pytest.raises(TypeError, match=words(head, r"rng is a (NoneType|int|RandomState): it must ")):
         head.multinomial(row(1, 1), rng=rng)
 
 
@@ -224,17 +229,17 @@ def test_a_source_of_another_kind(head: Head, rng: Any) -> None:
     ],
 )
 def test_uniform(head: Head, uniform: np.ndarray, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=words(head, message)):
         head.inverse_cdf(np.ones((2, 3), f32), uniform)
 
 
 @spec("CDF-3")
 def test_uniform_of_another_kind(head: Head) -> None:
-    with pytest.raises(TypeError, match=r"uniform has dtype .*int64"):
+    with pytest.raises(TypeError, match=words(head, r"uniform has dtype .*int64")):
         head.inverse_cdf(np.ones(3, f32), np.array(0))
 
 
 @spec("CDF-4", "HEAD-5")
 def test_a_sum_that_overflows(head: Head) -> None:
-    with pytest.raises(ValueError, match=r"the sum of probs\[1\] overflows"):
+    with pytest.raises(ValueError, match=words(head, r"the sum of probs\[1\] overflows")):
         head.inverse_cdf(np.array([[1.0, 1.0], [1e308, 1e308]]), np.array([0.5, 0.5]))

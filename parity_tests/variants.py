@@ -1,0 +1,340 @@
+"""Correct but different: implementations that the suite must never call wrong, however they add, sort or draw.
+
+Each replaces some functions of the reference by another honest way to the same result: other orders of summation, other
+libraries, other selection algorithms, another form of the race.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from onnx import TensorProto, helper
+
+import reference
+from reference import validation
+
+from .heads import FUNCTIONS, REFERENCE, Head
+
+
+def _products(context: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Context rows `(rows, d)`, embedding and an array for the logits `(rows, V)`."""
+    context, embedding = validation.product(context, embedding)
+    rows = context.reshape(int(np.prod(context.shape[:-1])), context.shape[-1])
+    return rows, embedding, np.zeros((len(rows), len(embedding)), context.dtype)
+
+
+def _shaped(logits: np.ndarray, context: Any) -> np.ndarray:
+    return logits.reshape(*np.shape(context)[:-1], logits.shape[-1])
+
+
+def float64_accumulation(context: Any, embedding: Any) -> np.ndarray:
+    """Added up in float64, rounded once."""
+    rows, embedding, logits = _products(context, embedding)
+    return _shaped((rows.astype(np.float64) @ embedding.astype(np.float64).T).astype(logits.dtype), context)
+
+
+def _one_by_one(order: Callable[[int], Iterable[int]]) -> Callable[..., np.ndarray]:
+    def compute_logits(context: Any, embedding: Any) -> np.ndarray:
+        rows, embedding, logits = _products(context, embedding)
+        for i in order(rows.shape[1]):
+            logits += rows[:, i, None] * embedding[:, i]
+        return _shaped(logits, context)
+
+    return compute_logits
+
+
+def kahan_sum(context: Any, embedding: Any) -> np.ndarray:
+    """Compensated summation: each rounding error is carried into the next addition."""
+    rows, embedding, total = _products(context, embedding)
+    lost = np.zeros_like(total)
+    for i in range(rows.shape[1]):
+        term = rows[:, i, None] * embedding[:, i] - lost
+        longer = total + term
+        total, lost = longer, (longer - total) - term
+    return _shaped(total, context)
+
+
+def pairwise_sum(context: Any, embedding: Any) -> np.ndarray:
+    """NumPy's own sum, which adds in a tree, over the products."""
+    rows, embedding, logits = _products(context, embedding)
+    for row, out in zip(rows, logits, strict=True):
+        out[:] = (row * embedding).sum(axis=-1)
+    return _shaped(logits, context)
+
+
+def blocked_sum(context: Any, embedding: Any) -> np.ndarray:
+    """Products of blocks of 5 hidden dimensions, added up."""
+    rows, embedding, logits = _products(context, embedding)
+    for start in range(0, rows.shape[1], 5):
+        logits += rows[:, start : start + 5] @ embedding[:, start : start + 5].T
+    return _shaped(logits, context)
+
+
+def einsum(context: Any, embedding: Any) -> np.ndarray:
+    """`...d,vd->...v`, NumPy's own loops."""
+    return np.einsum("...d,vd->...v", *validation.product(context, embedding))
+
+
+def row_by_row(context: Any, embedding: Any) -> np.ndarray:
+    """A matrix-vector product for each row of the batch."""
+    rows, embedding, logits = _products(context, embedding)
+    for row, out in zip(rows, logits, strict=True):
+        out[:] = embedding @ row
+    return _shaped(logits, context)
+
+
+def transposed_product(context: Any, embedding: Any) -> np.ndarray:
+    """`embedding @ context.T`, the result transposed: another memory layout."""
+    rows, embedding, _ = _products(context, embedding)
+    return _shaped((embedding @ rows.T).T, context)
+
+
+def divides_in_float64(logits: Any, temperature: float) -> np.ndarray:
+    """A float64 quotient of float32 numbers, rounded to float32, is correctly rounded: 53 >= 2 * 24 + 2 bits."""
+    logits = validation.logits(logits)
+    divisor = float(validation.temperature(temperature, logits.dtype))
+    with np.errstate(over="ignore"):
+        return validation.scaled((logits.astype(np.float64) / divisor).astype(logits.dtype), temperature)
+
+
+def full_sort(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The whole vocabulary sorted, stable, and cut."""
+    logits, k = validation.logits(logits), validation.count("k", k)
+    token_ids = np.argsort(-logits, axis=-1, kind="stable")[..., :k]
+    return np.take_along_axis(logits, token_ids, axis=-1), token_ids
+
+
+def heap(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """A heap of k, row by row, in plain Python; of equals the lower id is the larger."""
+    logits, k = validation.logits(logits), validation.count("k", k)
+    token_ids = np.empty((*logits.shape[:-1], min(k, logits.shape[-1])), np.int64)
+    for row in np.ndindex(logits.shape[:-1]):
+        values = logits[row].tolist()
+        token_ids[row] = heapq.nsmallest(k, range(len(values)), key=lambda i: (-values[i], i))
+    return np.take_along_axis(logits, token_ids, axis=-1), token_ids
+
+
+def _keeps_with(top_k: Callable[..., tuple[np.ndarray, np.ndarray]]) -> Callable[..., np.ndarray]:
+    def keep_top_k(logits: Any, k: int, ties: str = "lowest_id") -> np.ndarray:
+        kept = np.array(reference.keep_top_k(logits, k, ties))
+        if ties == "lowest_id":
+            values, token_ids = top_k(logits, k)
+            kept.fill(-np.inf)
+            np.put_along_axis(kept, token_ids, values, axis=-1)
+        return kept
+
+    return keep_top_k
+
+
+def _weights(logits: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return np.exp(logits - shift)
+
+
+def shift_by_a_whole_number(logits: Any) -> np.ndarray:
+    """Another constant than the maximum, up to half a unit from it."""
+    logits = validation.logits(logits)
+    weights = _weights(logits, np.rint(logits.max(axis=-1, keepdims=True)))
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def softmax_in_float64(logits: Any) -> np.ndarray:
+    """Computed in float64, rounded once."""
+    logits = validation.logits(logits)
+    return reference.softmax(logits.astype(np.float64)).astype(logits.dtype)
+
+
+def one_by_one_softmax(logits: Any) -> np.ndarray:
+    """The weights added up strictly from left to right."""
+    logits = validation.logits(logits)
+    weights = _weights(logits, logits.max(axis=-1, keepdims=True))
+    return weights / np.cumsum(weights, axis=-1)[..., -1:]
+
+
+def online_softmax(logits: Any) -> np.ndarray:
+    """Blocks of 16 with a running maximum: the sum so far is scaled where it rises (Milakov & Gimelshein 2018)."""
+    logits = validation.logits(logits)
+    highest = np.full((*logits.shape[:-1], 1), -np.inf, logits.dtype)
+    total = np.zeros_like(highest)
+    for start in range(0, logits.shape[-1], 16):
+        block = logits[..., start : start + 16]
+        higher = np.maximum(highest, block.max(axis=-1, keepdims=True))
+        finite = np.where(higher == -np.inf, 0, higher)  # nothing but masked tokens so far
+        total = total * _weights(highest, finite) + _weights(block, finite).sum(axis=-1, keepdims=True)
+        highest = higher
+    return _weights(logits, highest) / total
+
+
+def softmax_of_survivors(logits: Any) -> np.ndarray:
+    """Masked tokens left out of the sum, then zeros scattered between."""
+    logits = validation.logits(logits)
+    probs = np.zeros_like(logits)
+    for row in np.ndindex(logits.shape[:-1]):
+        alive = np.flatnonzero(logits[row] > -np.inf)
+        probs[row][alive] = reference.softmax(logits[row][alive])
+    return probs
+
+
+def _race(probs: Any, num_samples: int, rng: Any) -> tuple[np.ndarray, np.ndarray]:
+    probs = validation.probabilities(probs, validation.count("num_samples", num_samples))
+    noise = validation.generator(rng).standard_exponential(size=probs.shape, dtype=probs.dtype)
+    return probs, np.abs(validation.noise(noise, probs))
+
+
+def gumbel_max(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
+    """`log p - log E`, the race in logarithms, taken in float64."""
+    probs, noise = _race(probs, num_samples, rng)
+    with np.errstate(divide="ignore"):
+        race = np.log(probs, dtype=np.float64) - np.log(noise, dtype=np.float64)
+    return np.argsort(-race, axis=-1, kind="stable")[..., :num_samples]
+
+
+def arrival_times(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
+    """The n smallest of `E / p` in float64; tokens of probability zero never arrive."""
+    probs, noise = _race(probs, num_samples, rng)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        times = np.where(probs > 0, noise.astype(np.float64) / probs, np.inf)
+    return np.lexsort((times, probs == 0))[..., :num_samples]
+
+
+def race_row_by_row(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
+    """One row after the other from the same stream."""
+    probs = validation.probabilities(probs, validation.count("num_samples", num_samples))
+    drawn = np.empty((*probs.shape[:-1], num_samples), np.int64)
+    for row in np.ndindex(probs.shape[:-1]):
+        drawn[row] = reference.multinomial(probs[row], num_samples, rng=rng)
+    return drawn
+
+
+def binary_search(probs: Any, uniform: Any) -> np.ndarray:
+    """`searchsorted(side="right")`, the end held at the last possible token."""
+    reference.inverse_cdf(probs, uniform)  # for what it refuses
+    probs = validation.probabilities(probs)
+    uniform = validation.uniform(uniform, probs.shape[:-1])
+    token_ids = np.empty(probs.shape[:-1], np.int64)
+    for row in np.ndindex(probs.shape[:-1]):
+        running = np.cumsum(probs[row], dtype=np.float64)
+        found = np.searchsorted(running, uniform[row] * running[-1], side="right")
+        token_ids[row] = min(found, np.flatnonzero(probs[row])[-1])
+    return token_ids
+
+
+def blocked_prefix_sums(probs: Any, uniform: Any) -> np.ndarray:
+    """Prefix sums of blocks of 7, each raised by the sum of those before it, as parallel machines do."""
+    reference.inverse_cdf(probs, uniform)
+    probs = validation.probabilities(probs)
+    uniform = validation.uniform(uniform, probs.shape[:-1])[..., None]
+    running = np.empty(probs.shape, np.float64)
+    before = np.zeros((*probs.shape[:-1], 1))
+    for start in range(0, probs.shape[-1], 7):
+        block = before + np.cumsum(probs[..., start : start + 7], axis=-1, dtype=np.float64)
+        running[..., start : start + 7], before = block, block[..., -1:]
+    exceeds = (running > uniform * running[..., -1:]) & (probs > 0)
+    last = probs.shape[-1] - 1 - np.argmax(probs[..., ::-1] > 0, axis=-1)
+    return np.where(exceeds.any(axis=-1), exceeds.argmax(axis=-1), last)
+
+
+def sparse_head(context: Any, embedding: Any, temperature: float = 0.7, k: int = 50) -> np.ndarray:
+    """The softmax of the k survivors alone, then scattered among zeros."""
+    logits = reference.compute_logits(context, embedding)
+    values, token_ids = reference.top_k(reference.apply_temperature(logits, temperature), k)
+    probs = np.zeros_like(logits)
+    np.put_along_axis(probs, token_ids, reference.softmax(values), axis=-1)
+    return probs
+
+
+@cache
+def _onnx_session(operator: str, dtype: str, **attributes: Any) -> onnxruntime.InferenceSession:
+    """A graph of one operator; its last input of TopK is k."""
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    inputs = {"MatMul": ["a", "b"], "Softmax": ["a"], "TopK": ["a", "k"], "Div": ["a", "b"]}[operator]
+    outputs = ["values", "ids"] if operator == "TopK" else ["values"]
+    graph = helper.make_graph(
+        [helper.make_node(operator, inputs, outputs, **attributes)],
+        operator,
+        [helper.make_tensor_value_info(n, TensorProto.INT64 if n == "k" else kind, None) for n in inputs],
+        [helper.make_tensor_value_info(n, TensorProto.INT64 if n == "ids" else kind, None) for n in outputs],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _onnx(operator: str, *arrays: np.ndarray, **attributes: Any) -> list[np.ndarray]:
+    session = _onnx_session(operator, arrays[0].dtype.name, **attributes)
+    names = [node.name for node in session.get_inputs()]
+    return session.run(None, {n: np.ascontiguousarray(a) for n, a in zip(names, arrays, strict=True)})
+
+
+def onnx_matmul(context: Any, embedding: Any) -> np.ndarray:
+    """ONNX Runtime's MatMul."""
+    rows, embedding, logits = _products(context, embedding)
+    return _shaped(_onnx("MatMul", rows, embedding.T)[0] if rows.size else logits, context)
+
+
+def onnx_div(logits: Any, temperature: float) -> np.ndarray:
+    """ONNX Runtime's Div."""
+    logits = validation.logits(logits)
+    if not logits.size:
+        return logits
+    quotient = _onnx("Div", logits, np.array(validation.temperature(temperature, logits.dtype)))[0]
+    return validation.scaled(quotient, temperature)
+
+
+def onnx_top_k(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """ONNX Runtime's TopK, which gives the lowest of equal ids and refuses k above V."""
+    logits, k = validation.logits(logits), validation.count("k", k)
+    if not logits.size:
+        return full_sort(logits, k)
+    values, token_ids = _onnx("TopK", logits, np.array([min(k, logits.shape[-1])]), axis=-1, largest=1, sorted=1)
+    return values, token_ids
+
+
+def onnx_softmax(logits: Any) -> np.ndarray:
+    """ONNX Runtime's Softmax."""
+    logits = validation.logits(logits)
+    return _onnx("Softmax", logits, axis=-1)[0] if logits.size else logits
+
+
+def _variant(name: str, **functions: Any) -> Head:
+    return replace(REFERENCE, name=name, **functions)
+
+
+VARIANTS = (
+    _variant("float64 accumulation", compute_logits=float64_accumulation, softmax=softmax_in_float64),
+    _variant("one by one", compute_logits=_one_by_one(range), softmax=one_by_one_softmax),
+    _variant("one by one, reversed", compute_logits=_one_by_one(lambda d: reversed(range(d)))),
+    _variant("Kahan sum", compute_logits=kahan_sum),
+    _variant("pairwise sum", compute_logits=pairwise_sum),
+    _variant("blocked sum", compute_logits=blocked_sum, inverse_cdf=blocked_prefix_sums),
+    _variant("einsum", compute_logits=einsum),
+    _variant("row by row", compute_logits=row_by_row, multinomial=race_row_by_row, takes_noise=False),
+    _variant("transposed product", compute_logits=transposed_product),
+    _variant("float64 division", apply_temperature=divides_in_float64),
+    _variant("full sort", top_k=full_sort, keep_top_k=_keeps_with(full_sort)),
+    _variant("heap", top_k=heap, keep_top_k=_keeps_with(heap)),
+    _variant("another shift", softmax=shift_by_a_whole_number),
+    _variant("online softmax", softmax=online_softmax),
+    _variant("softmax of survivors", softmax=softmax_of_survivors, lm_head=sparse_head),
+    _variant("Gumbel-max", multinomial=gumbel_max, takes_noise=False),
+    _variant("arrival times", multinomial=arrival_times),
+    _variant("binary search", inverse_cdf=binary_search),
+    _variant(
+        "ONNX Runtime",
+        compute_logits=onnx_matmul,
+        apply_temperature=onnx_div,
+        top_k=onnx_top_k,
+        keep_top_k=_keeps_with(onnx_top_k),
+        softmax=onnx_softmax,
+    ),
+)
+
+
+def stages(variant: Head) -> list[str]:
+    """The stages that a variant replaces."""
+    return [stage for stage in FUNCTIONS if getattr(variant, stage) is not getattr(REFERENCE, stage)]
