@@ -24,22 +24,27 @@ def rounded(values: np.ndarray, dtype: str) -> np.ndarray:
 def explain(theirs: np.ndarray, context: np.ndarray, embedding: np.ndarray) -> str | None:
     """What would have given these logits: inputs, results or running sums rounded to a shorter format, or nothing.
 
-    Tried from the smallest change to the largest; the first that holds for every element is named.
+    Tried from the smallest change to the largest; the first that holds for every element is named. TF32 and float16
+    have the same 11 bits and differ in range alone: where both hold, both are named.
     """
     h, w = context.astype(np.float64), embedding.astype(np.float64)
     exact = h @ w.T
     float32_bound = bounds.logits(context, embedding, "float32") + bounds.logits(context, embedding, "float64")
+    inputs = []
     for dtype, name in (("tfloat32", "TF32"), ("float16", "float16"), ("bfloat16", "bfloat16")):
         hr, wr = rounded(h, dtype), rounded(w, dtype)
         if _within(theirs, hr @ wr.T, bounds.logits(hr, wr, "float32")):
-            return f"looks like {name} inputs"
-    for dtype, name in (("float16", "float16"), ("bfloat16", "bfloat16")):
-        if np.array_equal(rounded(theirs, dtype), theirs):
-            half_unit = bounds.unit_roundoff(dtype) * (np.abs(exact) + float32_bound)
-            if _within(theirs, exact, float32_bound + half_unit * (1 + 2**-20) + bounds.smallest_normal(dtype)):
-                return f"looks like the result rounded to {name}"
-            if _within(theirs, exact, bounds.logits(context, embedding, dtype)):
-                return f"looks like sums kept in {name}"
+            inputs.append(name)
+    if inputs:
+        return f"looks like {' or '.join(inputs)} inputs"
+    stored = [dtype for dtype in ("float16", "bfloat16") if np.array_equal(rounded(theirs, dtype), theirs)]
+    for dtype in stored:
+        half_unit = bounds.unit_roundoff(dtype) * (np.abs(exact) + float32_bound)
+        if _within(theirs, exact, float32_bound + half_unit * (1 + 2**-20) + bounds.smallest_normal(dtype)):
+            return f"looks like the result rounded to {dtype}"
+    for dtype in stored:
+        if _within(theirs, exact, bounds.logits(context, embedding, dtype)):
+            return f"looks like sums kept in {dtype}"
     return None
 
 

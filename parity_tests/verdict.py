@@ -386,17 +386,16 @@ def _row_of_probs(probs: np.ndarray, scaled: np.ndarray, error: np.ndarray, k: i
     top = np.zeros(len(scaled), dtype=bool)
     top[order[:k]] = True
     last, runner_up = order[k - 1], order[min(k, len(order) - 1)]
-    # A token may be in or out where its value is closer to the cut than both their errors allow to tell.
-    either = (np.abs(scaled - scaled[last]) <= error + error[last]) | (
-        np.abs(scaled - scaled[runner_up]) <= error + error[runner_up]
-    )
+    # From outside, a token may come in where its value is closer to the k-th than both their errors allow to tell;
+    # from inside, it may go where it is as close to the (k + 1)-th.
+    may_come_in, may_go = (np.abs(scaled - scaled[i]) <= error + error[i] for i in (last, runner_up))
     support = probs > 0
-    intruders = np.flatnonzero(support & ~top & ~either)
+    intruders = np.flatnonzero(support & ~top & ~may_come_in)
     if len(intruders):
         place = (int(intruders[0]),)
         return Verdict(Word.DIVERGED, "lm_head", 0.0, "TOPK-1", place, reason="a token survives from outside the top k")
     if ties == "lowest_id" and support.sum() > k:
-        place = (int(np.flatnonzero(support & either)[-1]),)
+        place = (int(np.flatnonzero(support & may_come_in)[-1]),)
         return Verdict(Word.DIVERGED, "lm_head", 0.0, "TOPK-1", place, reason="more than k tokens survive")
     # Their survivors: what has a probability, and of the rest, best first, what underflowed to zero.
     survivors = support.copy()
@@ -404,6 +403,10 @@ def _row_of_probs(probs: np.ndarray, scaled: np.ndarray, error: np.ndarray, k: i
         if survivors.sum() >= k:
             break
         survivors[token] = True
+    missing = np.flatnonzero(top & ~survivors & ~may_go)
+    if len(missing):
+        place = (int(missing[0]),)
+        return Verdict(Word.DIVERGED, "lm_head", 0.0, "TOPK-1", place, reason="a token of the top k is missing")
     kept = np.where(survivors, scaled, -np.inf)
     bound = bounds.softmax(kept, dtype, error) + bounds.softmax(kept, "float64")
     ratio, place = _worst(probs, exact_softmax(kept), bound)
