@@ -1,4 +1,4 @@
-"""`python -m parity_tests side-by-side`: see the heads agree; `bench`: how fast they are."""
+"""`python -m parity_tests side-by-side`: see the heads agree; `bench`: how fast; `mutants`: what the suite catches."""
 
 import argparse
 import json
@@ -25,8 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     bench.add_argument("--threads", type=int, default=2, metavar="N")
     bench.add_argument("--rounds", type=int, default=21, metavar="N", help="how often each is timed (default 21)")
     bench.add_argument("--json", action="store_true", help="print JSON")
+    commands.add_parser("mutants", help="hold the suite against every known mistake; a table of what caught each")
     options = parser.parse_args(arguments)
-    return _bench(options) if options.command == "bench" else _side_by_side(options)
+    return {"side-by-side": _side_by_side, "bench": _bench, "mutants": _mutants}[options.command](options)
 
 
 def _side_by_side(options: argparse.Namespace) -> int:
@@ -67,6 +68,26 @@ def _bench(options: argparse.Namespace) -> int:
     from .bench import main as bench
 
     return bench(options)
+
+
+def _mutants(_: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.progress import track
+    from rich.table import Table
+
+    from .mutants import MUTANTS
+    from .suite import run
+
+    table, survivors = Table(), 0
+    for column in ("stage", "mistake", "rule", "caught by"):
+        table.add_column(column, overflow="fold")
+    for mutant in track(MUTANTS, "mutants", console=Console(stderr=True)):
+        failure = run(mutant.stage, mutant.head, first=mutant.rule)
+        survivors += failure is None
+        caught = failure.test.split(".")[1].removeprefix("test_") if failure else "NOTHING"
+        table.add_row(mutant.stage, mutant.looks_like, mutant.rule, caught)
+    Console().print(table, f"{len(MUTANTS) - survivors} of {len(MUTANTS)} caught")
+    return 1 if survivors else 0
 
 
 if __name__ == "__main__":
