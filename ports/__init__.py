@@ -1,0 +1,1 @@
+"""The porting kit: vectors, a checker that speaks to any language, example ports."""

@@ -1,0 +1,96 @@
+"""Arrays and numbers as JSON, for the vectors and the protocol: what `PROTOCOL.md` says under "Values"."""
+
+import math
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+DTYPES = {
+    "float16": np.dtype(np.float16),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+    "float32": np.dtype(np.float32),
+    "float64": np.dtype(np.float64),
+    "int64": np.dtype(np.int64),
+    "bool": np.dtype(np.bool_),
+}
+WORDS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan, "-0": -0.0}
+
+
+def number_to_json(value: float) -> float | int | str:
+    """A number that parses back to exactly `value`; infinities, nan and negative zero as words.
+
+    >>> [number_to_json(x) for x in (2.0, -0.0, -math.inf, float(np.float32(0.1)))]
+    [2, '-0', '-inf', 0.10000000149011612]
+    """
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    value = float(value)
+    if math.isnan(value):
+        return "nan"
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    if value == 0 and math.copysign(1, value) < 0:
+        return "-0"
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+
+
+def number_from_json(value: Any) -> float:
+    """The reverse.
+
+    Raises: ValueError for anything but a number or one of the four words.
+    """
+    if isinstance(value, str):
+        if value not in WORDS:
+            raise ValueError(f"{value!r} is no number: write a JSON number or one of {', '.join(map(repr, WORDS))}")
+        return WORDS[value]
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{value!r} is no number")
+    return value
+
+
+def to_json(array: Any) -> dict[str, Any]:
+    """An array as `{"dtype", "shape", "data"}`, the data flat and in C order.
+
+    >>> to_json(np.array([[1.5, -np.inf]], dtype=np.float32))
+    {'dtype': 'float32', 'shape': [1, 2], 'data': [1.5, '-inf']}
+    """
+    array = np.asarray(array)
+    if array.dtype.name not in DTYPES:
+        raise ValueError(f"an array of dtype {array.dtype} has no form in JSON: it must be {', '.join(DTYPES)}")
+    flat = array.reshape(-1)
+    return {
+        "dtype": array.dtype.name,
+        "shape": list(array.shape),
+        "data": [number_to_json(x) for x in (flat.astype(np.float64) if flat.dtype.kind not in "ib" else flat)],
+    }
+
+
+def from_json(tensor: Any) -> np.ndarray:
+    """The reverse.
+
+    Raises: ValueError naming what is wrong, with the tensor's keys, dtype, shape, or number of elements.
+    """
+    if not isinstance(tensor, dict) or tensor.keys() != {"dtype", "shape", "data"}:
+        raise ValueError(f"{str(tensor)[:80]} is no tensor: it needs exactly the keys dtype, shape and data")
+    dtype, shape, data = DTYPES.get(str(tensor["dtype"])), tensor["shape"], tensor["data"]
+    if dtype is None:
+        raise ValueError(f"a tensor's dtype is {str(tensor['dtype'])[:80]!r}: it must be one of {', '.join(DTYPES)}")
+    if not isinstance(shape, list) or not all(type(n) is int and 0 <= n < 2**31 for n in shape):
+        raise ValueError(f"a tensor's shape is {str(shape)[:80]}: it must be a list of lengths")
+    if not isinstance(data, list) or len(data) != math.prod(shape):
+        count = len(data) if isinstance(data, list) else f"{str(data)[:40]!r}, not a list"
+        raise ValueError(f"a tensor of shape {shape} needs {math.prod(shape)} numbers in data, it has {count}")
+    if dtype.kind == "b":
+        if not all(type(x) is bool for x in data):
+            raise ValueError("a tensor of bools has other values in its data")
+    elif dtype.kind == "i":
+        if not all(type(x) is int and -(2**63) <= x < 2**63 for x in data):
+            raise ValueError("a tensor of int64 has numbers in its data that are no 64-bit integers")
+    else:
+        data = [number_from_json(x) for x in data]
+    with np.errstate(over="ignore"):
+        array = np.array(data, dtype=np.float64 if dtype.kind not in "ib" else dtype)
+        return array.astype(dtype).reshape(shape)
