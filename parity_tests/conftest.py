@@ -20,7 +20,7 @@ from .random_stream import OTHER_STREAM, local_stream_is_mt19937
 
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 CI_EXAMPLES = 100
-settings.register_profile("dev", max_examples=10, deadline=None)
+settings.register_profile("dev", max_examples=10, deadline=None, print_blob=True)
 settings.register_profile(
     "ci", max_examples=CI_EXAMPLES, derandomize=True, deadline=None, print_blob=True, suppress_health_check=_SLOW
 )

@@ -40,7 +40,7 @@ def to_torch(array: Any) -> Any:
     if not isinstance(array, np.ndarray):
         return array
     if array.dtype == ml_dtypes.bfloat16:
-        return torch.tensor(array.astype(np.float32)).bfloat16()
+        return to_torch(array.view(np.int16)).view(torch.bfloat16)
     if array.flags.writeable and all(stride >= 0 for stride in array.strides):
         return torch.from_numpy(array)
     return torch.tensor(array.copy())

@@ -12,16 +12,30 @@ the whole vocabulary, spread over four orders of magnitude, and hold masked toke
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from hypothesis import strategies as st
 
-DTYPES = ("float32", "float64")
-STORED_DTYPES = ("float16", "bfloat16", "float32", "float64")
+from reference.validation import COMPUTE_DTYPE
+
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+
+CROWD = 400
 
 temperatures = st.one_of(
     st.sampled_from([1.0, 0.7, 0.5, 2.0]),
     st.floats(min_value=-6, max_value=6).map(lambda exponent: float(f"{10.0**exponent:.3g}")),
 )
+
+
+def compute_dtype(array: np.ndarray) -> np.dtype:
+    """What a head computes in and returns: float32 for 16-bit inputs, else the dtype of the input (HEAD-2)."""
+    return np.dtype(COMPUTE_DTYPE[array.dtype.name])
+
+
+def _dtypes(draw: st.DrawFn, names: tuple[str, ...]) -> np.dtype:
+    name = draw(st.sampled_from(names))
+    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
 
 
 @st.composite
@@ -65,11 +79,18 @@ def logits(
     max_vocab: int = 40,
     shapes: st.SearchStrategy[tuple[int, ...]] | None = None,
 ) -> np.ndarray:
-    """Rows `(..., V)` of finite or masked logits with at least one finite in each, in any memory layout."""
-    dtype = draw(st.sampled_from(dtypes))
+    """Rows `(..., V)` of finite or masked logits with at least one finite in each, in any memory layout.
+
+    V is at most `max_vocab`, but for one kind of row in eight where that is at least CROWD / 10: hundreds of ties.
+    """
+    dtype = _dtypes(draw, dtypes)
     shape = (*draw(batch_shapes() if shapes is None else shapes), draw(st.integers(1, max_vocab)))
-    kind = draw(st.sampled_from(["ties", "plain", "near -100", "spread", "equal", "subnormal", "zeros"]))
-    if kind == "ties":  # small integers: many tokens share a value, also at the k-th place
+    crowd = ["crowd"] if max_vocab >= CROWD // 10 else []
+    kind = draw(st.sampled_from(["ties", "plain", "near -100", "spread", "equal", "subnormal", "zeros", *crowd]))
+    if kind == "crowd":  # three values share a few hundred places
+        shape = (*shape[:-1], CROWD)
+        values = _seeded(draw).integers(-1, 2, shape).astype(dtype)
+    elif kind == "ties":  # small integers: many tokens share a value, also at the k-th place
         values = np.array(draw(st.lists(st.integers(-3, 3), min_size=shape[-1], max_size=shape[-1])), dtype=dtype)
         values = np.broadcast_to(values, shape).copy()
     elif kind == "equal":
@@ -82,7 +103,7 @@ def logits(
             "plain": (5, 0),
             "near -100": (4, -100),
             "spread": (10_000, 0),
-            "subnormal": (float(np.finfo(dtype).smallest_subnormal) * 8, 0),
+            "subnormal": (float(ml_dtypes.finfo(dtype).smallest_subnormal) * 8, 0),
         }[kind]
         values = (noise * scale + shift).astype(dtype)
     if draw(st.booleans()):  # a mask that leaves few, at least one
@@ -95,7 +116,7 @@ def logits(
 @st.composite
 def heads(draw: st.DrawFn, dtypes: tuple[str, ...] = DTYPES, max_vocab: int = 40) -> tuple[np.ndarray, np.ndarray]:
     """`context (..., d)` and `embedding (V, d)`: outlier dimensions, repeated rows (ties), any memory layout."""
-    dtype = draw(st.sampled_from(dtypes))
+    dtype = _dtypes(draw, dtypes)
     d, v = draw(st.integers(1, 24)), draw(st.integers(1, max_vocab))
     rng = _seeded(draw)
     context = rng.standard_normal((*draw(batch_shapes()), d))
@@ -118,7 +139,7 @@ def probabilities(draw: st.DrawFn, dtypes: tuple[str, ...] = DTYPES, max_vocab: 
     if kind == "counts":
         weights = np.rint(np.abs(finite) % 4)
     elif kind == "tiny":  # subnormal weights: p / E underflows
-        weights = np.rint(np.abs(finite) % 4) * float(np.finfo(rows.dtype).smallest_subnormal)
+        weights = np.rint(np.abs(finite) % 4) * float(ml_dtypes.finfo(rows.dtype).smallest_subnormal)
     elif kind == "one-hot":
         weights = np.zeros(rows.shape)
     else:
@@ -127,7 +148,7 @@ def probabilities(draw: st.DrawFn, dtypes: tuple[str, ...] = DTYPES, max_vocab: 
     weights = weights.astype(rows.dtype)
     empty = weights.max(axis=-1) == 0
     weights[empty, draw(st.integers(0, rows.shape[-1] - 1))] = (
-        np.finfo(rows.dtype).smallest_subnormal if kind == "tiny" else 1
+        ml_dtypes.finfo(rows.dtype).smallest_subnormal if kind == "tiny" else 1
     )
     return draw(layouts(weights))
 

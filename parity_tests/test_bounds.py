@@ -14,6 +14,7 @@ from reference import bounds
 from . import strategies
 from .heads import Head
 from .precision import rounded
+from .strategies import compute_dtype
 
 spec = pytest.mark.spec
 
@@ -41,7 +42,10 @@ def exact_logit(context: np.ndarray, row: np.ndarray) -> Fraction:
 @given(TINY)
 def test_logits(head: Head, pair: tuple[np.ndarray, np.ndarray]) -> None:
     context, embedding = pair
-    logits, bound = head.compute_logits(context, embedding), bounds.logits(context, embedding, context.dtype.name)
+    logits, bound = (
+        head.compute_logits(context, embedding),
+        bounds.logits(context, embedding, compute_dtype(context).name),
+    )
     for index in np.ndindex(logits.shape):
         error = abs(Fraction(float(logits[index])) - exact_logit(context[index[:-1]], embedding[index[-1]]))
         assert error <= Fraction(float(bound[index]))
@@ -64,14 +68,15 @@ def test_the_logits_bound_is_the_formula(pair: tuple[np.ndarray, np.ndarray]) ->
 @given(strategies.logits(max_vocab=8, shapes=st.just(())), strategies.temperatures)
 def test_temperature(head: Head, row: np.ndarray, temperature: float) -> None:
     """Also where the logits themselves are off by a known error."""
-    divisor = float(row.dtype.type(temperature))
+    dtype = compute_dtype(row)
+    divisor = float(dtype.type(temperature))
     scaled = head.apply_temperature(row, temperature)
     off = np.where(np.isfinite(row), row * row.dtype.type(1e-3), row)
     moved = head.apply_temperature(off, temperature)
     error = distance(off, row)
     for result, bound in (
-        (scaled, bounds.temperature(row, divisor, row.dtype.name)),
-        (moved, bounds.temperature(row, divisor, row.dtype.name, error)),
+        (scaled, bounds.temperature(row, divisor, dtype.name)),
+        (moved, bounds.temperature(row, divisor, dtype.name, error)),
     ):
         for i in np.flatnonzero(np.isfinite(row)):
             exact = Fraction(float(row[i])) / Fraction(divisor)
@@ -87,7 +92,7 @@ def exact_softmax(row: np.ndarray) -> list[Any]:
 @spec("SOFTMAX-1")
 @given(strategies.logits(max_vocab=12, shapes=st.just(())))
 def test_softmax(head: Head, row: np.ndarray) -> None:
-    probs, bound = head.softmax(row), bounds.softmax(row, row.dtype.name)
+    probs, bound = head.softmax(row), bounds.softmax(row, compute_dtype(row).name)
     for p, exact, allowed in zip(probs, exact_softmax(row), bound, strict=True):
         assert abs(mpmath.mpf(float(p)) - exact) <= mpmath.mpf(float(allowed))
 
@@ -99,7 +104,7 @@ def test_softmax_of_logits_that_are_off(head: Head, row: np.ndarray, seed: int, 
     noise = np.random.default_rng(seed).uniform(-size, size, row.shape)
     off = np.where(np.isfinite(row), row + noise, row).astype(row.dtype)
     error = distance(off, row)
-    bound = bounds.softmax(row, row.dtype.name, error)
+    bound = bounds.softmax(row, compute_dtype(row).name, error)
     for p, exact, allowed in zip(head.softmax(off), exact_softmax(row), bound, strict=True):
         assert abs(mpmath.mpf(float(p)) - exact) <= mpmath.mpf(float(allowed))
 
@@ -107,6 +112,7 @@ def test_softmax_of_logits_that_are_off(head: Head, row: np.ndarray, seed: int, 
 @spec("DRAW-1")
 @given(strategies.probabilities(max_vocab=8), st.integers(0, 2**16))
 def test_race(probs: np.ndarray, seed: int) -> None:
+    probs = probs.astype(compute_dtype(probs))
     noise = np.random.default_rng(seed).standard_exponential(probs.shape).astype(probs.dtype)
     with np.errstate(all="ignore"):
         race = probs / noise
@@ -121,7 +127,7 @@ def test_race(probs: np.ndarray, seed: int) -> None:
 @given(strategies.probabilities(max_vocab=30))
 def test_running_sum(probs: np.ndarray) -> None:
     """In float64 and in float32, from the left and from the right: no running sum is off by more."""
-    for dtype in ("float64", probs.dtype.name):
+    for dtype in ("float64", compute_dtype(probs).name):
         with np.errstate(over="ignore"):
             running = np.cumsum(probs, axis=-1, dtype=dtype)
         bound = bounds.running_sum(probs, dtype)

@@ -9,6 +9,8 @@ from pathlib import Path
 import parity_tests
 import reference
 
+from . import suite
+
 RULES = re.findall(r"^### ([A-Z]+-\d+)", Path(reference.__file__).with_name("SPEC.md").read_text("utf-8"), re.MULTILINE)
 
 
@@ -38,6 +40,14 @@ def test_rules_are_numbered_without_gaps() -> None:
 
 def test_every_rule_has_a_test() -> None:
     assert set(RULES) - {rule for _, rule in rules_of_tests()} == set()
+
+
+def test_every_test_of_a_head_names_its_rules() -> None:
+    of_heads = {
+        check.name for module in sorted({*suite.MODULES.values(), *suite.COMMON}) for check in suite.checks(module)
+    }
+    assert len(of_heads) > 60
+    assert of_heads - {test for test, _ in rules_of_tests()} == set()
 
 
 def test_every_test_names_rules_that_exist() -> None:

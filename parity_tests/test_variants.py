@@ -34,9 +34,10 @@ def inputs(draw: st.DrawFn, stage: str) -> dict[str, Any]:
         return {"context": context, "embedding": embedding, **(settings if stage == "lm_head" else {})}
     if stage in ("multinomial", "inverse_cdf"):
         probs = draw(strategies.probabilities())
+        dtype = strategies.compute_dtype(probs)
         if stage == "inverse_cdf":
             return {"probs": probs, "uniform": draw(strategies.uniforms(probs.shape[:-1]))}
-        return {"probs": probs, "noise": REFERENCE.generator(SEED).standard_exponential(probs.shape, probs.dtype)}
+        return {"probs": probs, "noise": REFERENCE.generator(SEED).standard_exponential(probs.shape, dtype)}
     logits = draw(strategies.logits())
     if stage == "apply_temperature":
         return {"logits": logits, "temperature": draw(st.sampled_from([0.7, 1.0, 3.0, 1e-3, 1e6]))}

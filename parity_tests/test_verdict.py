@@ -61,7 +61,7 @@ def test_within_bound(stage: str) -> None:
         ("compute_logits", ours("compute_logits") * f32(1.001), "LOGITS-2"),
         ("compute_logits", np.full(3, np.nan, f32), "LOGITS-2"),
         ("compute_logits", ours("compute_logits").astype(np.float64), "HEAD-2"),
-        ("compute_logits", np.zeros(4, f32), "LOGITS-2"),
+        ("compute_logits", np.zeros(4, f32), "LOGITS-1"),
         ("apply_temperature", np.nextafter(ours("apply_temperature"), f32(9)), "TEMP-1"),
         ("top_k", (np.array([3, 2], f32), np.array([1, 3])), "TOPK-2"),
         ("top_k", (np.array([2, 3], f32), np.array([2, 1])), "TOPK-3"),
