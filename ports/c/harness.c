@@ -1,0 +1,505 @@
+/* Speaks the protocol of ports/PROTOCOL.md for lm_head.c: one request a line on standard input, one reply a line on
+ * standard output. Everything that a request needs is freed when its reply is out. */
+#define _POSIX_C_SOURCE 200809L /* getline */
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bundle.h"
+#include "lm_head.h"
+
+#define MAX_AXES 32
+
+/* One request: its answer is a result, or a jump back to the loop with the words of another outcome. */
+static jmp_buf other_outcome;
+static const char *outcome; /* "refused", "skipped" or "errored" */
+static lm_code code;
+static char words[512];
+static bundle open_one;
+
+/* Memory that lives as long as the request. */
+typedef union block {
+    union block *next;
+    double aligned;
+} block;
+static block *blocks;
+
+static void give_up(const char *kind, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(words, sizeof words, format, arguments);
+    va_end(arguments);
+    outcome = kind;
+    longjmp(other_outcome, 1);
+}
+
+static void *room(size_t count, size_t size) {
+    block *b = count < SIZE_MAX / 2 / size ? malloc(sizeof *b + count * size) : NULL;
+    if (!b) give_up("errored", "no memory for %zu elements of %zu bytes", count, size);
+    b->next = blocks;
+    blocks = b;
+    return b + 1;
+}
+
+static void check(lm_refusal refusal) {
+    if (refusal.code == LM_OK) return;
+    char text[sizeof words];
+    code = refusal.code;
+    lm_describe(refusal, text, sizeof text);
+    give_up("refused", "%s", text);
+}
+
+/* A refusal of what C's types cannot hold: `item` is shown as it came. */
+static void refuse(lm_code why, const char *argument, const cJSON *item, const char *remedy) {
+    char value[80];
+    if (!cJSON_PrintPreallocated((cJSON *)item, value, sizeof value, 0)) strcpy(value, "too long to show");
+    code = why;
+    give_up("refused", "%s is %s: %s", argument, value, remedy);
+}
+
+/* ---- reading ---- */
+
+static const cJSON *get(const cJSON *inputs, const char *key) {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(inputs, key);
+    if (!item) give_up("errored", "the inputs lack %s", key);
+    return item;
+}
+
+static const char *string(const cJSON *inputs, const char *key) {
+    const char *text = cJSON_GetStringValue(get(inputs, key));
+    if (!text) give_up("errored", "%s is no text", key);
+    return text;
+}
+
+/* A number, or one of the words for what JSON has no number for; 0 if it is neither. */
+static int is_number(const cJSON *item, double *number) {
+    static const struct {
+        const char *word;
+        double value;
+    } WORDS[] = {{"inf", INFINITY}, {"-inf", -INFINITY}, {"nan", NAN}, {"-0", -0.0}};
+    if (cJSON_IsNumber(item)) {
+        *number = item->valuedouble; /* not valueint, which is clamped to 32 bits */
+        return 1;
+    }
+    for (size_t i = 0; cJSON_IsString(item) && i < 4; i++) {
+        if (strcmp(item->valuestring, WORDS[i].word) == 0) {
+            *number = WORDS[i].value;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static double real(const cJSON *inputs, const char *key, lm_code why) {
+    double number = NAN;
+    if (!is_number(get(inputs, key), &number)) refuse(why, key, get(inputs, key), "it must be one number");
+    return number;
+}
+
+/* k or num_samples: refused if it is no integer; beyond what a double counts exactly, any number is as good as another. */
+static int64_t count(const cJSON *inputs, const char *key, lm_code why) {
+    double number = real(inputs, key, why);
+    if (number != floor(number) || isinf(number)) refuse(why, key, get(inputs, key), "it must be an integer");
+    return (int64_t)fmax(-0x1p53, fmin(number, 0x1p53));
+}
+
+static uint64_t seed(const cJSON *inputs) {
+    const char *text = cJSON_GetStringValue(get(inputs, "seed"));
+    const char *digits = text && *text == '-' ? text + 1 : text;
+    if (!digits || !*digits || strspn(digits, "0123456789") != strlen(digits))
+        refuse(LM_BAD_SEED, "seed", get(inputs, "seed"), "it must be an integer, in a string");
+    errno = 0;
+    uint64_t number = *text == '-' ? (uint64_t)strtoll(text, NULL, 10) : strtoull(text, NULL, 10);
+    if (errno == ERANGE) refuse(LM_BAD_SEED, "seed", get(inputs, "seed"), "it must be from -2^63 to 2^64 - 1");
+    return number;
+}
+
+static size_t length(const cJSON *item, double limit, const char *what) {
+    double n = cJSON_IsNumber(item) ? item->valuedouble : -1;
+    if (!(n >= 0 && n < limit && n == floor(n))) give_up("errored", "%s is no number from 0 to %.0f", what, limit - 1);
+    return (size_t)n;
+}
+
+typedef struct {
+    int axes;
+    size_t shape[MAX_AXES], size; /* size: of all axes */
+    size_t rows, last;            /* of all axes but the last one, and of the last one */
+    float *numbers;
+    double *doubles; /* the same before they were rounded to float */
+} tensor;
+
+static tensor read_tensor(const cJSON *inputs, const char *key, int axes_needed) {
+    tensor t = {0, {0}, 1, 1, 1, NULL, NULL};
+    const cJSON *json = get(inputs, key), *shape = get(json, "shape"), *data = get(json, "data"), *item;
+    const char *dtype = string(json, "dtype");
+    if (strcmp(dtype, "int64") == 0 || strcmp(dtype, "bool") == 0)
+        refuse(LM_BAD_DTYPE, key, get(json, "dtype"), "convert it to float32");
+    /* 16-bit numbers are float32 numbers too; a double is only of use where nothing is computed in its dtype. */
+    int small = strcmp(dtype, "float32") == 0 || strcmp(dtype, "float16") == 0 || strcmp(dtype, "bfloat16") == 0;
+    if (!small && strcmp(key, "uniform") != 0) give_up("skipped", "%s has dtype %.20s: this port has float32", key, dtype);
+    cJSON_ArrayForEach(item, shape) {
+        if (t.axes == MAX_AXES) give_up("errored", "%s has more than %d axes", key, MAX_AXES);
+        t.shape[t.axes++] = length(item, 0x1p31, "the length of an axis");
+    }
+    size_t given = 0;
+    cJSON_ArrayForEach(item, data) given++;
+    for (int i = 0; i < t.axes; i++) {
+        size_t n = t.last = t.shape[i];
+        if (i + 1 < t.axes && n && t.rows > 0x7fffffffu / n) give_up("errored", "%s has too many rows", key);
+        if (i + 1 < t.axes) t.rows *= n;
+    }
+    t.size = t.rows * t.last; /* both below 2^31 */
+    if (given != t.size) give_up("errored", "%s has %zu numbers, its shape asks for %zu", key, given, t.size);
+    if (t.axes < axes_needed) refuse(LM_BAD_SHAPE, key, data, "it is a single number and needs an axis");
+    t.numbers = room(t.size, sizeof *t.numbers);
+    t.doubles = room(t.size, sizeof *t.doubles);
+    size_t i = 0;
+    cJSON_ArrayForEach(item, data) {
+        if (!is_number(item, &t.doubles[i])) give_up("errored", "%s: element %zu is no number", key, i);
+        t.numbers[i] = (float)t.doubles[i];
+        i++;
+    }
+    return t;
+}
+
+/* context (..., d), and embedding (V, d) to `embedding`. */
+static tensor read_factors(const cJSON *inputs, tensor *embedding) {
+    tensor context = read_tensor(inputs, "context", 1);
+    *embedding = read_tensor(inputs, "embedding", 0);
+    if (embedding->axes != 2 || context.last != embedding->last)
+        refuse(LM_BAD_SHAPE, "the shape of embedding", get(get(inputs, "embedding"), "shape"),
+               "it must be (V, d), d being the last axis of context, and not its transpose");
+    return context;
+}
+
+static size_t at_most(int64_t k, size_t V) { return k < 1 ? 0 : (uint64_t)k < V ? (size_t)k : V; }
+
+/* ---- writing: what follows `{"seq": N, "result": {` ---- */
+
+static void write_number(double x) {
+    if (isnan(x))
+        fputs("\"nan\"", stdout);
+    else if (isinf(x))
+        fputs(x > 0 ? "\"inf\"" : "\"-inf\"", stdout);
+    else if (x == 0)
+        fputs(signbit(x) ? "\"-0\"" : "0", stdout);
+    else
+        printf("%.17g", x); /* cJSON prints a double with as few as 15 digits, which are not always the same double */
+}
+
+static void write_shape(const char *key, const char *dtype, const size_t *shape, int axes) {
+    if (key) printf("\"%s\": ", key);
+    printf("{\"dtype\": \"%s\", \"shape\": [", dtype);
+    for (int i = 0; i < axes; i++) printf(i ? ", %zu" : "%zu", shape[i]);
+    printf("], \"data\": [");
+}
+
+static void write_floats(const char *key, const float *numbers, const size_t *shape, int axes) {
+    size_t size = 1;
+    for (int i = 0; i < axes; i++) size *= shape[i];
+    write_shape(key, "float32", shape, axes);
+    for (size_t i = 0; i < size; i++) {
+        if (i) putchar(',');
+        write_number(numbers[i]);
+    }
+    printf("]}");
+}
+
+static void write_ids(const int64_t *ids, const size_t *shape, int axes) {
+    size_t size = 1;
+    for (int i = 0; i < axes; i++) size *= shape[i];
+    write_shape("token_ids", "int64", shape, axes);
+    for (size_t i = 0; i < size; i++) printf(i ? ",%lld" : "%lld", (long long)ids[i]);
+    printf("]}");
+}
+
+static void begin(double seq) { printf("{\"seq\": %.0f, \"result\": {", seq); }
+
+/* ---- the operations: each computes all, then writes ---- */
+
+static void hello(const cJSON *inputs, double seq);
+
+static void compute_logits(const cJSON *inputs, double seq) {
+    tensor embedding, context = read_factors(inputs, &embedding);
+    size_t V = embedding.rows;
+    float *logits = room(context.rows * V, sizeof *logits);
+    check(lm_compute_logits(context.numbers, embedding.numbers, context.rows, V, context.last, logits));
+    context.shape[context.axes - 1] = V; /* (..., d) -> (..., V) */
+    begin(seq);
+    write_floats("logits", logits, context.shape, context.axes);
+}
+
+static void apply_temperature(const cJSON *inputs, double seq) {
+    tensor z = read_tensor(inputs, "logits", 1);
+    double temperature = real(inputs, "temperature", LM_BAD_TEMPERATURE);
+    float *scaled = room(z.size, sizeof *scaled);
+    check(lm_apply_temperature(z.numbers, z.rows, z.last, temperature, scaled));
+    begin(seq);
+    write_floats("logits", scaled, z.shape, z.axes);
+}
+
+static void top_k(const cJSON *inputs, double seq) {
+    tensor z = read_tensor(inputs, "logits", 1);
+    int64_t k = count(inputs, "k", LM_BAD_K);
+    size_t n = at_most(k, z.last);
+    float *values = room(z.rows * n, sizeof *values);
+    int64_t *ids = room(z.rows * n, sizeof *ids);
+    check(lm_top_k(z.numbers, z.rows, z.last, k, values, ids));
+    z.shape[z.axes - 1] = n; /* (..., V) -> (..., n) */
+    begin(seq);
+    write_floats("values", values, z.shape, z.axes);
+    fputs(", ", stdout);
+    write_ids(ids, z.shape, z.axes);
+}
+
+static void keep_top_k(const cJSON *inputs, double seq) {
+    tensor z = read_tensor(inputs, "logits", 1);
+    int64_t k = count(inputs, "k", LM_BAD_K);
+    const char *word = cJSON_GetStringValue(get(inputs, "ties"));
+    lm_ties ties = word && strcmp(word, "lowest_id") == 0 ? LM_LOWEST_ID : LM_ALL;
+    if (!word || (ties == LM_ALL && strcmp(word, "all") != 0))
+        refuse(LM_BAD_TIES, "ties", get(inputs, "ties"), "it must be lowest_id or all");
+    float *kept = room(z.size, sizeof *kept);
+    check(lm_keep_top_k(z.numbers, z.rows, z.last, k, ties, room(at_most(k, z.last), sizeof(int64_t)), kept));
+    begin(seq);
+    write_floats("logits", kept, z.shape, z.axes);
+}
+
+static void softmax(const cJSON *inputs, double seq) {
+    tensor z = read_tensor(inputs, "logits", 1);
+    float *probs = room(z.size, sizeof *probs);
+    check(lm_softmax(z.numbers, z.rows, z.last, probs));
+    begin(seq);
+    write_floats("probs", probs, z.shape, z.axes);
+}
+
+static int same_shape(tensor a, tensor b, int axes) {
+    return axes == b.axes && memcmp(a.shape, b.shape, (size_t)axes * sizeof *a.shape) == 0;
+}
+
+static void multinomial(const cJSON *inputs, double seq) {
+    tensor p = read_tensor(inputs, "probs", 1);
+    int64_t num_samples = count(inputs, "num_samples", LM_BAD_NUM_SAMPLES);
+    float *noise = room(p.size, sizeof *noise);
+    if (cJSON_HasObjectItem(inputs, "noise")) {
+        tensor given = read_tensor(inputs, "noise", 0);
+        if (!same_shape(p, given, p.axes)) refuse(LM_BAD_SHAPE, "the shape of noise", get(get(inputs, "noise"), "shape"), "it must be that of probs");
+        noise = given.numbers;
+    } else {
+        lm_rng rng;
+        lm_seed(&rng, seed(inputs));
+        for (size_t i = 0; i < p.size; i++) noise[i] = (float)lm_exponential(&rng);
+    }
+    size_t n = at_most(num_samples, p.last); /* more than V are refused where there is a row */
+    int64_t *ids = room(p.rows * n, sizeof *ids);
+    check(lm_multinomial(p.numbers, noise, p.rows, p.last, num_samples, room(p.last, sizeof(float)), ids));
+    p.shape[p.axes - 1] = p.rows ? n : (size_t)num_samples; /* (..., V) -> (..., n) */
+    begin(seq);
+    write_ids(ids, p.shape, p.axes);
+}
+
+static void inverse_cdf(const cJSON *inputs, double seq) {
+    tensor p = read_tensor(inputs, "probs", 1), uniform = read_tensor(inputs, "uniform", 0);
+    if (!same_shape(p, uniform, p.axes - 1))
+        refuse(LM_BAD_SHAPE, "the shape of uniform", get(get(inputs, "uniform"), "shape"), "one number for each row");
+    int64_t *ids = room(p.rows, sizeof *ids);
+    check(lm_inverse_cdf(p.numbers, uniform.doubles, p.rows, p.last, ids));
+    begin(seq);
+    write_ids(ids, p.shape, p.axes - 1); /* (..., V) -> (...) */
+}
+
+static void whole_head(const cJSON *inputs, double seq) {
+    tensor embedding, context = read_factors(inputs, &embedding);
+    double temperature = real(inputs, "temperature", LM_BAD_TEMPERATURE);
+    int64_t k = count(inputs, "k", LM_BAD_K);
+    size_t V = embedding.rows;
+    float *probs = room(context.rows * V, sizeof *probs);
+    check(lm_head(context.numbers, embedding.numbers, context.rows, V, context.last, temperature, k,
+                  room(at_most(k, V), sizeof(int64_t)), probs));
+    context.shape[context.axes - 1] = V; /* (..., d) -> (..., V) */
+    begin(seq);
+    write_floats("probs", probs, context.shape, context.axes);
+}
+
+static void torch_rng(const cJSON *inputs, double seq) {
+    lm_rng rng;
+    lm_seed(&rng, seed(inputs));
+    const cJSON *calls = get(inputs, "calls"), *call;
+    size_t total = 0, at = 0;
+    cJSON_ArrayForEach(call, calls) total += length(get(call, "size"), 0x1p31, "size");
+    double *numbers = room(total, sizeof *numbers);
+    cJSON_ArrayForEach(call, calls) {
+        const char *draw = string(call, "draw"), *dtype = string(call, "dtype");
+        int exponential = strcmp(draw, "exponential") == 0, narrow = strcmp(dtype, "float32") == 0;
+        if (!exponential && strcmp(draw, "uniform") != 0) give_up("errored", "draw is %.40s", draw);
+        if (!narrow && strcmp(dtype, "float64") != 0)
+            refuse(LM_BAD_DTYPE, "the dtype of a call", get(call, "dtype"), "it must be float32 or float64");
+        for (size_t i = (size_t)get(call, "size")->valuedouble; i-- > 0; at++) {
+            double x = exponential ? lm_exponential(&rng) : narrow ? lm_uniform32(&rng) : lm_uniform64(&rng);
+            numbers[at] = narrow ? (float)x : x;
+        }
+    }
+    begin(seq);
+    printf("\"numbers\": [");
+    at = 0;
+    cJSON_ArrayForEach(call, calls) {
+        size_t size = (size_t)get(call, "size")->valuedouble;
+        if (call != calls->child) fputs(", ", stdout);
+        write_shape(NULL, string(call, "dtype"), &size, 1);
+        for (size_t i = 0; i < size; i++, at++) {
+            if (i) putchar(',');
+            write_number(numbers[at]);
+        }
+        printf("]}");
+    }
+    putchar(']');
+}
+
+static void open_bundle(const cJSON *inputs, double seq) {
+    const char *why = bundle_open(string(inputs, "path"), &open_one);
+    if (why) refuse(LM_BAD_BUNDLE, "path", get(inputs, "path"), why);
+    begin(seq);
+    printf("\"vocab_size\": %zu, \"hidden_size\": %zu, \"contexts\": %zu", open_one.V, open_one.d, open_one.contexts);
+}
+
+static const float *context_of(const cJSON *which) {
+    if (!open_one.context) give_up("errored", "no bundle is open");
+    return open_one.context + length(which, (double)open_one.contexts, "the number of a context") * open_one.d;
+}
+
+static void step(const cJSON *inputs, double seq) {
+    const float *context = context_of(get(inputs, "context"));
+    double temperature = real(inputs, "temperature", LM_BAD_TEMPERATURE);
+    int64_t k = count(inputs, "k", LM_BAD_K), id;
+    double uniform = real(inputs, "uniform", LM_BAD_UNIFORM);
+    size_t V = open_one.V;
+    float *probs = room(V, sizeof *probs);
+    check(lm_head(context, open_one.embedding, 1, V, open_one.d, temperature, k, room(at_most(k, V), sizeof(int64_t)),
+                  probs));
+    check(lm_inverse_cdf(probs, &uniform, 1, V, &id));
+    begin(seq);
+    write_floats("probs", probs, &V, 1);
+    printf(", \"token_id\": %lld", (long long)id);
+}
+
+static void sequence(const cJSON *inputs, double seq) {
+    const cJSON *steps = get(inputs, "contexts"), *batch, *which;
+    double temperature = real(inputs, "temperature", LM_BAD_TEMPERATURE);
+    int64_t k = count(inputs, "k", LM_BAD_K);
+    size_t V = open_one.V, rows = 0, at = 0;
+    cJSON_ArrayForEach(batch, steps) rows += (size_t)cJSON_GetArraySize(batch);
+    int64_t *ids = room(rows, sizeof *ids), *scratch = room(at_most(k, V), sizeof *scratch);
+    float *probs = room(V, sizeof *probs), *noise = room(V, sizeof *noise), *race = room(V, sizeof *race);
+    lm_rng rng; /* one stream, never seeded again: V numbers for each row of each step */
+    lm_seed(&rng, seed(inputs));
+    cJSON_ArrayForEach(batch, steps) {
+        cJSON_ArrayForEach(which, batch) {
+            check(lm_head(context_of(which), open_one.embedding, 1, V, open_one.d, temperature, k, scratch, probs));
+            for (size_t v = 0; v < V; v++) noise[v] = (float)lm_exponential(&rng);
+            check(lm_multinomial(probs, noise, 1, V, 1, race, &ids[at++]));
+        }
+    }
+    begin(seq);
+    printf("\"token_ids\": [");
+    at = 0;
+    cJSON_ArrayForEach(batch, steps) {
+        fputs(batch == steps->child ? "[" : ", [", stdout);
+        cJSON_ArrayForEach(which, batch) printf(which == batch->child ? "%lld" : ", %lld", (long long)ids[at++]);
+        putchar(']');
+    }
+    putchar(']');
+}
+
+static void stop(const cJSON *inputs, double seq) {
+    (void)inputs;
+    begin(seq);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(const cJSON *inputs, double seq);
+} OPERATIONS[] = {
+    {"hello", hello},
+    {"compute_logits", compute_logits},
+    {"apply_temperature", apply_temperature},
+    {"top_k", top_k},
+    {"keep_top_k", keep_top_k},
+    {"softmax", softmax},
+    {"multinomial", multinomial},
+    {"inverse_cdf", inverse_cdf},
+    {"lm_head", whole_head},
+    {"torch_rng", torch_rng},
+    {"open_bundle", open_bundle},
+    {"step", step},
+    {"sequence", sequence},
+    {"stop", stop},
+};
+#define OPERATION_COUNT (sizeof OPERATIONS / sizeof *OPERATIONS)
+
+static void hello(const cJSON *inputs, double seq) {
+    if (length(get(inputs, "protocol"), 0x1p31, "protocol") != 1) give_up("errored", "this port speaks protocol 1");
+    begin(seq);
+    printf("\"protocol\": 1, \"name\": \"lm_head.c\", \"version\": \"1\", \"language\": \"C\", "
+           "\"dtypes\": [\"float32\", \"float16\", \"bfloat16\"], \"ties\": [\"lowest_id\", \"all\"], \"operations\": [");
+    for (size_t i = 0; i < OPERATION_COUNT; i++) printf(i ? ", \"%s\"" : "\"%s\"", OPERATIONS[i].name);
+    putchar(']');
+}
+
+/* Answers one line; 1 if it was a request to stop. Nothing is written before an operation has all of its answer. */
+static int answer(const char *line, size_t size) {
+    const char *end = NULL;
+    cJSON *request = cJSON_ParseWithLengthOpts(line, size + 1, &end, 1);
+    const cJSON *number = cJSON_GetObjectItemCaseSensitive(request, "seq");
+    const cJSON *inputs = cJSON_GetObjectItemCaseSensitive(request, "inputs");
+    const char *op = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(request, "op"));
+    double seq = cJSON_IsNumber(number) ? number->valuedouble : 0;
+    int stopping = 0;
+    outcome = NULL;
+    if (setjmp(other_outcome) == 0) {
+        if (memchr(line, 0, size) || !cJSON_IsNumber(number) || !op || !cJSON_IsObject(inputs))
+            give_up("errored", "a line that is no request: it must be a JSON object with seq, op and inputs");
+        size_t i = 0;
+        while (i < OPERATION_COUNT && strcmp(op, OPERATIONS[i].name) != 0) i++;
+        if (i == OPERATION_COUNT) give_up("skipped", "no operation %.80s in this port", op);
+        OPERATIONS[i].run(inputs, seq);
+        fputs("}}\n", stdout);
+    } else {
+        cJSON *text = cJSON_CreateString(words); /* escaped when printed */
+        char *json = cJSON_PrintUnformatted(text);
+        if (cJSON_IsNumber(number))
+            printf("{\"seq\": %.0f, ", number->valuedouble);
+        else
+            printf("{\"seq\": null, ");
+        if (strcmp(outcome, "refused") == 0)
+            printf("\"refused\": {\"code\": \"%s\", \"message\": %s}}\n", lm_name(code), json);
+        else
+            printf("\"%s\": %s}\n", outcome, json);
+        cJSON_free(json);
+        cJSON_Delete(text);
+    }
+    fflush(stdout);
+    stopping = !outcome && op && strcmp(op, "stop") == 0;
+    cJSON_Delete(request);
+    while (blocks) {
+        block *next = blocks->next;
+        free(blocks);
+        blocks = next;
+    }
+    return stopping;
+}
+
+int main(void) {
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t size;
+    while ((size = getline(&line, &capacity, stdin)) > 0)
+        if (answer(line, (size_t)size)) break;
+    free(line);
+    bundle_close(&open_one);
+    return 0;
+}

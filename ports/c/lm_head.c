@@ -1,0 +1,257 @@
+#include "lm_head.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "compile without -ffast-math: the head needs infinities, nan, true division and subnormal numbers"
+#endif
+#if FLT_EVAL_METHOD != 0
+#error "float must be computed as float (on 32-bit x86: -msse2 -mfpmath=sse): a quotient may be rounded only once"
+#endif
+
+static const struct {
+    const char *name, *remedy;
+} CODES[] = {
+    [LM_OK] = {"ok", "nothing to do"},
+    [LM_BAD_DTYPE] = {"bad_dtype", "convert it to float32"},
+    [LM_BAD_SHAPE] = {"bad_shape", "the vocabulary needs at least one token, and both factors the same d"},
+    [LM_BAD_LOGITS] = {"bad_logits", "logits must be finite, or -inf for a masked token, and one must be finite"},
+    [LM_BAD_TEMPERATURE] = {"bad_temperature", "it must be finite and > 0; for greedy decoding take the argmax"},
+    [LM_OVERFLOW] = {"overflow", "the logits divided by the temperature overflow: use a higher temperature"},
+    [LM_BAD_K] = {"bad_k", "it must be an integer of at least 1; to keep every token pass k = V"},
+    [LM_BAD_TIES] = {"bad_ties", "it must be lowest_id or all"},
+    [LM_BAD_PROBS] = {"bad_probs", "probabilities must be finite and >= 0, and one of a row above zero"},
+    [LM_BAD_NOISE] = {"bad_noise", "it must be finite and >= 0"},
+    [LM_BAD_NUM_SAMPLES] = {"bad_num_samples", "draw from 1 to as many as there are tokens of non-zero probability"},
+    [LM_BAD_UNIFORM] = {"bad_uniform", "it must be in [0, 1)"},
+    [LM_BAD_SEED] = {"bad_seed", "it must be an integer from -2^63 to 2^64 - 1"},
+    [LM_BAD_BUNDLE] = {"bad_bundle", "export it again"},
+};
+
+static const lm_refusal FINE = {LM_OK, "", 0, -1, -1};
+
+static lm_refusal refuse(lm_code code, const char *argument, double value, int64_t row, int64_t column) {
+    lm_refusal refusal = {code, argument, value, row, column};
+    return refusal;
+}
+
+const char *lm_name(lm_code code) { return CODES[code].name; }
+
+void lm_describe(lm_refusal refusal, char *text, size_t size) {
+    char place[64] = "";
+    if (refusal.column >= 0)
+        snprintf(place, sizeof place, "[%lld, %lld]", (long long)refusal.row, (long long)refusal.column);
+    else if (refusal.row >= 0)
+        snprintf(place, sizeof place, "[%lld]", (long long)refusal.row);
+    snprintf(text, size, "%s%s is %.9g: %s", refusal.argument, place, refusal.value, CODES[refusal.code].remedy);
+}
+
+/* Logits are finite or -inf, one of each row finite. A comparison with nan is false, so nan is refused too. */
+static lm_refusal check_logits(const float *logits, size_t rows, size_t V, lm_code code) {
+    if (V == 0) return refuse(LM_BAD_SHAPE, "V", 0, -1, -1);
+    for (size_t row = 0; row < rows; row++, logits += V) {
+        int alive = 0;
+        for (size_t v = 0; v < V; v++) {
+            if (!(logits[v] < INFINITY)) return refuse(code, "logits", logits[v], (int64_t)row, (int64_t)v);
+            alive |= logits[v] > -INFINITY;
+        }
+        if (!alive) return refuse(code, "every one of logits", -INFINITY, (int64_t)row, -1);
+    }
+    return FINE;
+}
+
+/* Weights are finite and >= 0, at least `num_samples` of each row above zero. */
+static lm_refusal check_probs(const float *probs, size_t rows, size_t V, int64_t num_samples) {
+    if (V == 0) return refuse(LM_BAD_SHAPE, "V", 0, -1, -1);
+    for (size_t row = 0; row < rows; row++, probs += V) {
+        int64_t possible = 0;
+        for (size_t v = 0; v < V; v++) {
+            if (!(probs[v] >= 0 && probs[v] < INFINITY))
+                return refuse(LM_BAD_PROBS, "probs", probs[v], (int64_t)row, (int64_t)v);
+            possible += probs[v] > 0;
+        }
+        if (possible == 0) return refuse(LM_BAD_PROBS, "the sum of probs", 0, (int64_t)row, -1);
+        if (possible < num_samples) return refuse(LM_BAD_NUM_SAMPLES, "num_samples", (double)num_samples, -1, -1);
+    }
+    return FINE;
+}
+
+lm_refusal lm_compute_logits(const float *context, const float *embedding, size_t rows, size_t V, size_t d,
+                             float *logits) {
+    if (V == 0) return refuse(LM_BAD_SHAPE, "V", 0, -1, -1);
+    for (size_t row = 0; row < rows; row++, context += d, logits += V) {
+        for (size_t v = 0; v < V; v++) {
+            const float *w = embedding + v * d; /* size_t: v * d does not fit 32 bits for large models */
+            float sum[8] = {0};                 /* eight sums, so that no addition waits for the one before it */
+            size_t i = 0;
+            for (; i + 8 <= d; i += 8)
+                for (size_t j = 0; j < 8; j++) sum[j] += context[i + j] * w[i + j];
+            for (; i < d; i++) sum[0] += context[i] * w[i];
+            logits[v] = ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+        }
+    }
+    return FINE;
+}
+
+lm_refusal lm_apply_temperature(const float *logits, size_t rows, size_t V, double temperature, float *scaled) {
+    lm_refusal refusal = check_logits(logits, rows, V, LM_BAD_LOGITS);
+    if (refusal.code) return refusal;
+    float divisor = (float)temperature; /* in which 1e-46 is 0 and 1e39 is inf */
+    if (!(divisor > 0 && divisor < INFINITY)) return refuse(LM_BAD_TEMPERATURE, "temperature", temperature, -1, -1);
+    for (size_t i = 0; i < rows * V; i++) scaled[i] = logits[i] / divisor; /* not a product with 1 / divisor */
+    return check_logits(scaled, rows, V, LM_OVERFLOW);
+}
+
+/* The order that top-k and the race share: a is behind b if its score is less, or equal at a higher id. */
+static int behind(const float *score, int64_t a, int64_t b) {
+    return score[a] < score[b] || (score[a] == score[b] && a > b);
+}
+
+/* Lets the id at `root` sink to its place in a heap that has the last in order at its top. */
+static void sink(const float *score, int64_t *heap, size_t root, size_t n) {
+    for (size_t child; (child = 2 * root + 1) < n; root = child) {
+        if (child + 1 < n && behind(score, heap[child + 1], heap[child])) child++;
+        if (behind(score, heap[root], heap[child])) return;
+        int64_t id = heap[root];
+        heap[root] = heap[child];
+        heap[child] = id;
+    }
+}
+
+/* The ids of the k largest of V scores, in order, by a heap that holds the k best so far: 1 <= k <= V. */
+static void largest(const float *score, size_t V, size_t k, int64_t *ids) {
+    for (size_t i = 0; i < k; i++) ids[i] = (int64_t)i;
+    for (size_t i = k / 2; i-- > 0;) sink(score, ids, i, k);
+    for (size_t v = k; v < V; v++) {
+        if (score[v] > score[ids[0]]) { /* at a tie the lower id stays: it came first */
+            ids[0] = (int64_t)v;
+            sink(score, ids, 0, k);
+        }
+    }
+    for (size_t n = k - 1; n > 0; n--) { /* the last in order goes to the end, again and again */
+        int64_t id = ids[0];
+        ids[0] = ids[n];
+        ids[n] = id;
+        sink(score, ids, 0, n);
+    }
+}
+
+lm_refusal lm_top_k(const float *logits, size_t rows, size_t V, int64_t k, float *values, int64_t *ids) {
+    lm_refusal refusal = check_logits(logits, rows, V, LM_BAD_LOGITS);
+    if (refusal.code) return refusal;
+    if (k < 1) return refuse(LM_BAD_K, "k", (double)k, -1, -1);
+    size_t n = (uint64_t)k < V ? (size_t)k : V;
+    for (size_t row = 0; row < rows; row++, logits += V, values += n, ids += n) {
+        largest(logits, V, n, ids);
+        for (size_t i = 0; i < n; i++) values[i] = logits[ids[i]];
+    }
+    return FINE;
+}
+
+lm_refusal lm_keep_top_k(const float *logits, size_t rows, size_t V, int64_t k, lm_ties ties, int64_t *scratch,
+                         float *kept) {
+    lm_refusal refusal = check_logits(logits, rows, V, LM_BAD_LOGITS);
+    if (refusal.code) return refusal;
+    if (k < 1) return refuse(LM_BAD_K, "k", (double)k, -1, -1);
+    if (ties != LM_LOWEST_ID && ties != LM_ALL) return refuse(LM_BAD_TIES, "ties", (double)ties, -1, -1);
+    size_t n = (uint64_t)k < V ? (size_t)k : V;
+    for (size_t row = 0; row < rows; row++, logits += V, kept += V) {
+        largest(logits, V, n, scratch);
+        size_t last = ties == LM_ALL ? V : (size_t)scratch[n - 1]; /* of the tokens tied with the k-th, the last kept */
+        float kth = logits[scratch[n - 1]];
+        for (size_t v = 0; v < V; v++)
+            kept[v] = logits[v] > kth || (logits[v] == kth && v <= last) ? logits[v] : -INFINITY;
+    }
+    return FINE;
+}
+
+lm_refusal lm_softmax(const float *logits, size_t rows, size_t V, float *probs) {
+    lm_refusal refusal = check_logits(logits, rows, V, LM_BAD_LOGITS);
+    if (refusal.code) return refusal;
+    for (size_t row = 0; row < rows; row++, logits += V, probs += V) {
+        float max = logits[0]; /* subtracted: GPT-2's logits lie near -100, where exp alone gives 0 / 0 */
+        for (size_t v = 1; v < V; v++) max = logits[v] > max ? logits[v] : max;
+        double total = 0;
+        for (size_t v = 0; v < V; v++) total += probs[v] = expf(logits[v] - max); /* exp(-inf) is exactly 0 */
+        for (size_t v = 0; v < V; v++) probs[v] = (float)(probs[v] / total);
+    }
+    return FINE;
+}
+
+lm_refusal lm_multinomial(const float *probs, const float *noise, size_t rows, size_t V, int64_t num_samples,
+                          float *scratch, int64_t *ids) {
+    if (num_samples < 1) return refuse(LM_BAD_NUM_SAMPLES, "num_samples", (double)num_samples, -1, -1);
+    lm_refusal refusal = check_probs(probs, rows, V, num_samples);
+    if (refusal.code) return refusal;
+    for (size_t row = 0; row < rows; row++, probs += V, noise += V, ids += num_samples) {
+        for (size_t v = 0; v < V; v++) {
+            if (!(noise[v] >= 0 && noise[v] < INFINITY))
+                return refuse(LM_BAD_NOISE, "noise", noise[v], (int64_t)row, (int64_t)v);
+            /* Noise may be 0, which wins, and -0 is 0. A token of probability zero stays behind all others. */
+            scratch[v] = probs[v] > 0 ? probs[v] / fabsf(noise[v]) : -1;
+        }
+        largest(scratch, V, (size_t)num_samples, ids);
+    }
+    return FINE;
+}
+
+lm_refusal lm_inverse_cdf(const float *probs, const double *uniform, size_t rows, size_t V, int64_t *ids) {
+    lm_refusal refusal = check_probs(probs, rows, V, 1);
+    if (refusal.code) return refusal;
+    for (size_t row = 0; row < rows; row++, probs += V) {
+        if (!(uniform[row] >= 0 && uniform[row] < 1))
+            return refuse(LM_BAD_UNIFORM, "uniform", uniform[row], (int64_t)row, -1);
+        double total = 0, running = 0; /* in float a running sum often ends below its own total */
+        for (size_t v = 0; v < V; v++) total += probs[v];
+        for (size_t v = 0; v < V && !(running > uniform[row] * total); v++) {
+            running += probs[v];
+            if (probs[v] > 0) ids[row] = (int64_t)v; /* so the last possible one, if rounding leaves none above */
+        }
+    }
+    return FINE;
+}
+
+lm_refusal lm_head(const float *context, const float *embedding, size_t rows, size_t V, size_t d, double temperature,
+                   int64_t k, int64_t *scratch, float *probs) {
+    lm_refusal refusal = lm_compute_logits(context, embedding, rows, V, d, probs); /* (rows, d) -> (rows, V) */
+    if (!refusal.code) refusal = lm_apply_temperature(probs, rows, V, temperature, probs);
+    if (!refusal.code) refusal = lm_keep_top_k(probs, rows, V, k, LM_LOWEST_ID, scratch, probs);
+    if (!refusal.code) refusal = lm_softmax(probs, rows, V, probs);
+    return refusal;
+}
+
+void lm_seed(lm_rng *rng, uint64_t seed) {
+    rng->state[0] = (uint32_t)seed;
+    for (uint32_t i = 1; i < 624; i++) {
+        uint32_t previous = rng->state[i - 1];
+        rng->state[i] = 1812433253u * (previous ^ (previous >> 30)) + i;
+    }
+    rng->next = 624;
+}
+
+static uint32_t next_output(lm_rng *rng) {
+    uint32_t *s = rng->state;
+    if (rng->next == 624) {
+        for (int i = 0; i < 624; i++) {
+            uint32_t joined = (s[i] & 0x80000000u) | (s[(i + 1) % 624] & 0x7fffffffu);
+            s[i] = s[(i + 397) % 624] ^ (joined >> 1) ^ (joined & 1 ? 0x9908b0dfu : 0);
+        }
+        rng->next = 0;
+    }
+    uint32_t y = s[rng->next++];
+    y ^= y >> 11;
+    y ^= (y << 7) & 0x9d2c5680u;
+    y ^= (y << 15) & 0xefc60000u;
+    return y ^ (y >> 18);
+}
+
+float lm_uniform32(lm_rng *rng) { return (float)(next_output(rng) & 0xffffffu) * 0x1p-24f; }
+
+double lm_uniform64(lm_rng *rng) {
+    uint64_t high = next_output(rng); /* the first output is the high word */
+    return (double)(((high << 32) | next_output(rng)) & 0x1fffffffffffffu) * 0x1p-53;
+}
+
+double lm_exponential(lm_rng *rng) { return -log1p(-lm_uniform64(rng)); }
