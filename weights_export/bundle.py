@@ -1,209 +1,263 @@
-"""The bundle: the tied embedding, real context vectors and the right answers, in files that any language can read.
+"""The bundle: the output embedding, real context vectors and the right answers, in files that any language can read.
 
-manifest.json         format and version, the model's name and shape, each file's size and sha256
-head.safetensors      embedding (V, d), final_norm.weight (d,), final_norm.bias (d,)
-contexts.safetensors  block_output (N, d) and context (N, d): before and after the final layer norm, last position
-expected.safetensors  logits (N, V) float32 from PyTorch, logits_exact (N, V) float64, exact and rounded once
-prompts.json          the N prompts and their token ids
-tokens.json           token id -> bytes, in hexadecimal; which ids are special
+    manifest.json         the model's name and shape, each file's size and sha256, each tensor's place
+    head.safetensors      final_norm.weight, final_norm.bias (d,), embedding (V, d); padding, rows that are no token's
+    contexts.safetensors  block_output and context (N, d): before and after the final layer norm, last position
+    expected.safetensors  logits_exact (N, V) float64, exact and rounded once; logits (N, V) float32 from PyTorch
+    prompts.json          the N prompts and their token ids
+    tokens.json           token id -> bytes, in hexadecimal; which ids are special
+
+FORMAT.md defines every byte of it. This file reads bundles with NumPy and the standard library; `export.py` writes.
 """
 
 import hashlib
-import json
-import math
-import shutil
-import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import safetensors.numpy
-import torch
 
-from .checkpoint import Checkpoint
+import reference
+from reference import bounds
 
-FORMAT, VERSION = "lm-head-bundle", 1
-FILES = ("head.safetensors", "contexts.safetensors", "expected.safetensors", "prompts.json", "tokens.json")
+from . import containers, manifest, rows
+from .progress import Report, silent
+from .strict_json import BundleError, integer, parse
+from .tensors import Tensor, map_file, read_regular, view
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .checkpoint import Checkpoint
+
+__all__ = ["INCOMPLETE", "Bundle", "BundleError", "mask_padding", "open_bundle", "write"]
+INCOMPLETE = re.compile(r"\..*\.incomplete-.*")  # the temporary folders of an export
+MAX_MANIFEST = 1 << 20
+BLOCK = 1 << 20
 
 
-@dataclass(frozen=True)
 class Bundle:
-    """What a bundle holds; N prompts, V tokens, hidden size d."""
+    """An open bundle: N prompts, V tokens, hidden size d. Arrays are read-only and lie over the files.
 
-    manifest: dict[str, Any]
-    embedding: np.ndarray  # (V, d)
-    block_output: np.ndarray  # (N, d)
-    context: np.ndarray  # (N, d)
-    logits: np.ndarray  # (N, V) float32, PyTorch's
-    logits_exact: np.ndarray  # (N, V) float64
-    prompts: list[dict[str, Any]]
-    token_bytes: list[bytes]
-
-
-def exact_logits(context: np.ndarray, embedding: np.ndarray) -> np.ndarray:
-    """The logits in exact arithmetic, rounded once to float64: `(N, d), (V, d) -> (N, V)`.
-
-    Products of two float32 numbers are exact in float64 (24 + 24 bits), and `math.fsum` rounds their sum correctly.
+    What a bundle does not hold (`--head-only` leaves out contexts and answers) raises BundleError when asked for.
     """
-    return np.array(
-        [[math.fsum(row) for row in embedding.astype(np.float64) * vector] for vector in context.astype(np.float64)]
-    )
+
+    def __init__(self, folder: Path, checked: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        self.folder, self.manifest, self._tensors = folder, checked, tensors
+        self._mapped: dict[str, Any] = {}
+        for name, fingerprint in checked["files"].items():
+            mapped = self._mapped[name] = map_file(folder / name)
+            if len(mapped) != fingerprint["size"]:
+                raise BundleError(
+                    f"{folder / name} has {len(mapped):,} bytes, the manifest says {fingerprint['size']:,}: truncated "
+                    "or damaged; copy or export it again"
+                )
+            inside = {key: t for key, t in tensors.items() if checked["tensors"][key]["file"] == name}
+            if inside:
+                containers.check(mapped, checked["container"], inside, str(folder / name))
+
+    def _stored(self, name: str) -> np.ndarray:
+        if name not in self._tensors:
+            raise BundleError(f"{self.folder} holds no {name}: it was exported with --head-only, or has no such rows")
+        return view(self._mapped[self.manifest["tensors"][name]["file"]], self._tensors[name])
+
+    def _array(self, name: str) -> np.ndarray:
+        return rows.as_dtype(self._stored(name), self._tensors[name].dtype if name in self._tensors else "")
+
+    @property
+    def embedding(self) -> np.ndarray:
+        """The output embedding `(V, d)`, one row for each token and no padding: what `reference.lm_head` takes."""
+        return self._array("embedding")
+
+    @property
+    def padding(self) -> np.ndarray:
+        """The rows of the checkpoint's table that belong to no token, `(embedding_rows - V, d)`."""
+        return self._array("padding")
+
+    @property
+    def final_norm_weight(self) -> np.ndarray:
+        """`(d,)`."""
+        return self._array("final_norm.weight")
+
+    @property
+    def final_norm_bias(self) -> np.ndarray:
+        """`(d,)`."""
+        return self._array("final_norm.bias")
+
+    @property
+    def block_output(self) -> np.ndarray:
+        """What enters the final layer norm at the last position, `(N, d)`."""
+        return self._array("block_output")
+
+    @property
+    def context(self) -> np.ndarray:
+        """The context vectors: what leaves it, `(N, d)`."""
+        return self._array("context")
+
+    @property
+    def logits(self) -> np.ndarray:
+        """PyTorch's, `(N, V)` float32."""
+        return self._array("logits")
+
+    @property
+    def logits_exact(self) -> np.ndarray:
+        """The exact ones, rounded once, `(N, V)` float64."""
+        return self._array("logits_exact")
+
+    def _json(self, name: str) -> Any:
+        if name not in self._mapped:
+            raise BundleError(f"{self.folder} holds no {name}: it was exported with --head-only")
+        return parse(self._mapped[name][:], str(self.folder / name))
+
+    @cached_property
+    def prompts(self) -> list[dict[str, Any]]:
+        """The N prompts: `text` and `token_ids`. Raises: BundleError for anything else."""
+        prompts = self._json("prompts.json")
+        v, n = self.manifest["vocab_size"], self.manifest["prompts"]
+        if not isinstance(prompts, list) or len(prompts) != n:
+            raise BundleError(f"{self.folder / 'prompts.json'} must be a list of {n} prompts")
+        for i, prompt in enumerate(prompts):
+            if not isinstance(prompt, dict) or prompt.keys() != {"text", "token_ids"}:
+                raise BundleError(f"{self.folder / 'prompts.json'}[{i}] must have text and token_ids, and nothing else")
+            ids = prompt["token_ids"]
+            if not isinstance(prompt["text"], str) or not isinstance(ids, list) or not ids:
+                raise BundleError(f"{self.folder / 'prompts.json'}[{i}] must be a text and a list of at least one id")
+            if not all(integer(token) and 0 <= token < v for token in ids):
+                raise BundleError(f"{self.folder / 'prompts.json'}[{i}]: token ids must be integers from 0 to {v - 1}")
+        return prompts
+
+    @cached_property
+    def _tokens(self) -> tuple[list[bytes], frozenset[int]]:
+        tokens, v, where = self._json("tokens.json"), self.manifest["vocab_size"], self.folder / "tokens.json"
+        if not isinstance(tokens, dict) or tokens.keys() != {"encoding", "special", "tokens"}:
+            raise BundleError(f"{where} must have encoding, special and tokens, and nothing else")
+        if tokens["encoding"] != "hex" or not isinstance(tokens["tokens"], list) or len(tokens["tokens"]) != v:
+            raise BundleError(f"{where} must hold {v} tokens in the encoding 'hex'")
+        special = tokens["special"]
+        if not isinstance(special, list) or not all(integer(i) and 0 <= i < v for i in special):
+            raise BundleError(f"{where}: special must list token ids from 0 to {v - 1}")
+        for i, token in enumerate(tokens["tokens"]):
+            if not isinstance(token, str) or not re.fullmatch("([0-9a-f]{2})*", token):
+                raise BundleError(f"{where}: token {i} is {str(token)[:80]!r}: it must be bytes in hexadecimal")
+        return [bytes.fromhex(token) for token in tokens["tokens"]], frozenset(special)
+
+    @property
+    def token_bytes(self) -> list[bytes]:
+        """The bytes of each token id, V of them."""
+        return self._tokens[0]
+
+    @property
+    def special(self) -> frozenset[int]:
+        """The ids that stand for no text, such as the end of a document."""
+        return self._tokens[1]
+
+    def verify(self, report: Report = silent) -> None:
+        """Check every byte: hashes of the very bytes that the arrays show, finite values, prompts and tokens.
+
+        Raises: BundleError that names the file, the tensor and the place. Sizes, shapes and dtypes have been checked
+        on opening.
+        """
+        for name, fingerprint in self.manifest["files"].items():
+            digest, mapped = hashlib.sha256(), self._mapped[name]
+            for start in range(0, len(mapped), BLOCK):
+                digest.update(mapped[start : start + BLOCK])
+                report(f"sha256 of {name}", start + BLOCK, len(mapped))
+            if digest.hexdigest() != fingerprint["sha256"]:
+                raise BundleError(
+                    f"{self.folder / name} does not match its sha256 in manifest.json: copy or export it again"
+                )
+        for name, tensor in self._tensors.items():
+            for start, block in self._blocks(name):
+                rows.check_finite(block, f"{self.folder}: {name}", start)
+                report(f"values of {name}", start + len(block), tensor.shape[0])
+        if "tokens.json" in self._mapped:
+            self._tokens  # noqa: B018  parsed and checked
+        if self.manifest["prompts"]:
+            self.prompts  # noqa: B018
+
+    def _blocks(self, name: str) -> Iterator[tuple[int, np.ndarray]]:
+        """A tensor in float32 (float64 stays), a few rows at a time, with the index of the first."""
+        stored, dtype = self._stored(name), self._tensors[name].dtype
+        for start, stop in rows.ranges(stored.shape):
+            yield start, rows.widen(stored[start:stop], dtype)
+
+    def reproduce(self, report: Report = silent) -> None:
+        """Recompute all logits with the reference, and hold them and both stored answers against the derived bounds.
+
+        Raises: BundleError that names the prompt, the token, the error and the bound.
+        """
+        v = self.manifest["vocab_size"]
+        for start, block in self._blocks("embedding"):
+            stop = start + len(block)
+            exact, oracle = (
+                self.logits_exact[:, start:stop],
+                self.context.astype(np.float64) @ block.astype(np.float64).T,
+            )
+            slack = bounds.logits(self.context, block, "float64") + bounds.unit_roundoff("float64") * np.abs(oracle)
+            bound = bounds.logits(self.context, block, "float32") + slack
+            _within("logits_exact", exact, oracle, 2 * slack, start, self.folder)
+            _within("logits", self.logits[:, start:stop], exact, bound, start, self.folder)
+            ours = reference.compute_logits(self.context, block)
+            _within("the reference's logits", ours, exact, bound, start, self.folder)
+            report("logits recomputed by the reference", stop, v)
 
 
-def token_bytes(tokenizer: Any, vocab_size: int) -> list[bytes]:
-    """The bytes of each token id: GPT-2's byte-level alphabet undone, special tokens as their own text."""
-    # GPT-2 writes printable bytes as themselves and the others, in order, as the code points from 256 on.
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [byte for byte in range(256) if byte not in printable]
-    byte_of = {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(others)}
-    special = set(tokenizer.all_special_ids)
-    tokens = tokenizer.convert_ids_to_tokens(list(range(vocab_size)))
-    return [
-        token.encode() if i in special else bytes(byte_of[character] for character in token)
-        for i, token in enumerate(tokens)
-    ]
+def _within(name: str, found: np.ndarray, exact: np.ndarray, bound: np.ndarray, start: int, folder: Path) -> None:
+    wrong = ~(np.abs(found - exact) <= bound)  # written so that nan is wrong
+    if wrong.any():
+        n, v = (int(i) for i in np.argwhere(wrong)[0])
+        raise BundleError(
+            f"{folder}: {name}[{n}, {start + v}] is {found[n, v]!r}, {abs(found[n, v] - exact[n, v]):.3g} away from "
+            f"{exact[n, v]!r}; the bound is {bound[n, v]:.3g}: contexts, embedding and answers do not belong together"
+        )
 
 
-@torch.no_grad()
-def contexts(checkpoint: Checkpoint, prompts: Iterable[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Any]]:
-    """Run the model on each prompt: block outputs, contexts and logits at the last position, and the token ids.
+def open_bundle(path: Path | str) -> Bundle:
+    """Open a bundle and check all that takes no time: the manifest's own hash, names, sizes, headers, shapes, dtypes.
 
-    One prompt at a time on one thread, so that the same machine gives the same bytes again. A prompt longer than the
-    context window keeps its last tokens.
+    `verify()` checks the rest. Raises: BundleError (a ValueError) that says what is wrong; OSError where reading is not
+    permitted.
     """
-    seen: list[torch.Tensor] = []
-    model = checkpoint.model
-    hook = model.transformer.ln_f.register_forward_hook(lambda _m, inputs, output: seen.extend((inputs[0], output)))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    folder = Path(path)
+    if INCOMPLETE.fullmatch(folder.absolute().name):
+        raise BundleError(f"{folder} is what an interrupted export left behind, not a bundle: it can be deleted")
+    return open_unnamed(folder)
+
+
+def open_unnamed(folder: Path) -> Bundle:
+    """As `open_bundle`, for a folder that an export has yet to rename."""
+    if not folder.is_dir():
+        raise BundleError(f"{folder} is no folder; python -m weights_export tiny -o {folder} writes a bundle")
+    raw = read_regular(folder / "manifest.json", MAX_MANIFEST)
     try:
-        all_logits, records = [], []
-        for prompt in prompts:
-            ids = checkpoint.tokenizer.encode(prompt)[-model.config.n_positions :]
-            all_logits.append(model(torch.tensor([ids])).logits[0, -1])
-            records.append({"text": prompt, "token_ids": ids})
-    finally:
-        hook.remove()
-        torch.set_num_threads(threads)
-    block_output, context = (torch.stack([h[0, -1] for h in seen[i::2]]).numpy() for i in (0, 1))
-    return block_output, context, torch.stack(all_logits).numpy(), records
+        content = parse(raw, "manifest.json", max_bytes=MAX_MANIFEST)
+        manifest.check_seal(raw, content)
+        tensors = manifest.check(content)
+    except BundleError as error:
+        raise BundleError(f"{folder}: {error}") from None
+    return Bundle(folder, content, tensors)
 
 
-def write(checkpoint: Checkpoint, prompts: Iterable[str], output: Path) -> None:
-    """Write the bundle beside `output`, verify it, then rename it: the folder is whole or absent.
+def mask_padding(logits: Any, vocab_size: int) -> np.ndarray:
+    """Logits `(..., rows)` of a padded table with -inf at the ids that are no token's: `(..., rows) -> (..., rows)`.
 
-    Raises: FileExistsError if `output` exists; ValueError if the written files do not read back as they should.
+    For a runtime whose product runs over every row; `Bundle.embedding` has no such rows. A masked id has probability 0
+    and is never drawn  [SOFTMAX-3, DRAW-2].
+    Raises: ValueError unless `1 <= vocab_size <= rows`.
+
+    >>> mask_padding(np.array([-3.0, -2.0, 0.0]), 2)
+    array([ -3.,  -2., -inf])
     """
-    if output.exists():
-        raise FileExistsError(f"{output} exists: name a new folder, nothing is overwritten")
-    model = checkpoint.model
-    embedding = model.transformer.wte.weight.detach().numpy()
-    final_norm = model.transformer.ln_f
-    block_output, context, logits, records = contexts(checkpoint, prompts)
-    byte_strings = token_bytes(checkpoint.tokenizer, len(embedding))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}.incomplete-"))
-    try:
-        _save(
-            staging / "head.safetensors",
-            embedding=embedding,
-            **{
-                "final_norm.weight": final_norm.weight.detach().numpy(),
-                "final_norm.bias": final_norm.bias.detach().numpy(),
-            },
-        )
-        _save(staging / "contexts.safetensors", block_output=block_output, context=context)
-        _save(staging / "expected.safetensors", logits=logits, logits_exact=exact_logits(context, embedding))
-        _dump(staging / "prompts.json", records)
-        _dump(
-            staging / "tokens.json",
-            {
-                "encoding": "hex",
-                "special": sorted(checkpoint.tokenizer.all_special_ids),
-                "tokens": [token.hex() for token in byte_strings],
-            },
-        )
-        _dump(
-            staging / "manifest.json",
-            {
-                "format": FORMAT,
-                "version": VERSION,
-                "model": checkpoint.name,
-                "revision": None,
-                "vocab_size": embedding.shape[0],
-                "hidden_size": embedding.shape[1],
-                "layer_norm_epsilon": final_norm.eps,
-                "dtype": "float32",
-                "tied": bool(model.config.tie_word_embeddings),
-                "prompts": len(records),
-                "files": {name: _fingerprint(staging / name) for name in FILES},
-            },
-        )
-        open_bundle(staging)
-        staging.chmod(0o755)
-        staging.rename(output)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
+    logits = np.asarray(logits)
+    if not 1 <= vocab_size <= logits.shape[-1]:
+        raise ValueError(f"vocab_size is {vocab_size}: it must be from 1 to {logits.shape[-1]}, the number of logits")
+    return np.where(np.arange(logits.shape[-1]) < vocab_size, logits, -np.inf)
 
 
-def _save(path: Path, **tensors: np.ndarray) -> None:
-    # safetensors 0.8 writes an array that is not C-contiguous with its elements scrambled.
-    path.write_bytes(safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in tensors.items()}))
-    for name, array in safetensors.numpy.load_file(path).items():
-        if not np.array_equal(array, tensors[name]):
-            raise ValueError(f"{path.name}: {name} does not read back as it was written")
+def write(checkpoint: "Checkpoint", prompts: "Sequence[str]", output: Path) -> None:
+    """Export a loaded checkpoint with these prompts: `export.export` with its defaults."""
+    from .export import Options, export  # imports torch
 
-
-def _dump(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _fingerprint(path: Path) -> dict[str, Any]:
-    content = path.read_bytes()
-    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def open_bundle(folder: Path) -> Bundle:
-    """Read and check a bundle.
-
-    Raises: FileNotFoundError for a missing file; ValueError for an unknown format or version, a wrong size or hash, a
-    wrong shape, and values that are not finite.
-    """
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    if (manifest.get("format"), manifest.get("version")) != (FORMAT, VERSION):
-        raise ValueError(
-            f"{folder}: format {manifest.get('format')!r} version {manifest.get('version')!r} is not {FORMAT} {VERSION}"
-        )
-    for name in FILES:
-        if _fingerprint(folder / name) != manifest["files"][name]:
-            raise ValueError(f"{folder}: {name} does not match the size and sha256 in manifest.json; export it again")
-    head, context, expected = (safetensors.numpy.load_file(folder / name) for name in FILES[:3])
-    prompts, tokens = (json.loads((folder / name).read_text(encoding="utf-8")) for name in FILES[3:])
-    bundle = Bundle(
-        manifest=manifest,
-        embedding=head["embedding"],
-        block_output=context["block_output"],
-        context=context["context"],
-        logits=expected["logits"],
-        logits_exact=expected["logits_exact"],
-        prompts=prompts,
-        token_bytes=[bytes.fromhex(token) for token in tokens["tokens"]],
-    )
-    v, d, n = manifest["vocab_size"], manifest["hidden_size"], manifest["prompts"]
-    shapes = {
-        "embedding": (v, d),
-        "block_output": (n, d),
-        "context": (n, d),
-        "logits": (n, v),
-        "logits_exact": (n, v),
-    }
-    for name, shape in shapes.items():
-        array = getattr(bundle, name)
-        if array.shape != shape or not np.isfinite(array).all():
-            raise ValueError(f"{folder}: {name} must be {shape} and finite, it is {array.shape}")
-    if (len(prompts), len(tokens["tokens"])) != (n, v):
-        raise ValueError(f"{folder}: {len(prompts)} prompts and {len(tokens['tokens'])} tokens, expected {n} and {v}")
-    return bundle
+    export(checkpoint.source, Options(output=output, prompts=tuple(prompts)))

@@ -1,53 +1,70 @@
-"""Where weights come from: the embedded tiny GPT-2, or a local folder in Transformers' layout."""
+"""Where weights come from: the embedded tiny GPT-2, a local folder in Transformers' layout, or a Hub."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from transformers import AutoTokenizer, GPT2LMHeadModel
+from . import source
+from .prompts import PROMPTS
+from .source import Source
 
+if TYPE_CHECKING:
+    from transformers import GPT2LMHeadModel
+
+__all__ = ["PROMPTS", "TINY", "Checkpoint", "find", "load"]
 TINY = Path(__file__).parent / "tiny_gpt2"
-
-# The first shows the tiny model at its honest best: a clear favourite with plausible rivals.
-PROMPTS = (
-    "I do beseech your",
-    "What must be shall",
-    "Before we proceed any further, hear me",
-    "ROMEO:\nO, she doth teach the torches to burn",
-    "The",
-    "a",
-    "\n",
-    "To be, or not to be, that is the question:\nWhether 'tis nobler in the mind to",
-    "My lord, my lord, my lord, my lord, my lord, my",
-    "KING RICHARD III:\nA horse! a horse! my kingdom for a",
-    "Ô tempora, ô mœurs, dit le vieux",
-    "こんにちは、世界",
-    "def lm_head(context, embedding):\n    return context @",
-    "0 1 1 2 3 5 8 13 21",
-    "First Citizen:\nWe cannot, sir, we are undone already.\n\nMENENIUS:\nI tell you, friends, most charitable",
-    "Good night, good night! parting is such sweet sorrow, that I shall say good night till it be " * 12,
-)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model in float32 on the CPU, in evaluation mode, with its tokenizer and the name it was asked for by."""
+    """A model in float32 on the CPU, in evaluation mode, with its tokenizer, its name and its files."""
 
     name: str
-    model: GPT2LMHeadModel
+    model: "GPT2LMHeadModel"
     tokenizer: Any
+    source: Source
+
+
+def find(name: str, revision: str | None = None, offline: bool = False, head_into: Path | None = None) -> Source:
+    """The files of the checkpoint called `name`: `tiny`, a folder, or a Hub id; a folder wins over a Hub id.
+
+    `head_into` is a folder for what is fetched of a Hub's weights if only the head is wanted.
+    Raises: FileNotFoundError if there is no such folder; ValueError for a revision of something without revisions;
+    HubError where a Hub does not give it.
+    """
+    folder = TINY if name == "tiny" else Path(name)
+    if name == "tiny" or folder.exists() or not is_hub_id(name):
+        if revision is not None:
+            raise ValueError(f"--revision {revision}: only a model of a Hub has revisions, {name!r} is a folder")
+        return source.local(name, folder)
+    from .hub import fetch  # imports huggingface_hub
+
+    return fetch(name, revision, offline, head_into)
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether `name` can be a Hub id: `gpt2` or `openai-community/gpt2`.
+
+    >>> [is_hub_id(name) for name in ("gpt2", "openai-community/gpt2", "./gpt2", "models/of/mine", "")]
+    [True, True, False, False, False]
+    """
+    part = r"[A-Za-z0-9][\w.-]*"
+    return re.fullmatch(rf"{part}(/{part})?", name, re.ASCII) is not None and "--" not in name and ".." not in name
 
 
 def load(name: str) -> Checkpoint:
-    """The checkpoint called `name`: `tiny`, or a folder with `config.json`, `model.safetensors` and a tokenizer.
+    """The checkpoint called `name`, loaded by Transformers.
 
-    Raises: FileNotFoundError if there is no such folder or it has no safetensors weights.
+    Raises: as `find`; OSError if it has no safetensors weights.
     """
-    folder = TINY if name == "tiny" else Path(name)
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"model {name!r}: {folder} has no config.json; pass 'tiny' or a checkpoint folder")
+    import torch
+    from transformers import AutoTokenizer, GPT2LMHeadModel
+
+    found = find(name)
+    source.weight_files(found.folder)  # refuses a pickle with the command that converts it
     model = GPT2LMHeadModel.from_pretrained(
-        folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+        found.folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
     ).eval()
-    return Checkpoint(name, model, AutoTokenizer.from_pretrained(folder, local_files_only=True))
+    tokenizer = AutoTokenizer.from_pretrained(found.folder, local_files_only=True)
+    return Checkpoint(name, model, tokenizer, found)

@@ -1,0 +1,201 @@
+"""From a checkpoint to a bundle: read, run, write beside the target, reopen, recompute, and only then rename."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import containers, manifest, rows, staging, tokens
+from .bundle import open_unnamed
+from .containers import Content
+from .exact import exact_logits
+from .progress import Report, silent
+from .prompts import PROMPTS
+from .source import Head, Source, Weights, find_head, read_config, weight_files
+from .strict_json import BundleError, dump
+from .tensors import Tensor, map_file, view
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to write, where; `dtype` and `rows` concern the embedding, `tied` overrules what the checkpoint says."""
+
+    output: Path
+    prompts: tuple[str, ...] = PROMPTS
+    container: str = "safetensors"
+    dtype: str = "float32"
+    rows: str = "all"
+    head_only: bool = False
+    force: bool = False
+    tied: bool | None = None
+
+
+def export(source: Source, options: Options, report: Report = silent) -> None:
+    """Write the bundle of a checkpoint: the target is whole, or as it was.
+
+    Raises: FileExistsError for a target that is there; BundleError for a checkpoint that cannot be exported and for
+    files that do not read back as they should; OSError as the file system does.
+    """
+    staging.check_target(options.output, options.force)
+    with staging.temporary(options.output) as folder:
+        write_into(folder, source, options, report)
+        staging.flush(folder)
+        folder.chmod(0o755)
+        staging.put_in_place(folder, options.output, options.force)
+
+
+def write_into(folder: Path, source: Source, options: Options, report: Report = silent) -> None:
+    """All files of the bundle into an empty folder, verified: reopened, hashed again, logits recomputed."""
+    config, weights = read_config(source.folder), Weights(source.folder)
+    head = find_head(weights, config, options.tied)
+    tokenizer = tokens.load_tokenizer(source.folder)
+    if tokenizer is None and not options.head_only:
+        raise BundleError(f"{source.name} has no tokenizer (tokenizer.json): add GPT-2's, or pass --head-only")
+    vocab_size = min(head.rows, tokens.size(tokenizer) if tokenizer else config.get("vocab_size", head.rows))
+    writer = _Writer(folder, options.container)
+    writer.tensors("head", _head(weights, head, vocab_size, options, report))
+    n = 0
+    if tokenizer is not None:
+        writer.json(
+            "tokens.json",
+            {
+                "encoding": "hex",
+                "special": sorted(i for i in tokens.special_ids(tokenizer) if i < vocab_size),
+                "tokens": [raw.hex() for raw in tokens.token_bytes(tokenizer, vocab_size)],
+            },
+        )
+    if not options.head_only:
+        n = len(options.prompts)
+        _contexts_and_answers(writer, config, weights, tokenizer, vocab_size, options, report)
+    checkpoint = _checkpoint_files(source, report)
+    content = {
+        "format": manifest.FORMAT,
+        "version": manifest.VERSION,
+        "model": source.name,
+        "revision": source.revision,
+        "checkpoint": checkpoint,
+        "container": options.container,
+        "vocab_size": vocab_size,
+        "embedding_rows": head.rows if options.rows == "all" else vocab_size,
+        "hidden_size": head.hidden_size,
+        "dtype": options.dtype,
+        "tied": head.tied,
+        "layer_norm_epsilon": config.get("layer_norm_epsilon", 1e-5),
+        "prompts": n,
+        "tensors": writer.places,
+        "files": {name: fingerprint(folder / name, report) for name in sorted(writer.files)},
+    }
+    (folder / "manifest.json").write_bytes(manifest.seal(content))
+    bundle = open_unnamed(folder)
+    bundle.verify(report)
+    if n:
+        bundle.reproduce(report)
+
+
+class _Writer:
+    """The files of a bundle and where their tensors lie."""
+
+    def __init__(self, folder: Path, container: str) -> None:
+        self.folder, self.container = folder, container
+        self.places: dict[str, dict[str, Any]] = {}
+        self.files: list[str] = []
+
+    def tensors(self, part: str, contents: Mapping[str, Content]) -> dict[str, Tensor]:
+        file = f"{part}.{self.container}"
+        written = containers.write(self.folder / file, self.container, contents)
+        for name, tensor in written.items():
+            place = {"file": file, "dtype": tensor.dtype, "shape": list(tensor.shape), "offset": tensor.offset}
+            self.places[name] = place
+        self.files.append(file)
+        return written
+
+    def json(self, file: str, content: Any) -> None:
+        (self.folder / file).write_bytes(dump(content))
+        self.files.append(file)
+
+    def view(self, name: str) -> tuple[np.ndarray, str]:
+        """A tensor that has been written, over its file, and its dtype."""
+        place = self.places[name]
+        tensor = Tensor(place["dtype"], tuple(place["shape"]), place["offset"])
+        return view(map_file(self.folder / place["file"]), tensor), tensor.dtype
+
+
+def _head(weights: Weights, head: Head, vocab_size: int, options: Options, report: Report) -> dict[str, Content]:
+    d = head.hidden_size
+    table = {f"final_norm.{name}": Content("float32", (d,), [_norm(weights, name, d)]) for name in ("weight", "bias")}
+    for name, start, stop in (("embedding", 0, vocab_size), ("padding", vocab_size, head.rows)):
+        if start < stop and (name == "embedding" or options.rows == "all"):
+            blocks = _narrowed(weights, head.tensor, start, stop, options.dtype, report)
+            table[name] = Content(options.dtype, (stop - start, d), blocks)
+    return table
+
+
+def _norm(weights: Weights, name: str, d: int) -> np.ndarray:
+    if name == "bias" and "ln_f.bias" not in weights:  # nanoGPT leaves biases out
+        return np.zeros(d, dtype=np.float32)
+    values = weights.read(f"ln_f.{name}")
+    if values.shape != (d,):
+        raise BundleError(f"{weights.folder}: ln_f.{name} has shape {values.shape}, expected {(d,)}")
+    return values
+
+
+def _narrowed(weights: Weights, tensor: str, start: int, stop: int, dtype: str, report: Report) -> Iterator[np.ndarray]:
+    """Rows of a checkpoint's table as `dtype` stores them; refused where a number is too large for it."""
+    where = f"{weights.folder}: {tensor}, as {dtype} (pass --dtype float32),"
+    for block in weights.blocks(tensor, start, stop):
+        narrow = rows.narrow(block, dtype)
+        rows.check_finite(rows.widen(narrow, dtype), where, start)
+        start += len(block)
+        report("the embedding", start, stop)
+        yield narrow
+
+
+def _contexts_and_answers(
+    writer: _Writer,
+    config: dict[str, Any],
+    weights: Weights,
+    tokenizer: Any,
+    vocab_size: int,
+    options: Options,
+    report: Report,
+) -> None:
+    from .contexts import contexts, logits  # imports torch
+
+    window = config.get("n_positions", 1024)
+    ids = [tokens.encode(tokenizer, text, window, vocab_size) for text in options.prompts]
+    block_output, context = contexts(config, weights, ids, report)
+    writer.tensors("contexts", {"block_output": Content.of(block_output), "context": Content.of(context)})
+    embedding, dtype = writer.view("embedding")
+    exact = exact_logits(context, embedding, dtype, report)
+    answers = {"logits_exact": Content.of(exact), "logits": Content.of(logits(context, embedding, dtype, report))}
+    writer.tensors("expected", answers)
+    records = [{"text": text, "token_ids": tokens} for text, tokens in zip(options.prompts, ids, strict=True)]
+    writer.json("prompts.json", records)
+
+
+def _checkpoint_files(source: Source, report: Report) -> dict[str, dict[str, Any]]:
+    """Size and sha256 of the files that the weights came from; if they were not fetched whole, what the Hub said."""
+    files = {}
+    for name in weight_files(source.folder):
+        path, told = source.folder / name, source.digests.get(name)
+        if source.complete:
+            files[name] = fingerprint(path, report)
+            if told not in (None, files[name]["sha256"]):
+                raise BundleError(f"{path} does not have the sha256 that the Hub gave, {told}: delete it and run again")
+        else:
+            files[name] = {"size": path.stat().st_size, "sha256": told}
+    return files
+
+
+def fingerprint(path: Path, report: Report = silent) -> dict[str, Any]:
+    """Size and sha256 of a file, read a piece at a time."""
+    digest, size, total = hashlib.sha256(), 0, path.stat().st_size
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+            size += len(piece)
+            report(f"sha256 of {path.name}", size, total)
+    return {"size": size, "sha256": digest.hexdigest()}

@@ -1,0 +1,177 @@
+"""A checkpoint from a Hub, by huggingface_hub: whole files through its cache, or only the bytes of the head.
+
+HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE mean what they mean to huggingface_hub.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, constants, hf_hub_download, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import (
+    FileMetadataError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.file_download import get_hf_file_metadata, http_get
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+from . import source
+from .source import INDEX, SINGLE, Source
+from .strict_json import BundleError
+from .tensors import Tensor, header_length, parse_header
+from .tokens import TOKENIZER_FILES
+
+SMALL = ("config.json", *TOKENIZER_FILES, INDEX)
+# What the head may consist of; lm_head.bias is looked for in the header and refused there.
+HEAD = ("wte.weight", "lm_head.weight", "ln_f.weight", "ln_f.bias")
+FIRST = 1 << 16  # bytes of a header fetched at once with its length: all of GPT-2's 14 kB
+
+
+class HubError(OSError):
+    """A Hub that did not give what was asked for: one line that says what to do."""
+
+
+def fetch(repo: str, revision: str | None, offline: bool, head_into: Path | None = None) -> Source:
+    """A checkpoint of a Hub: all that an export needs, from the cache where it is there.
+
+    With `head_into`, an existing folder, of the weights only the header and the ranges of the head are fetched, into
+    files with holes there. The commit that the revision stands for is recorded.
+    Raises: HubError, one line each, for an unknown model or revision, no network, no permission and a cut transfer.
+    """
+    try:
+        return _fetch(repo, revision, offline or constants.HF_HUB_OFFLINE, head_into)
+    except Exception as error:
+        message = _explain(error, repo, revision)
+        if message is None:
+            raise
+        raise HubError(message) from error
+
+
+def _fetch(repo: str, revision: str | None, offline: bool, head_into: Path | None) -> Source:
+    if offline:
+        folder = Path(hf_hub_download(repo, "config.json", revision=revision, local_files_only=True)).parent
+        source.weight_files(folder)  # refuses a cache without weights
+        for name in source.weight_files(folder):
+            if not (folder / name).exists():
+                raise LocalEntryNotFoundError(name)
+        return Source(repo, folder.name, folder, digests=_digests(folder))
+    info = HfApi().model_info(repo, revision=revision)
+    names, commit = {sibling.rfilename for sibling in info.siblings or []}, info.sha
+    if "config.json" not in names or commit is None:
+        raise BundleError(f"{repo} has no config.json: it is no checkpoint in Transformers' layout")
+    if SINGLE not in names and INDEX not in names:
+        raise source.no_safetensors(repo, sorted(names))
+    paths = {name: hf_hub_download(repo, name, revision=commit) for name in SMALL if name in names}
+    folder = Path(paths["config.json"]).parent
+    files = source.shard_names(Path(paths[INDEX]).read_bytes(), INDEX) if INDEX in names else [SINGLE]
+    cached = all(isinstance(try_to_load_from_cache(repo, name, revision=commit), str) for name in files)
+    if head_into is None or cached:
+        for name in files:
+            hf_hub_download(repo, name, revision=commit)
+        return Source(repo, commit, folder, digests=_digests(folder))
+    for name, path in paths.items():
+        (head_into / name).write_bytes(Path(path).read_bytes())
+    digests = {name: _fetch_head(repo, name, commit, head_into / name) for name in files}
+    return Source(repo, commit, head_into, complete=False, digests=digests)
+
+
+def _digests(folder: Path) -> dict[str, str | None]:
+    """The sha256 of weight files as the Hub gave them: the cache names large files by it."""
+    return {name: _sha256((folder / name).resolve().name) for name in source.weight_files(folder)}
+
+
+def _sha256(etag: str | None) -> str | None:
+    return etag if etag and re.fullmatch("[0-9a-f]{64}", etag) else None
+
+
+def _fetch_head(repo: str, name: str, commit: str, path: Path) -> str | None:
+    """The header of a remote safetensors file and the ranges of the head, each at its place; holes elsewhere."""
+    url, headers = hf_hub_url(repo, name, revision=commit), build_hf_headers()
+    metadata = get_hf_file_metadata(url)
+    if metadata.size is None:
+        raise FileMetadataError(f"{url} came without its size")
+
+    def fetch_range(file: Any, start: int, stop: int) -> None:
+        if start < stop:
+            file.seek(start)
+            wanted = {**headers, "Range": f"bytes={start}-{stop - 1}"}
+            http_get(url, file, headers=wanted, expected_size=stop - start, displayed_filename=f"{name} (the head)")
+
+    with path.open("w+b") as file:
+        first = min(FIRST, metadata.size)
+        fetch_range(file, 0, first)
+        file.seek(0)
+        length = header_length(file.read(8), metadata.size, f"{repo}: {name}")
+        fetch_range(file, first, 8 + length)
+        file.seek(8)
+        tensors = parse_header(file.read(length), metadata.size, f"{repo}: {name}")
+        for start, stop in _runs(tensors, max(first, 8 + length)):
+            fetch_range(file, start, stop)
+        file.truncate(metadata.size)  # holes up to the end: they take no space
+    return _sha256(metadata.etag)
+
+
+def _runs(tensors: dict[str, Tensor], have: int) -> list[tuple[int, int]]:
+    """Byte ranges of the head that lie behind byte `have`; neighbours are joined."""
+    runs: list[tuple[int, int]] = []
+    for name, tensor in sorted(tensors.items(), key=lambda item: item[1].offset):
+        if source.without_prefix(name) in HEAD:
+            start, stop = max(tensor.offset, have), tensor.offset + tensor.size
+            if runs and runs[-1][1] == start:
+                runs[-1] = (runs[-1][0], stop)
+            elif start < stop:
+                runs.append((start, stop))
+    return runs
+
+
+def _explain(error: Exception, repo: str, revision: str | None) -> str | None:
+    """One line for a person; None for what is none of the Hub's."""
+    at = f" at revision {revision!r}" if revision else ""
+    status = error.response.status_code if isinstance(error, HfHubHTTPError) and error.response is not None else None
+    if isinstance(error, GatedRepoError):
+        return f"{repo} is gated: accept its terms on its page, then set HF_TOKEN to a token of that account"
+    if isinstance(error, RevisionNotFoundError):
+        return f"{repo} has no revision {revision!r}: name a branch, a tag or a commit that its history shows"
+    if status == 401 and "credentials" in str(error).lower():
+        return f"{repo}: the Hub does not accept the token in HF_TOKEN (or the saved one): correct it or remove it"
+    if isinstance(error, RepositoryNotFoundError):
+        return (
+            f"{repo}: no folder of this name here, and no such model on the Hub, or a private one: check the name, "
+            "or set HF_TOKEN to a token that may read it"
+        )
+    if isinstance(error, (LocalEntryNotFoundError, OfflineModeIsEnabled)) and not _caused_by_network(error):
+        return f"{repo}{at} is not (wholly) in the cache: run once without --offline and without HF_HUB_OFFLINE"
+    if status is not None:
+        return f"{repo}: the Hub answered {status}: {_first_line(error)}; try again later"
+    if isinstance(error, HFValidationError):
+        return f"{repo!r} is no Hub id: {_first_line(error)}"
+    if isinstance(error, OSError) and error.errno is not None and not _caused_by_network(error):
+        return None  # a full disk, no permission: these say what they are
+    if _caused_by_network(error):
+        return (
+            f"{repo}: {constants.ENDPOINT} cannot be reached, or the transfer was cut: {_first_line(error)}; "
+            "run the same command again, what has arrived is kept; without a network pass --offline"
+        )
+    return None
+
+
+def _caused_by_network(error: BaseException | None) -> bool:
+    while error is not None:
+        module = type(error).__module__.split(".")[0]
+        if module in ("httpx", "httpx2", "httpcore", "httpcore2") and not isinstance(error, HfHubHTTPError):
+            return True
+        if isinstance(error, OSError) and "Consistency check failed" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

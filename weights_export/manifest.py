@@ -1,0 +1,140 @@
+"""What `manifest.json` may say: the one page of rules that the writer seals and the reader checks; see FORMAT.md.
+
+The manifest carries the sha256 of its own bytes, taken with the 64 digits of that value replaced by zeros: a flipped
+bit anywhere in the bundle, in a name as well as in a weight, is found.
+"""
+
+import hashlib
+import math
+from typing import Any, TypeGuard
+
+from .containers import CONTAINERS
+from .strict_json import BundleError, dump, integer
+from .tensors import Tensor
+
+FORMAT, VERSION = "lm-head-bundle", 2
+HEAD_DTYPES = ("float32", "float16", "bfloat16")
+KEYS = {
+    *("format", "version", "model", "revision", "checkpoint", "container", "vocab_size", "embedding_rows"),
+    *("hidden_size", "dtype", "tied", "layer_norm_epsilon", "prompts", "tensors", "files", "sha256"),
+}
+_ZEROS = "0" * 64
+
+
+def seal(manifest: dict[str, Any]) -> bytes:
+    """The bytes of `manifest.json`, with its own sha256 as the last key."""
+    raw = dump({**manifest, "sha256": _ZEROS})
+    return raw.replace(_ZEROS.encode(), hashlib.sha256(raw).hexdigest().encode())
+
+
+def check_seal(raw: bytes, manifest: Any) -> None:
+    """Raises: BundleError if the manifest is not an object of this format and version, or not as it was written."""
+    if not isinstance(manifest, dict):
+        raise BundleError("manifest.json must be a JSON object")
+    found = (manifest.get("format"), manifest.get("version"))
+    if not integer(found[1]) or found != (FORMAT, VERSION):
+        raise BundleError(
+            f"manifest.json: format {str(found[0])[:80]!r} version {str(found[1])[:80]} is not {FORMAT} {VERSION}; "
+            "export it again, or read it with the release that wrote it"
+        )
+    digest = manifest.get("sha256")
+    if not sha256(digest):
+        raise BundleError(f"manifest.json: sha256 is {str(digest)[:80]!r}: it must be 64 hexadecimal digits")
+    start = raw.rfind(digest.encode())
+    if start < 0 or hashlib.sha256(raw[:start] + _ZEROS.encode() + raw[start + 64 :]).hexdigest() != digest:
+        raise BundleError("manifest.json does not match its own sha256: damaged or edited; export it again")
+
+
+def sha256(value: Any) -> TypeGuard[str]:
+    """Whether a value is a sha256 as this format writes it."""
+    return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
+
+
+def expected_tensors(manifest: dict[str, Any]) -> dict[str, tuple[str, str, tuple[int, ...]]]:
+    """Which tensors a bundle with these numbers has: name -> file, dtype, shape."""
+    v, rows, d, n = (manifest[key] for key in ("vocab_size", "embedding_rows", "hidden_size", "prompts"))
+    head, contexts, expected = (f"{name}.{manifest['container']}" for name in ("head", "contexts", "expected"))
+    tensors: dict[str, tuple[str, str, tuple[int, ...]]] = {
+        "final_norm.weight": (head, "float32", (d,)),
+        "final_norm.bias": (head, "float32", (d,)),
+        "embedding": (head, manifest["dtype"], (v, d)),
+    }
+    if rows > v:
+        tensors["padding"] = (head, manifest["dtype"], (rows - v, d))
+    if n:
+        tensors["block_output"] = (contexts, "float32", (n, d))
+        tensors["context"] = (contexts, "float32", (n, d))
+        tensors["logits_exact"] = (expected, "float64", (n, v))
+        tensors["logits"] = (expected, "float32", (n, v))
+    return tensors
+
+
+def check(manifest: dict[str, Any]) -> dict[str, Tensor]:
+    """Every key, its type and range, and that the keys fit each other; returns where the tensors lie.
+
+    Raises: BundleError that names the key.
+    """
+    if manifest.keys() != KEYS:
+        missing, unknown = sorted(KEYS - manifest.keys()), sorted(manifest.keys() - KEYS)
+        raise BundleError(f"manifest.json: missing keys {missing}, unknown keys {str(unknown)[:200]}")
+    _check_values(manifest)
+    expected = expected_tensors(manifest)
+    tensors = {}
+    for name, (file, dtype, shape) in expected.items():
+        entry = _entry(manifest["tensors"], "tensors", name, {"file", "dtype", "shape", "offset"})
+        given = (entry["file"], entry["dtype"], entry["shape"])
+        if given != (file, dtype, list(shape)) or not all(map(integer, entry["shape"])):
+            raise BundleError(f"manifest.json: tensors[{name!r}] is {str(given)[:200]}, expected {file, dtype, shape}")
+        size = math.prod(shape)  # of Python integers, which do not overflow
+        if not integer(entry["offset"]) or not 0 <= entry["offset"] < 2**63 or size >= 2**60:
+            raise BundleError(f"manifest.json: tensors[{name!r}] is out of any file's range")
+        tensors[name] = Tensor(dtype, shape, entry["offset"])
+    required = {file for file, _, _ in expected.values()} | (
+        {"prompts.json", "tokens.json"} if manifest["prompts"] else set()
+    )
+    if manifest["tensors"].keys() != expected.keys():
+        raise BundleError(f"manifest.json: tensors has unknown names {str(sorted(manifest['tensors']))[:200]}")
+    if not required <= manifest["files"].keys() <= required | {"tokens.json"}:
+        raise BundleError(
+            f"manifest.json: files are {str(sorted(manifest['files']))[:200]}, expected {sorted(required)}: "
+            "a bundle has these files and no others"
+        )
+    for name in manifest["files"]:
+        _fingerprint(_entry(manifest["files"], "files", name, {"size", "sha256"}), f"files[{name!r}]")
+    return tensors
+
+
+def _check_values(manifest: dict[str, Any]) -> None:
+    positive = dict.fromkeys(("vocab_size", "embedding_rows", "hidden_size"), 1) | {"prompts": 0}
+    for key, least in positive.items():
+        if not integer(manifest[key]) or not least <= manifest[key] < 2**40:
+            raise BundleError(f"manifest.json: {key} is {str(manifest[key])[:80]}: it must be an integer >= {least}")
+    epsilon, revision, model = manifest["layer_norm_epsilon"], manifest["revision"], manifest["model"]
+    rules = {
+        "embedding_rows": manifest["embedding_rows"] >= manifest["vocab_size"],
+        "model": isinstance(model, str) and model != "",
+        "revision": revision is None or isinstance(revision, str),
+        "container": manifest["container"] in CONTAINERS,
+        "dtype": manifest["dtype"] in HEAD_DTYPES,
+        "tied": isinstance(manifest["tied"], bool),
+        "layer_norm_epsilon": isinstance(epsilon, float | int) and not isinstance(epsilon, bool) and 0 < epsilon < 1,
+        **{key: isinstance(manifest[key], dict) for key in ("tensors", "files", "checkpoint")},
+    }
+    for key, holds in rules.items():
+        if not holds:
+            raise BundleError(f"manifest.json: {key} is {str(manifest[key])[:80]!r}: not allowed; see FORMAT.md")
+    for name in manifest["checkpoint"]:
+        entry = _entry(manifest["checkpoint"], "checkpoint", name, {"size", "sha256"})
+        _fingerprint(entry, f"checkpoint[{name[:80]!r}]", known=entry["sha256"] is not None)
+
+
+def _entry(table: dict[str, Any], key: str, name: str, keys: set[str]) -> dict[str, Any]:
+    entry = table.get(name)
+    if not isinstance(entry, dict) or entry.keys() != keys:
+        raise BundleError(f"manifest.json: {key}[{name[:80]!r}] must have {', '.join(sorted(keys))}, and nothing else")
+    return entry
+
+
+def _fingerprint(entry: dict[str, Any], where: str, known: bool = True) -> None:
+    if not integer(entry["size"]) or not 0 <= entry["size"] < 2**63 or (known and not sha256(entry["sha256"])):
+        raise BundleError(f"manifest.json: {where} must be a size >= 0 and a sha256 of 64 hexadecimal digits")

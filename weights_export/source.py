@@ -1,0 +1,209 @@
+"""A GPT-2 checkpoint as files: its configuration, where each tensor lies, and which table is its output embedding.
+
+Nothing is loaded: tensors are read-only arrays over the files, in whatever dtype they were stored.
+"""
+
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import rows
+from .strict_json import BundleError, parse
+from .tensors import Tensor, map_file, read_header, view
+
+INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
+PREFIXES = ("_orig_mod.", "module.", "transformer.")  # of torch.compile, of DataParallel, of GPT2LMHeadModel
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint that has been found: `name` and `revision` are what the manifest will say of it.
+
+    `complete` is false if only the head has been fetched from a Hub: the files then have holes where the rest would be.
+    `digests` are the sha256 of weight files where a Hub told them.
+    """
+
+    name: str
+    revision: str | None
+    folder: Path
+    complete: bool = True
+    digests: dict[str, str | None] = field(default_factory=dict)
+
+
+def local(name: str, folder: Path) -> Source:
+    """The checkpoint in a folder; its name is the folder's, never the path of this machine."""
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"model {name!r}: {folder} has no config.json; pass 'tiny' or a checkpoint folder")
+    return Source(name if name == "tiny" else folder.resolve().name, None, folder)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """`config.json`, of a GPT-2 and with the numbers that an export needs."""
+    path = folder / "config.json"
+    config = parse(path.read_bytes(), str(path))
+    if not isinstance(config, dict) or config.get("model_type") != "gpt2":
+        found = config.get("model_type") if isinstance(config, dict) else None
+        raise BundleError(f"{path}: model_type is {found!r}: only GPT-2 checkpoints ('gpt2') can be exported")
+    return config
+
+
+def weight_files(folder: Path) -> list[str]:
+    """The names of the safetensors files, the only one or the shards that an index names.
+
+    Raises: BundleError, for a checkpoint that is a pickle with the command that converts it.
+    """
+    if (folder / INDEX).is_file():
+        return shard_names((folder / INDEX).read_bytes(), str(folder / INDEX))
+    if (folder / SINGLE).is_file():
+        return [SINGLE]
+    raise no_safetensors(str(folder), [path.name for path in folder.iterdir()])
+
+
+def shard_names(raw: bytes, where: str) -> list[str]:
+    """The shards of an index; a name that leaves the folder is refused."""
+    index = parse(raw, where)
+    weight_map = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise BundleError(f"{where} has no weight_map from tensor names to files")
+    names = sorted({str(name) for name in weight_map.values()})
+    for name in names:
+        if not name.endswith(".safetensors") or name != Path(name).name or "\\" in name:
+            raise BundleError(f"{where} names {name[:80]!r}: shards must be safetensors files beside the index")
+    return names
+
+
+def no_safetensors(where: str, names: list[str]) -> BundleError:
+    """Why there are no weights to read, and what to do."""
+    pickles = sorted(name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt", ".pkl")))
+    if not pickles:
+        return BundleError(f"{where} has no {SINGLE}")
+    command = (
+        'python -c "from transformers import GPT2LMHeadModel as M, AutoTokenizer as T; '
+        f"[c.from_pretrained('{where}').save_pretrained('converted') for c in (M, T)]\""
+    )
+    return BundleError(
+        f"{where} has its weights only as a pickle ({pickles[0]}), which can run code when it is loaded and is not "
+        f"read here; if you trust it, convert it, then export the folder 'converted': {command}"
+    )
+
+
+class Weights:
+    """The tensors of a checkpoint by their names without prefix: `wte.weight`, `h.0.ln_1.weight`, `lm_head.weight`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._tensors: dict[str, tuple[mmap.mmap, Tensor]] = {}
+        for file in weight_files(folder):
+            mapped = map_file((folder / file).resolve())  # in the Hub's cache the names are links
+            for name, tensor in read_header(mapped, str(folder / file)).items():
+                short = without_prefix(name)
+                if short in self._tensors:
+                    raise BundleError(f"{folder / file}: two tensors are {short!r} once their prefixes are taken off")
+                self._tensors[short] = (mapped, tensor)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._tensors
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor. Raises: BundleError if it is not there, or not of floats."""
+        if name not in self._tensors:
+            raise BundleError(f"{self.folder} has no tensor {name!r}, with or without the prefix 'transformer.'")
+        tensor = self._tensors[name][1]
+        if tensor.dtype not in ("float32", "float16", "bfloat16"):
+            raise BundleError(f"{self.folder}: {name} is {tensor.dtype}: it must be float32, float16 or bfloat16")
+        return tensor.shape
+
+    def blocks(self, name: str, first: int = 0, last: int | None = None) -> Iterator[np.ndarray]:
+        """The rows `[first, last)` of a tensor in float32, a few at a time.
+
+        Raises: BundleError for a value that is not finite.
+        """
+        shape = self.shape(name)
+        mapped, tensor = self._tensors[name]
+        stored = view(mapped, tensor)
+        for start, stop in rows.ranges(shape, first, last):
+            block = rows.widen(stored[start:stop], tensor.dtype)
+            rows.check_finite(block, f"{self.folder}: {name}", start)
+            yield block
+            if hasattr(mapped, "madvise"):
+                mapped.madvise(mmap.MADV_DONTNEED)  # what has been read need not stay in memory
+
+    def read(self, name: str) -> np.ndarray:
+        """A whole tensor as a float32 array of its own."""
+        result = np.empty(self.shape(name), dtype=np.float32)
+        start = 0
+        for block in self.blocks(name):
+            result[start : start + len(block)] = block
+            start += len(block)
+        return result
+
+
+def without_prefix(name: str) -> str:
+    """`transformer.wte.weight` and the like as `wte.weight`."""
+    for prefix in PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
+
+
+@dataclass(frozen=True)
+class Head:
+    """Which tensor is the output embedding and whether it is the token embedding too."""
+
+    tensor: str
+    tied: bool
+    rows: int
+    hidden_size: int
+
+
+def find_head(weights: Weights, config: dict[str, Any], tied: bool | None = None) -> Head:
+    """The output embedding: what the configuration says, if the tensors agree  [LOGITS-5].
+
+    `tied` overrules both. Raises: BundleError where they contradict each other, with the two ways out.
+    """
+    says = bool(config.get("tie_word_embeddings", True))
+    separate = "lm_head.weight" in weights
+    if "lm_head.bias" in weights:
+        raise BundleError(f"{weights.folder} has lm_head.bias: a GPT-2 head has none, and a bundle has no place for it")
+    if tied is None and says and separate:
+        difference = _difference(weights)
+        if difference:
+            raise BundleError(
+                f"{weights.folder}: config.json says that the head is tied, but {difference}; "
+                "pass --tied to export the token embedding, or --untied to export lm_head.weight"
+            )
+    use_separate = separate and not says if tied is None else not tied
+    if use_separate and not separate:
+        raise BundleError(f"{weights.folder} has no lm_head.weight: without it only --tied is possible")
+    if tied is None and not says and not separate:
+        raise BundleError(
+            f"{weights.folder}: config.json says that the head is not tied, but there is no lm_head.weight; "
+            "pass --tied to export the token embedding, or add the missing tensor"
+        )
+    name = "lm_head.weight" if use_separate else "wte.weight"
+    shape = weights.shape(name)
+    if len(shape) != 2 or 0 in shape:
+        raise BundleError(f"{weights.folder}: {name} has shape {shape}: it must be (rows, hidden size)")
+    if config.get("n_embd", shape[1]) != shape[1]:
+        raise BundleError(f"{weights.folder}: {name} has d = {shape[1]}, config.json says n_embd = {config['n_embd']}")
+    return Head(name, not use_separate, *shape)
+
+
+def _difference(weights: Weights) -> str:
+    """How `lm_head.weight` differs from `wte.weight`, in words; empty if it does not."""
+    shapes = weights.shape("lm_head.weight"), weights.shape("wte.weight")
+    if shapes[0] != shapes[1]:
+        return f"lm_head.weight has shape {shapes[0]} and the token embedding {shapes[1]}"
+    differing, largest, total = 0, 0.0, 0
+    for ours, theirs in zip(weights.blocks("lm_head.weight"), weights.blocks("wte.weight"), strict=True):
+        differing += int(np.count_nonzero(ours != theirs))
+        largest = max(largest, float(np.abs(ours - theirs).max()))
+        total += ours.size
+    if not differing:
+        return ""
+    return (
+        f"lm_head.weight differs from the token embedding in {differing:,} of {total:,} numbers, by up to {largest:.3g}"
+    )

@@ -1,0 +1,86 @@
+"""Token ids, their bytes and the ids of a text: what a checkpoint's tokenizer files say, without Transformers."""
+
+from pathlib import Path
+from typing import Any
+
+from .strict_json import BundleError
+
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json")
+
+
+def load_tokenizer(folder: Path) -> Any | None:
+    """The `tokenizers.Tokenizer` of a checkpoint folder: `tokenizer.json`, or GPT-2's `vocab.json` and `merges.txt`.
+
+    None if there is neither. Raises: BundleError if the files cannot be read.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+    try:
+        if (folder / "tokenizer.json").is_file():
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            tokenizer.no_truncation()  # prompts are cut to the window at their beginning, not at their end
+            return tokenizer
+        if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
+            tokenizer = Tokenizer(models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
+            tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+            tokenizer.decoder = decoders.ByteLevel()
+            if tokenizer.token_to_id("<|endoftext|>") is not None:
+                tokenizer.add_special_tokens([AddedToken("<|endoftext|>", special=True)])
+            return tokenizer
+    except Exception as error:  # the tokenizers library raises bare Exception
+        raise BundleError(f"{folder}: its tokenizer cannot be read: {error}") from None
+    return None
+
+
+def special_ids(tokenizer: Any) -> set[int]:
+    """The ids of the special tokens, which stand for no text."""
+    return {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+
+
+def size(tokenizer: Any) -> int:
+    """How many ids there are: the highest and one, gaps included."""
+    return 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
+
+
+def token_bytes(tokenizer: Any, vocab_size: int) -> list[bytes]:
+    """The bytes of each token id: GPT-2's byte-level alphabet undone, added tokens as their own text.
+
+    An id without a token has no bytes. Each is held against the tokenizer's own `decode`.
+    Raises: BundleError if they differ: not a byte-level tokenizer as GPT-2's.
+    """
+    # GPT-2 writes printable bytes as themselves and the others, in order, as the code points from 256 on.
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    byte_of = {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(others)}
+    added = tokenizer.get_added_tokens_decoder()
+    result = []
+    for i in range(vocab_size):
+        token = tokenizer.id_to_token(i)
+        if token is None:
+            raw = b""
+        elif i in added or not all(character in byte_of for character in token):
+            raw = token.encode()
+        else:
+            raw = bytes(byte_of[character] for character in token)
+        decoded = tokenizer.decode([i], skip_special_tokens=False)
+        if raw.decode("utf-8", errors="replace") != decoded:
+            raise BundleError(
+                f"token {i} has the bytes {raw!r}, the tokenizer decodes it as {decoded!r}: not GPT-2's kind"
+            )
+        result.append(raw)
+    return result
+
+
+def encode(tokenizer: Any, text: str, window: int, vocab_size: int) -> list[int]:
+    """The last `window` token ids of a prompt.
+
+    Raises: BundleError for a text without tokens, and for a token that the embedding has no row for.
+    """
+    ids = tokenizer.encode(text).ids[-window:]
+    if not ids:
+        raise BundleError(f"prompt {text[:40]!r} has no tokens: give at least one character")
+    if max(ids) >= vocab_size:
+        raise BundleError(
+            f"prompt {text[:40]!r} has token {max(ids)}: the embedding has rows for 0 to {vocab_size - 1} only"
+        )
+    return list(ids)
