@@ -7,7 +7,7 @@ THREADS ?= 1
 PYTEST = OMP_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest \
 	--numprocesses=2 --dist=worksteal $(PYTEST_ARGS)
 
-.PHONY: demo test test-thorough check format bench clean
+.PHONY: demo test test-thorough check format bench report clean
 
 demo: .venv/installed
 	@$(BIN)/python -m parity_tests side-by-side
@@ -30,6 +30,9 @@ format: .venv/installed
 
 bench: .venv/installed
 	@$(BIN)/python -m parity_tests bench
+
+report: .venv/installed
+	@$(BIN)/python -m parity_tests report --html report.html
 
 # The stamp is written last: an interrupted install is done again.
 .venv/installed: pyproject.toml constraints.txt

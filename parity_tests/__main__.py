@@ -1,4 +1,7 @@
-"""`python -m parity_tests side-by-side`: see the heads agree; `bench`: how fast; `mutants`: what the suite catches."""
+"""`python -m parity_tests side-by-side`: see the heads agree; `report`: on a whole grid; `bench`: how fast.
+
+`mutants`: which test catches which known mistake.
+"""
 
 import argparse
 import json
@@ -25,9 +28,15 @@ def main(arguments: list[str] | None = None) -> int:
     bench.add_argument("--threads", type=int, default=2, metavar="N")
     bench.add_argument("--rounds", type=int, default=21, metavar="N", help="how often each is timed (default 21)")
     bench.add_argument("--json", action="store_true", help="print JSON")
+    report = commands.add_parser("report", help="the verdicts on a fixed grid, as a table and as a page")
+    report.add_argument("--html", metavar="FILE", help="write the same figures, with plots, as one HTML file")
+    report.add_argument(
+        "--head", action="append", default=[], metavar="MODULE[:OBJECT]", help="judge this head too (see README)"
+    )
     commands.add_parser("mutants", help="hold the suite against every known mistake; a table of what caught each")
     options = parser.parse_args(arguments)
-    return {"side-by-side": _side_by_side, "bench": _bench, "mutants": _mutants}[options.command](options)
+    command = {"side-by-side": _side_by_side, "bench": _bench, "report": _report, "mutants": _mutants}[options.command]
+    return command(options)
 
 
 def _side_by_side(options: argparse.Namespace) -> int:
@@ -68,6 +77,15 @@ def _bench(options: argparse.Namespace) -> int:
     from .bench import main as bench
 
     return bench(options)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    from .report import main as report
+
+    return report(options.html, options.head)
 
 
 def _mutants(_: argparse.Namespace) -> int:

@@ -23,15 +23,14 @@ def _elementwise(
     their_bound: np.ndarray,
     case: Callable[[tuple[int, ...]], dict[str, Any]],
 ) -> Verdict:
-    """IDENTICAL, WITHIN_BOUND or DIVERGED, each side held to its own bound around the exact value."""
-    if same_bits(ours, theirs) and worst_element(ours, exact, our_bound)[0] <= 1:
-        return Verdict(Word.IDENTICAL, stage)
-    (our_ratio, our_place), (ratio, place) = (
-        worst_element(ours, exact, our_bound),
-        worst_element(theirs, exact, their_bound),
-    )
+    """IDENTICAL, WITHIN_BOUND or DIVERGED, each side held to its own bound around the exact value.
+
+    The ratio is that of `theirs`, also where the two are identical.
+    """
+    our_ratio, our_place = worst_element(ours, exact, our_bound)
+    ratio, place = worst_element(theirs, exact, their_bound)
     if ratio <= 1 and our_ratio <= 1:
-        return Verdict(Word.WITHIN_BOUND, stage, ratio=ratio)
+        return Verdict(Word.IDENTICAL if same_bits(ours, theirs) else Word.WITHIN_BOUND, stage, ratio)
     reason = "outside the derived bound"
     if our_ratio > 1:
         ratio, place, reason = our_ratio, our_place, "the reference itself is outside its bound"

@@ -88,7 +88,7 @@ def lm_head(
             if list(Word).index(verdict.word) > list(Word).index(worst.word) or verdict.ratio > worst.ratio:
                 worst = verdict
     if identical:
-        return Verdict(Word.IDENTICAL, "lm_head")
+        return Verdict(Word.IDENTICAL, "lm_head", worst.ratio)
     same_support = np.array_equal(ours > 0, theirs > 0)
     return Verdict(Word.WITHIN_BOUND if same_support else Word.TIE_BREAK, "lm_head", worst.ratio)
 

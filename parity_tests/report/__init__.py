@@ -1,0 +1,40 @@
+"""`python -m parity_tests report`: the verdicts on a fixed grid, as a table and as a page with plots."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from ..heads import from_name
+from ..judges.words import Word
+from . import grid
+from .page import html
+from .table import table
+
+
+def main(html_file: str | None = None, heads: Sequence[str] = ()) -> int:
+    """Print the matrix, write the page if asked to; 1 if anything diverged, 2 if a head or the file is no good."""
+    try:
+        others = tuple(grid.Implementation(head) for head in map(from_name, heads))
+    except (ImportError, AttributeError, TypeError) as error:
+        print(f"report: {error}", file=sys.stderr)
+        return 2
+    implementations = grid.IMPLEMENTATIONS + others
+    settings = list(grid.all_settings())
+    watched = track(settings, "judging", console=Console(stderr=True), transient=True)
+    cells = [cell for setting in watched for cell in grid.cells(setting, implementations)]
+    console = Console(highlight=False)
+    console.print(table(cells))
+    diverged = [cell for cell in cells if cell.verdict.word == Word.DIVERGED]
+    for cell in diverged:
+        console.print(f"{cell.implementation}, {cell.setting}: {cell.verdict}", markup=False, soft_wrap=True)
+    if html_file:
+        try:
+            Path(html_file).write_text(html(cells, settings, implementations), encoding="utf-8")
+        except OSError as error:
+            print(f"report: --html {html_file} cannot be written: {error.strerror}", file=sys.stderr)
+            return 2
+        console.print(f"{html_file}: the same figures, with a plot for each stage", soft_wrap=True)
+    return 1 if diverged else 0

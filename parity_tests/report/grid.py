@@ -1,0 +1,162 @@
+"""The fixed grid of the report: stage x implementation x dtype x shape, and the verdict in each of its cells."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import torch
+from transformers import TemperatureLogitsWarper, TopKLogitsWarper
+
+import reference
+from torch_impl.huggingface import context_of
+from weights_export.checkpoint import PROMPTS, load
+
+from ..heads import FUNCTIONS, MIRROR, REFERENCE, Head, on_tensors
+from ..random_stream import local_stream_is_mt19937
+from ..strategies import FixedNoise, compute_dtype
+from ..suite import gpt2_shaped
+from ..variants import VARIANTS
+from ..verdict import Verdict, compare
+
+DTYPES = {"float32": np.float32, "float64": np.float64, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
+ROWS, TEMPERATURE, K, SEED = 8, 0.7, 50, 0
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """A head and what of it is judged: its own functions, the tie rule it follows, the dtypes it takes."""
+
+    head: Head
+    stages: tuple[str, ...] = FUNCTIONS
+    ties: str = "lowest_id"
+    dtypes: tuple[str, ...] = tuple(DTYPES)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One dtype at one shape: for each stage its arguments by name, as `compare` takes them."""
+
+    shape: str
+    dtype: str
+    inputs: dict[str, dict[str, Any]]
+
+    def __str__(self) -> str:
+        return f"{self.shape} {self.dtype}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The verdict on one implementation of one stage in one setting."""
+
+    stage: str
+    setting: str
+    implementation: str
+    verdict: Verdict
+
+    def __str__(self) -> str:
+        """The word and the worst error / bound, where there is an error: `WITHIN_BOUND 0.012`."""
+        if not self.verdict.ratio:
+            return str(self.verdict.word)
+        return f"{self.verdict.word} {f'{self.verdict.ratio:.2g}' if self.verdict.ratio >= 0.001 else '<0.001'}"
+
+
+_NO_IDS = torch.empty(0, dtype=torch.long)  # the processors ignore the input ids
+
+
+def _warped_temperature(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    return TemperatureLogitsWarper(temperature)(_NO_IDS, logits)
+
+
+def _warped_top_k(logits: torch.Tensor, k: int) -> torch.Tensor:
+    return TopKLogitsWarper(k)(_NO_IDS, logits)
+
+
+def _warped_head(context: torch.Tensor, embedding: torch.Tensor, temperature: float, k: int) -> torch.Tensor:
+    logits = torch.nn.functional.linear(context, embedding)
+    return torch.softmax(_warped_top_k(_warped_temperature(logits, temperature), k), dim=-1)
+
+
+TRANSFORMERS = Implementation(
+    replace(
+        MIRROR,
+        name="Transformers",
+        apply_temperature=on_tensors(_warped_temperature),
+        keep_top_k=on_tensors(_warped_top_k),
+        lm_head=on_tensors(_warped_head),
+        multinomial=on_tensors(lambda probs, rng: torch.multinomial(probs, 1, generator=rng)),
+    ),
+    stages=("apply_temperature", "keep_top_k", "multinomial", "lm_head"),
+    ties="all",
+    dtypes=("float32", "float64"),
+)
+
+ONNX_RUNTIME = Implementation(
+    next(variant for variant in VARIANTS if variant.name == "ONNX Runtime"),
+    stages=("compute_logits", "apply_temperature", "top_k", "keep_top_k", "softmax"),
+)
+
+IMPLEMENTATIONS = (Implementation(REFERENCE), Implementation(MIRROR), TRANSFORMERS, ONNX_RUNTIME)
+
+
+def settings(shape: str, contexts: np.ndarray, embedding: np.ndarray) -> Iterator[Setting]:
+    """The inputs of every stage in each dtype: what the reference made of the stage before, stored in that dtype."""
+    for dtype, kind in DTYPES.items():
+        h, w = contexts[:ROWS].astype(kind), embedding.astype(kind)
+        logits = reference.compute_logits(h, w).astype(kind)
+        kept = reference.keep_top_k(reference.apply_temperature(logits, TEMPERATURE), K)
+        probs = reference.softmax(kept).astype(kind)
+        yield Setting(
+            shape,
+            dtype,
+            {
+                "compute_logits": {"context": h, "embedding": w},
+                "apply_temperature": {"logits": logits, "temperature": TEMPERATURE},
+                "top_k": {"logits": logits, "k": K},
+                "keep_top_k": {"logits": logits, "k": K},
+                "softmax": {"logits": logits},
+                "multinomial": {
+                    "probs": probs,
+                    "noise": reference.TorchGenerator(SEED).standard_exponential(probs.shape, compute_dtype(probs)),
+                },
+                "inverse_cdf": {"probs": probs, "uniform": reference.TorchGenerator(SEED).uniform(len(probs))},
+                "lm_head": {"context": h, "embedding": w, "temperature": TEMPERATURE, "k": K},
+            },
+        )
+
+
+def all_settings() -> Iterator[Setting]:
+    """Two shapes: the embedded tiny GPT-2 with contexts of its own, and GPT-2's with outlier dimensions."""
+    model, tokenizer = (checkpoint := load("tiny")).model, checkpoint.tokenizer
+    contexts = [context_of(model, torch.tensor([tokenizer.encode(prompt)])) for prompt in PROMPTS[:ROWS]]
+    yield from settings("tiny", torch.cat(contexts).numpy(), model.get_output_embeddings().weight.detach().numpy())
+    yield from settings("GPT-2", *gpt2_shaped())
+
+
+def cells(setting: Setting, implementations: tuple[Implementation, ...] = IMPLEMENTATIONS) -> Iterator[Cell]:
+    """Every implementation of every stage in one setting."""
+    for stage, inputs in setting.inputs.items():
+        for implementation in implementations:
+            if stage not in implementation.stages or setting.dtype not in implementation.dtypes:
+                continue
+            if stage == "multinomial" and not (implementation.head.takes_noise or local_stream_is_mt19937()):
+                continue  # no seed means the same noise there
+            yield Cell(stage, str(setting), implementation.head.name, _judge(implementation, stage, inputs))
+
+
+def result(head: Head, stage: str, inputs: dict[str, Any], **rule: Any) -> Any:
+    """What a head makes of the inputs; one that takes no noise draws from the seed that made the noise."""
+    if stage != "multinomial":
+        return getattr(head, stage)(**inputs, **rule)
+    return head.multinomial(
+        inputs["probs"], rng=FixedNoise(inputs["noise"]) if head.takes_noise else head.generator(SEED)
+    )
+
+
+def _judge(implementation: Implementation, stage: str, inputs: dict[str, Any]) -> Verdict:
+    rule = {"ties": implementation.ties} if stage == "keep_top_k" else {}
+    ours, theirs = result(REFERENCE, stage, inputs, **rule), result(implementation.head, stage, inputs)
+    if stage == "lm_head":
+        rule = {"ties": implementation.ties}
+    return compare(stage, ours, theirs, **inputs, **rule)

@@ -1,0 +1,54 @@
+"""The matrix and the plots as one self-contained HTML file."""
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import jinja2
+import numpy as np
+
+from reference import bounds
+
+from ..precision import rounded
+from .grid import Cell, Implementation, Setting
+from .plots import ERRORS, svg
+from .table import matrix
+
+PACKAGES = ("numpy", "torch", "transformers", "onnxruntime")
+
+
+def fingerprints(setting: Setting) -> dict[str, float]:
+    """Largest error / bound of the logits of a float32 setting, honest and with inputs rounded to shorter formats."""
+    context, embedding = (
+        setting.inputs["compute_logits"][name].astype(np.float64) for name in ("context", "embedding")
+    )
+    exact, bound = context @ embedding.T, bounds.logits(context, embedding, "float32")
+    honest = context.astype(np.float32) @ embedding.astype(np.float32).T
+    ratios = {"float32": float(np.max(np.abs(honest - exact) / bound))}
+    for dtype in ("tfloat32", "float16", "bfloat16"):
+        off = rounded(context, dtype) @ rounded(embedding, dtype).T
+        ratios[dtype] = float(np.max(np.abs(off - exact) / bound))
+    return ratios
+
+
+def html(cells: Sequence[Cell], settings: Sequence[Setting], implementations: Sequence[Implementation]) -> str:
+    """The page: the same cells as the terminal's table, and a plot for each stage."""
+    names, blocks = matrix(cells)
+    template = jinja2.Template(
+        Path(__file__).with_name("page.html").read_text("utf-8"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    shapes = {}
+    for setting in settings:
+        inputs = setting.inputs["compute_logits"]
+        shapes[setting.shape] = (len(inputs["context"]), *inputs["embedding"].shape)
+    return template.render(
+        implementations=names,
+        blocks=blocks,
+        plots={stage: svg(stage, settings, implementations) for stage, _ in blocks},
+        computes=set(ERRORS),
+        shapes=shapes,
+        fingerprints=fingerprints([s for s in settings if s.dtype == "float32"][-1]),
+        versions={"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        machine=platform.machine(),
+    )

@@ -1,0 +1,125 @@
+"""For each stage, error against bound: how much room an honest computation leaves, and how far a coin flip is.
+
+Stages that compute are shown by the error of each element, stages that choose by the margin of each choice.
+"""
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reference import bounds
+
+from ..judges.elements import exact_softmax
+from .grid import Implementation, Setting, result
+
+BINS, MARKERS = 40, "ox+^vs"
+Oracle = Callable[..., tuple[np.ndarray, np.ndarray]]  # inputs and dtype -> exact values, bound of each
+
+
+def _logits(dtype: str, context: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray]:
+    return context.astype(np.float64) @ embedding.astype(np.float64).T, bounds.logits(context, embedding, dtype)
+
+
+def _scaled(dtype: str, logits: Any, temperature: float) -> tuple[np.ndarray, np.ndarray]:
+    divisor = float(np.dtype(dtype).type(temperature))
+    return logits.astype(np.float64) / divisor, bounds.temperature(logits, divisor, dtype)
+
+
+def _probs(dtype: str, logits: Any) -> tuple[np.ndarray, np.ndarray]:
+    return exact_softmax(logits), bounds.softmax(logits, dtype)
+
+
+def _head(dtype: str, context: Any, embedding: Any, temperature: float, k: int) -> tuple[np.ndarray, np.ndarray]:
+    exact, error = _logits(dtype, context, embedding)
+    divisor = float(np.dtype(dtype).type(temperature))
+    scaled, error = exact / divisor, bounds.temperature(exact, divisor, dtype, error)
+    kept = np.where(scaled >= np.sort(scaled, axis=-1)[..., -k, None], scaled, -np.inf)
+    return exact_softmax(kept), bounds.softmax(kept, dtype, error)
+
+
+ERRORS: dict[str, Oracle] = {
+    "compute_logits": _logits,
+    "apply_temperature": _scaled,
+    "softmax": _probs,
+    "lm_head": _head,
+}
+
+
+def _cut(inputs: dict[str, dict[str, Any]], dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """The k-th logit's lead over the (k+1)-th, and how far rounding may move the two together."""
+    logits, k = inputs["top_k"]["logits"].astype(np.float64), inputs["top_k"]["k"]
+    error = bounds.logits(**inputs["compute_logits"], dtype=dtype)
+    order = np.argsort(-logits, axis=-1)[:, k - 1 : k + 1]
+    values, errors = (np.take_along_axis(array, order, axis=-1) for array in (logits, error))
+    return values[:, 0] - values[:, 1], errors.sum(axis=-1)
+
+
+def _race(inputs: dict[str, dict[str, Any]], dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """The winner's lead over the runner-up, and the sum of their bounds."""
+    probs, noise = (inputs["multinomial"][name].astype(np.float64) for name in ("probs", "noise"))
+    race, error = probs / noise, bounds.race(probs, noise, dtype)
+    order = np.argsort(-race, axis=-1)[:, :2]
+    values, errors = (np.take_along_axis(array, order, axis=-1) for array in (race, error))
+    return values[:, 0] - values[:, 1], errors.sum(axis=-1)
+
+
+def _walk(inputs: dict[str, dict[str, Any]], _: str) -> tuple[np.ndarray, np.ndarray]:
+    """How far the nearest running sum is from the target, and how far rounding may move the two."""
+    probs, uniform = (inputs["inverse_cdf"][name].astype(np.float64) for name in ("probs", "uniform"))
+    running = np.cumsum(probs, axis=-1)
+    distance = np.abs(running - (uniform * running[:, -1])[:, None])
+    return distance.min(axis=-1), bounds.running_sum(probs)
+
+
+MARGINS = {"top_k": _cut, "keep_top_k": _cut, "multinomial": _race, "inverse_cdf": _walk}
+
+
+def svg(stage: str, settings: Sequence[Setting], implementations: Sequence[Implementation]) -> str:
+    """The plot of one stage as an `<svg>` element, from the float32 settings."""
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    chosen = [setting for setting in settings if setting.dtype == "float32"]
+    if stage in ERRORS:
+        _plot_errors(axes, stage, chosen[-1], implementations)
+        axes.set_ylabel("largest error")
+    else:
+        for setting in chosen:
+            margin, bound = MARGINS[stage](setting.inputs, "float32")
+            axes.loglog(bound, margin, "o", alpha=0.7, label=f"{setting.shape}, a row each")
+        axes.set_ylabel("margin of the choice")
+    ends = np.array(axes.get_xlim())
+    axes.loglog(ends, ends, color="gray", linestyle="--", label="bound")
+    axes.set_xlabel("derived bound")
+    axes.legend(fontsize="small")
+    return _as_svg(figure, stage)
+
+
+def _plot_errors(axes: Axes, stage: str, setting: Setting, implementations: Sequence[Implementation]) -> None:
+    """The largest error of each implementation among elements of about the same bound."""
+    inputs, dtype = setting.inputs[stage], "float32"
+    exact, bound = ERRORS[stage](dtype, **inputs)
+    for number, implementation in enumerate(implementations):
+        if stage not in implementation.stages:
+            continue
+        error = np.abs(np.asarray(result(implementation.head, stage, inputs), np.float64) - exact)
+        alive = (bound > 0) & np.isfinite(error)
+        edges = np.geomspace(bound[alive].min(), bound[alive].max() * (1 + 1e-9), BINS + 1)
+        place = np.digitize(bound[alive], edges) - 1
+        largest = np.array([error[alive][place == i].max(initial=0) for i in range(BINS)])
+        shown, centers = largest > 0, np.sqrt(edges[:-1] * edges[1:])
+        marker = MARKERS[number % len(MARKERS)]
+        axes.loglog(centers[shown], largest[shown], marker, fillstyle="none", label=implementation.head.name)
+
+
+def _as_svg(figure: Figure, stage: str) -> str:
+    # The same figure gives the same bytes: no date, and ids from a fixed salt.
+    with matplotlib.rc_context({"svg.hashsalt": stage, "svg.fonttype": "none"}):
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
