@@ -50,72 +50,84 @@ static uint32_t little_endian(const unsigned char *bytes, int n) {
     return bits;
 }
 
-/* One number of a safetensors file: 2 or 4 bytes, little-endian. */
+/* One stored number: 2 or 4 bytes, little-endian. */
 static float widen(const unsigned char *bytes, const char *dtype) {
-    uint32_t bits = little_endian(bytes, dtype[0] == 'F' && dtype[1] == '3' ? 4 : 2);
-    if (strcmp(dtype, "F16") == 0) {
+    uint32_t bits = little_endian(bytes, strcmp(dtype, "float32") == 0 ? 4 : 2);
+    if (strcmp(dtype, "float16") == 0) { /* a sign, five bits of exponent and ten of fraction */
         int exponent = bits >> 10 & 31, fraction = bits & 1023;
-        float x = exponent == 31 ? (fraction ? NAN : INFINITY)
-                                 : ldexpf((float)(exponent ? 1024 + fraction : fraction), (exponent ? exponent : 1) - 25);
+        float x = ldexpf((float)(exponent ? 1024 + fraction : fraction), (exponent ? exponent : 1) - 25);
+        if (exponent == 31) x = fraction ? NAN : INFINITY;
         return bits >> 15 ? -x : x;
     }
-    if (strcmp(dtype, "BF16") == 0) bits <<= 16;
+    if (strcmp(dtype, "bfloat16") == 0) bits <<= 16; /* the upper half of a float32 */
     float x;
     memcpy(&x, &bits, sizeof x);
     return x;
 }
 
-/* Tensor `name` of shape [rows, columns] as floats, to be freed; NULL if the file has no such tensor. */
-static float *floats(const unsigned char *file, size_t size, const char *name, size_t *rows, size_t *columns) {
-    if (size < 8 || little_endian(file + 4, 4) != 0 || little_endian(file, 4) > size - 8) return NULL;
-    size_t header = little_endian(file, 4), data = size - 8 - header;
-    cJSON *json = cJSON_ParseWithLength((const char *)file + 8, header);
-    const cJSON *tensor = get(json, name), *shape = get(tensor, "shape"), *offsets = get(tensor, "data_offsets");
+/* A tensor [rows, columns] of a file as floats, to be freed; NULL if the file does not hold it where it should. */
+static float *floats(const unsigned char *file, size_t size, const cJSON *tensor, double rows, double columns) {
     const char *dtype = cJSON_GetStringValue(get(tensor, "dtype"));
-    float *numbers = NULL;
-    if (dtype && cJSON_GetArraySize(shape) == 2 && cJSON_GetArraySize(offsets) == 2) {
-        double n = whole(shape->child), m = whole(shape->child->next);
-        double start = whole(offsets->child), end = whole(offsets->child->next);
-        double width = strcmp(dtype, "F32") == 0 ? 4 : strcmp(dtype, "F16") == 0 || strcmp(dtype, "BF16") == 0 ? 2 : 0;
-        int fits = n >= 1 && m >= 1 && width > 0 && 0 <= start && end <= (double)data && end - start == n * m * width;
-        if (fits && (numbers = malloc((size_t)(n * m) * sizeof *numbers)) != NULL) {
-            *rows = (size_t)n;
-            *columns = (size_t)m;
-            const unsigned char *at = file + 8 + header + (size_t)start;
-            for (size_t i = 0; i < *rows * *columns; i++) numbers[i] = widen(at + i * (size_t)width, dtype);
-        }
-    }
-    cJSON_Delete(json);
+    const cJSON *shape = get(tensor, "shape");
+    double offset = whole(get(tensor, "offset")), width = 0;
+    if (dtype && strcmp(dtype, "float32") == 0) width = 4;
+    if (dtype && (strcmp(dtype, "float16") == 0 || strcmp(dtype, "bfloat16") == 0)) width = 2;
+    if (cJSON_GetArraySize(shape) != 2) return NULL;
+    if (whole(shape->child) != rows || whole(shape->child->next) != columns) return NULL;
+    if (rows < 1 || columns < 1 || !width || offset < 0 || offset + rows * columns * width > (double)size) return NULL;
+    size_t count = (size_t)(rows * columns);
+    float *numbers = malloc(count * sizeof *numbers);
+    for (size_t i = 0; numbers && i < count; i++)
+        numbers[i] = widen(file + (size_t)offset + i * (size_t)width, dtype);
     return numbers;
 }
 
-/* Checks each file that the manifest lists and takes from two of them what the head needs. */
+static int lies_in(const cJSON *tensor, const char *name) {
+    const char *file = cJSON_GetStringValue(get(tensor, "file"));
+    return file && strcmp(file, name) == 0;
+}
+
+/* Checks every file that the manifest lists and takes the two tensors that the head needs. */
 static const char *read_listed(const char *folder, const cJSON *manifest, bundle *b) {
-    size_t d = 0;
-    const char *format = cJSON_GetStringValue(get(manifest, "format"));
-    if (!format || strcmp(format, "lm-head-bundle") != 0 || whole(get(manifest, "version")) != 1)
-        return because("manifest.json", "it is no lm-head-bundle of version 1");
-    const cJSON *listed = get(manifest, "files");
+    double V = whole(get(manifest, "vocab_size")), d = whole(get(manifest, "hidden_size"));
+    double contexts = whole(get(manifest, "prompts"));
+    const cJSON *listed = get(manifest, "files"), *tensors = get(manifest, "tensors");
+    const cJSON *embedding = get(tensors, "embedding"), *context = get(tensors, "context");
     for (const cJSON *entry = listed ? listed->child : NULL; entry; entry = entry->next) {
         const char *name = entry->string, *expected = cJSON_GetStringValue(get(entry, "sha256"));
-        if (!name || strchr(name, '/') || strchr(name, '\\')) return because("manifest.json", "a file name with a folder");
+        if (!name || strchr(name, '/') || strchr(name, '\\')) return because("manifest.json", "a name with a folder");
         size_t size = 0;
         char hex[65] = "";
         unsigned char *bytes = read_file(folder, name, &size);
         if (bytes) sha256(bytes, size, hex);
-        int whole_file = bytes && expected && whole(get(entry, "size")) == (double)size && strcmp(hex, expected) == 0;
-        if (whole_file && strcmp(name, "head.safetensors") == 0 && !b->embedding)
-            b->embedding = floats(bytes, size, "embedding", &b->V, &b->d);
-        if (whole_file && strcmp(name, "contexts.safetensors") == 0 && !b->context)
-            b->context = floats(bytes, size, "context", &b->contexts, &d);
+        int same = bytes && expected && whole(get(entry, "size")) == (double)size && strcmp(hex, expected) == 0;
+        if (same && !b->embedding && lies_in(embedding, name)) b->embedding = floats(bytes, size, embedding, V, d);
+        if (same && !b->context && lies_in(context, name)) b->context = floats(bytes, size, context, contexts, d);
         free(bytes);
-        if (!whole_file) return because(name, "missing, or not of the size and sha256 in manifest.json");
+        if (!same) return because(name, "missing, or not of the size and sha256 in manifest.json");
     }
-    if (!b->embedding) return because("head.safetensors", "it has no embedding (V, d)");
-    if (!b->context) return because("contexts.safetensors", "it has no context (N, d)");
-    if (d != b->d || whole(get(manifest, "hidden_size")) != (double)d || whole(get(manifest, "vocab_size")) != (double)b->V)
-        return because("manifest.json", "its vocab_size and hidden_size are not those of the tensors");
+    if (!b->embedding) return because("manifest.json", "there is no embedding (vocab_size, hidden_size)");
+    if (contexts != 0 && !b->context) return because("manifest.json", "there is no context (prompts, hidden_size)");
+    b->V = (size_t)V;
+    b->d = (size_t)d;
+    b->contexts = (size_t)contexts;
     return NULL;
+}
+
+/* The manifest has the sha256 of its own bytes, taken with the 64 digits of that number replaced by zeros. */
+static const char *check_seal(char *text, size_t size, const cJSON *manifest) {
+    const char *format = cJSON_GetStringValue(get(manifest, "format"));
+    const char *seal = cJSON_GetStringValue(get(manifest, "sha256"));
+    char *last = NULL, hex[65];
+    if (!format || strcmp(format, "lm-head-bundle") != 0 || whole(get(manifest, "version")) != 2)
+        return because("manifest.json", "it is not of format lm-head-bundle, version 2");
+    if (seal && strlen(seal) == 64)
+        for (char *at = text; (at = strstr(at, seal)) != NULL; at++) last = at;
+    if (last) {
+        memset(last, '0', 64);
+        sha256((unsigned char *)text, size, hex);
+    }
+    return last && strcmp(hex, seal) == 0 ? NULL : because("manifest.json", "it does not match its own sha256");
 }
 
 const char *bundle_open(const char *folder, bundle *opened) {
@@ -124,8 +136,9 @@ const char *bundle_open(const char *folder, bundle *opened) {
     char *text = (char *)read_file(folder, "manifest.json", &size);
     if (!text) return because(folder, "it has no manifest.json");
     cJSON *manifest = cJSON_ParseWithLength(text, size);
+    const char *why = manifest ? check_seal(text, size, manifest) : because("manifest.json", "it is no JSON");
+    if (!why) why = read_listed(folder, manifest, &b);
     free(text);
-    const char *why = manifest ? read_listed(folder, manifest, &b) : because("manifest.json", "it is no JSON");
     cJSON_Delete(manifest);
     if (why) {
         bundle_close(&b);

@@ -1,4 +1,4 @@
-/* Reads the head and the contexts of a bundle (weights_export/FORMAT.md): sizes and SHA-256 checked, 16 bits widened. */
+/* Reads the head and the contexts of a bundle (weights_export/FORMAT.md); checks sizes and SHA-256, widens 16 bits. */
 #ifndef BUNDLE_H
 #define BUNDLE_H
 
@@ -7,7 +7,7 @@
 typedef struct {
     size_t V, d, contexts;
     float *embedding; /* [V, d] */
-    float *context;   /* [contexts, d] */
+    float *context;   /* [contexts, d]; NULL if there are none */
 } bundle;
 
 /* NULL, or in words why the folder is no bundle; `opened` is then unchanged. */

@@ -101,7 +101,7 @@ static double real(const cJSON *inputs, const char *key, lm_code why) {
     return number;
 }
 
-/* k or num_samples: refused if it is no integer; beyond what a double counts exactly, any number is as good as another. */
+/* k or num_samples: refused if it is no integer; above 2^53 all are clamped alike. */
 static int64_t count(const cJSON *inputs, const char *key, lm_code why) {
     double number = real(inputs, key, why);
     if (number != floor(number) || isinf(number)) refuse(why, key, get(inputs, key), "it must be an integer");
@@ -141,7 +141,7 @@ static tensor read_tensor(const cJSON *inputs, const char *key, int axes_needed)
         refuse(LM_BAD_DTYPE, key, get(json, "dtype"), "convert it to float32");
     /* 16-bit numbers are float32 numbers too; a double is only of use where nothing is computed in its dtype. */
     int small = strcmp(dtype, "float32") == 0 || strcmp(dtype, "float16") == 0 || strcmp(dtype, "bfloat16") == 0;
-    if (!small && strcmp(key, "uniform") != 0) give_up("skipped", "%s has dtype %.20s: this port has float32", key, dtype);
+    if (!small && strcmp(key, "uniform") != 0) give_up("skipped", "%s is %.20s: this port has float32", key, dtype);
     cJSON_ArrayForEach(item, shape) {
         if (t.axes == MAX_AXES) give_up("errored", "%s has more than %d axes", key, MAX_AXES);
         t.shape[t.axes++] = length(item, 0x1p31, "the length of an axis");
@@ -288,7 +288,8 @@ static void multinomial(const cJSON *inputs, double seq) {
     float *noise = room(p.size, sizeof *noise);
     if (cJSON_HasObjectItem(inputs, "noise")) {
         tensor given = read_tensor(inputs, "noise", 0);
-        if (!same_shape(p, given, p.axes)) refuse(LM_BAD_SHAPE, "the shape of noise", get(get(inputs, "noise"), "shape"), "it must be that of probs");
+        if (!same_shape(p, given, p.axes))
+            refuse(LM_BAD_SHAPE, "the shape of noise", get(get(inputs, "noise"), "shape"), "it must be that of probs");
         noise = given.numbers;
     } else {
         lm_rng rng;
@@ -368,7 +369,7 @@ static void open_bundle(const cJSON *inputs, double seq) {
 }
 
 static const float *context_of(const cJSON *which) {
-    if (!open_one.context) give_up("errored", "no bundle is open");
+    if (!open_one.embedding) give_up("errored", "no bundle is open");
     return open_one.context + length(which, (double)open_one.contexts, "the number of a context") * open_one.d;
 }
 
@@ -445,7 +446,8 @@ static void hello(const cJSON *inputs, double seq) {
     if (length(get(inputs, "protocol"), 0x1p31, "protocol") != 1) give_up("errored", "this port speaks protocol 1");
     begin(seq);
     printf("\"protocol\": 1, \"name\": \"lm_head.c\", \"version\": \"1\", \"language\": \"C\", "
-           "\"dtypes\": [\"float32\", \"float16\", \"bfloat16\"], \"ties\": [\"lowest_id\", \"all\"], \"operations\": [");
+           "\"dtypes\": [\"float32\", \"float16\", \"bfloat16\"], \"ties\": [\"lowest_id\", \"all\"], "
+           "\"operations\": [");
     for (size_t i = 0; i < OPERATION_COUNT; i++) printf(i ? ", \"%s\"" : "\"%s\"", OPERATIONS[i].name);
     putchar(']');
 }

@@ -1,0 +1,227 @@
+/** Speaks the protocol of ports/PROTOCOL.md for lm_head.mjs, in Node: one request a line in, one reply a line out. */
+
+import { webcrypto } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import { openBundle } from "./bundle.mjs";
+import * as head from "./lm_head.mjs";
+
+/** Thrown for what this port does not do; everything else that has a code is a refusal. */
+class Skipped extends Error {}
+
+const refusal = (code, message) => Object.assign(new Error(message), { code });
+
+// ---- values ----
+
+const WORDS = { inf: Infinity, "-inf": -Infinity, nan: NaN, "-0": -0 };
+const fromJson = (x) => (typeof x === "string" && Object.hasOwn(WORDS, x) ? WORDS[x] : x);
+
+/** JSON.stringify makes null of nan and the infinities, and 0 of -0. */
+function toJson(x) {
+  if (Object.is(x, -0)) return "-0";
+  return Number.isFinite(x) ? x : Number.isNaN(x) ? "nan" : x > 0 ? "inf" : "-inf";
+}
+
+// 16-bit numbers are float32 numbers too.
+const KINDS = { float16: Float32Array, bfloat16: Float32Array, float32: Float32Array, float64: Float64Array };
+
+const product = (shape) => shape.reduce((a, b) => a * b, 1);
+
+/** A tensor of floats: its shape, its numbers, and the last axis and the number of rows. */
+function tensor(inputs, name, axesNeeded = 1) {
+  const { dtype, shape, data } = inputs[name] ?? {};
+  if (dtype === "int64" || dtype === "bool")
+    throw refusal("bad_dtype", `${name} has dtype ${dtype}: convert it to float32 or float64`);
+  if (!Object.hasOwn(KINDS, dtype)) throw new Error(`${name} is no tensor, or of an unknown dtype: ${dtype}`);
+  if (!(Array.isArray(shape) && Array.isArray(data) && data.length === product(shape)))
+    throw new Error(`${name} has ${data?.length} numbers, its shape is [${shape}]`);
+  if (shape.length < axesNeeded) throw refusal("bad_shape", `${name} is a single number, ${data}: it needs an axis`);
+  const numbers = data.map(fromJson);
+  const bad = numbers.findIndex((x) => typeof x !== "number");
+  if (bad >= 0) throw new Error(`${name}: element ${bad} is no number`);
+  return { shape, numbers: KINDS[dtype].from(numbers), last: shape.at(-1), rows: product(shape.slice(0, -1)) };
+}
+
+function floats(numbers, shape) {
+  const dtype = numbers instanceof Float32Array ? "float32" : "float64";
+  return { dtype, shape, data: Array.from(numbers, toJson) };
+}
+
+const ids = (numbers, shape) => ({ dtype: "int64", shape, data: Array.from(numbers) });
+
+/** (..., n) -> (..., m) */
+const withLast = (shape, m) => [...shape.slice(0, -1), m];
+
+function sameShape(name, given, expected) {
+  if (given.length !== expected.length || given.some((n, i) => n !== expected[i]))
+    throw refusal("bad_shape", `${name} has shape [${given}]: it must be [${expected}]`);
+}
+
+/** A stream from a seed in decimal digits. */
+function generator({ seed }) {
+  if (!/^-?[0-9]+$/.test(seed)) throw refusal("bad_seed", `seed is ${seed}: it must be an integer`);
+  return new head.TorchGenerator(BigInt(seed));
+}
+
+function factors(inputs) {
+  const [context, embedding] = [tensor(inputs, "context"), tensor(inputs, "embedding", 0)];
+  if (embedding.shape.length !== 2 || embedding.rows === 0 || embedding.last !== context.last)
+    throw refusal("bad_shape", `embedding is [${embedding.shape}]: it must be (V, d), context is [${context.shape}]`);
+  if (context.last === 0) throw new Skipped("flat arrays do not say how many rows of length 0 they hold");
+  return { context, embedding, shape: withLast(context.shape, embedding.rows) };
+}
+
+// ---- operations ----
+
+const NO_FLOAT64_EXPONENTIALS =
+  "float64 exponentials have the last bit of the C library's log1p, JavaScript's Math.log1p has another";
+
+let bundle = null;
+
+function contextOf(which) {
+  if (!bundle) throw new Error("no bundle is open");
+  if (!(Number.isInteger(which) && which >= 0 && which < bundle.contexts))
+    throw new Error(`context ${which}: the bundle has ${bundle.contexts}`);
+  return bundle.context.subarray(which * bundle.d, which * bundle.d + bundle.d);
+}
+
+const OPERATIONS = {
+  hello({ protocol }) {
+    if (protocol !== 1) throw new Error(`protocol is ${protocol}: this port speaks 1`);
+    const operations = Object.keys(OPERATIONS);
+    const dtypes = Object.keys(KINDS);
+    const ties = ["lowest_id", "all"];
+    return { protocol: 1, name: "lm_head.mjs", version: "1", language: "JavaScript", dtypes, ties, operations };
+  },
+  compute_logits(inputs) {
+    const { context, embedding, shape } = factors(inputs);
+    return { logits: floats(head.computeLogits(context.numbers, embedding.numbers, context.last), shape) };
+  },
+  apply_temperature(inputs) {
+    const logits = tensor(inputs, "logits");
+    const temperature = fromJson(inputs.temperature);
+    return { logits: floats(head.applyTemperature(logits.numbers, temperature, logits.last), logits.shape) };
+  },
+  top_k(inputs) {
+    const logits = tensor(inputs, "logits");
+    const { values, tokenIds } = head.topK(logits.numbers, fromJson(inputs.k), logits.last);
+    const shape = withLast(logits.shape, Math.min(inputs.k, logits.last));
+    return { values: floats(values, shape), token_ids: ids(tokenIds, shape) };
+  },
+  keep_top_k(inputs) {
+    const logits = tensor(inputs, "logits");
+    const kept = head.keepTopK(logits.numbers, fromJson(inputs.k), inputs.ties, logits.last);
+    return { logits: floats(kept, logits.shape) };
+  },
+  softmax(inputs) {
+    const logits = tensor(inputs, "logits");
+    return { probs: floats(head.softmax(logits.numbers, logits.last), logits.shape) };
+  },
+  multinomial(inputs) {
+    const probs = tensor(inputs, "probs");
+    const numSamples = fromJson(inputs.num_samples);
+    let noise;
+    if (inputs.noise !== undefined) {
+      const given = tensor(inputs, "noise", 0);
+      sameShape("noise", given.shape, probs.shape);
+      noise = given.numbers;
+    } else {
+      const stream = generator(inputs);
+      if (probs.numbers instanceof Float64Array) throw new Skipped(NO_FLOAT64_EXPONENTIALS);
+      noise = stream.exponentials(probs.numbers.length);
+    }
+    const tokenIds = head.multinomial(probs.numbers, noise, numSamples, probs.last);
+    return { token_ids: ids(tokenIds, withLast(probs.shape, numSamples)) };
+  },
+  inverse_cdf(inputs) {
+    const [probs, uniform] = [tensor(inputs, "probs"), tensor(inputs, "uniform", 0)];
+    sameShape("uniform", uniform.shape, probs.shape.slice(0, -1));
+    return { token_ids: ids(head.inverseCdf(probs.numbers, uniform.numbers, probs.last), uniform.shape) };
+  },
+  lm_head(inputs) {
+    const { context, embedding, shape } = factors(inputs);
+    const options = { temperature: fromJson(inputs.temperature), k: fromJson(inputs.k), d: context.last };
+    return { probs: floats(head.lmHead(context.numbers, embedding.numbers, options), shape) };
+  },
+  torch_rng(inputs) {
+    const stream = generator(inputs);
+    const numbers = inputs.calls.map(({ draw, dtype, size }) => {
+      if (!["exponential", "uniform"].includes(draw)) throw new Error(`draw is ${draw}`);
+      if (!["float32", "float64"].includes(dtype))
+        throw refusal("bad_dtype", `the dtype of a call is ${dtype}: it must be float32 or float64`);
+      if (draw === "exponential" && dtype === "float64") throw new Skipped(NO_FLOAT64_EXPONENTIALS);
+      return floats(draw === "uniform" ? stream.uniforms(size, KINDS[dtype]) : stream.exponentials(size), [size]);
+    });
+    return { numbers };
+  },
+  async open_bundle({ path }) {
+    const read = async (name) => {
+      const bytes = await readFile(join(path, name));
+      return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+    };
+    bundle = await openBundle(read, { subtle: webcrypto.subtle });
+    return { vocab_size: bundle.V, hidden_size: bundle.d, contexts: bundle.contexts };
+  },
+  step(inputs) {
+    const options = { temperature: fromJson(inputs.temperature), k: fromJson(inputs.k) };
+    const probs = head.lmHead(contextOf(inputs.context), bundle.embedding, options);
+    const uniform = fromJson(inputs.uniform);
+    if (typeof uniform !== "number") throw refusal("bad_uniform", `uniform is ${uniform}: it must be one number`);
+    return { probs: floats(probs, [bundle.V]), token_id: head.inverseCdf(probs, Float64Array.of(uniform))[0] };
+  },
+  sequence(inputs) {
+    const options = { temperature: fromJson(inputs.temperature), k: fromJson(inputs.k) };
+    const stream = generator(inputs); // one stream, never seeded again: V numbers for each row of each step
+    const draw = (which) => {
+      const probs = head.lmHead(contextOf(which), bundle.embedding, options);
+      return head.multinomial(probs, stream.exponentials(bundle.V))[0];
+    };
+    return { token_ids: inputs.contexts.map((batch) => batch.map(draw)) };
+  },
+  stop: () => ({}),
+};
+
+/** Everything but `seq` of the reply to one line. */
+async function outcome({ op, inputs }) {
+  try {
+    if (typeof op !== "string" || typeof inputs !== "object" || inputs === null)
+      throw new Error("a line that is no request: it must be a JSON object with seq, op and inputs");
+    if (!Object.hasOwn(OPERATIONS, op)) throw new Skipped(`no operation ${op} in this port`);
+    return { result: await OPERATIONS[op](inputs) };
+  } catch (error) {
+    if (error instanceof Skipped) return { skipped: error.message };
+    if (typeof error.code === "string" && /^(bad_|overflow)/.test(error.code))
+      return { refused: { code: error.code, message: error.message } };
+    return { errored: error.stack };
+  }
+}
+
+function parse(line) {
+  try {
+    return JSON.parse(line) ?? {};
+  } catch (error) {
+    return {};
+  }
+}
+
+/** The lines of standard input; node:readline would also break them at U+2028. */
+async function* lines() {
+  let parts = [];
+  process.stdin.setEncoding("utf8");
+  for await (const chunk of process.stdin) {
+    const [first, ...rest] = chunk.split("\n");
+    parts.push(first);
+    for (const part of rest) {
+      yield parts.join("");
+      parts = [part];
+    }
+  }
+}
+
+for await (const line of lines()) {
+  const request = parse(line);
+  const reply = { seq: request.seq ?? null, ...(await outcome(request)) };
+  process.stdout.write(`${JSON.stringify(reply)}\n`);
+  if (request.op === "stop" && reply.result) break;
+}

@@ -1,0 +1,382 @@
+/**
+ * The language-model head in JavaScript: from one context vector to the next token. No dependencies; Node and browsers.
+ *
+ *     context [rows, d]    what the model knows so far, after the final layer norm
+ *         |   computeLogits      one score per token: the product with every row of the embedding [V, d]
+ *     logits [rows, V]
+ *         |   applyTemperature   divide: below 1 sharpens, above 1 flattens
+ *         |   keepTopK           all but the k best become -Infinity
+ *         |   softmax            scores become probabilities, -Infinity becomes exactly 0
+ *     probs [rows, V]
+ *         |   multinomial        one draw: an exponential race (as PyTorch) ...
+ *         |   inverseCdf         ... or a walk along the running sum (as most other runtimes)
+ *     token ids [rows, n]
+ *
+ * Arrays are flat typed arrays in C order; the number of rows follows from their length and V, which is by default the
+ * whole length: one row. Float32Array in, Float32Array out, and the same for Float64Array. Inputs are never modified.
+ * Bad input is an error with a `code` of ports/PROTOCOL.md: a TypeError for a wrong kind, a RangeError for a wrong
+ * value. The rules in brackets are those of reference/SPEC.md.
+ *
+ * JavaScript computes in float64, and a store into a Float32Array rounds. For the quotients of TEMP-1 and DRAW-1 these
+ * two roundings are one: a quotient of two 24-bit numbers that is not itself a middle between two float32 numbers is
+ * at least 2^-49 of itself away from one, farther than the rounding to 53 bits reaches.
+ *
+ * @module
+ */
+
+/** @typedef {Float32Array | Float64Array} Floats */
+
+/** @type {(code: string, message: string, Kind?: ErrorConstructor) => never} */
+function refuse(code, message, Kind = RangeError) {
+  throw Object.assign(new Kind(message), { code });
+}
+
+/** "logits[1, 5]", or "logits[5]" where there is only one row. */
+function place(name, values, index, V) {
+  return values.length === V ? `${name}[${index}]` : `${name}[${Math.floor(index / V)}, ${index % V}]`;
+}
+
+function checkFloats(name, values) {
+  if (values instanceof Float32Array || values instanceof Float64Array) return;
+  refuse("bad_dtype", `${name} is no Float32Array or Float64Array: convert it`, TypeError);
+}
+
+/** The number of rows of `values`. */
+function rowsOf(name, values, V) {
+  checkFloats(name, values);
+  if (!(Number.isInteger(V) && V > 0 && values.length % V === 0))
+    refuse("bad_shape", `${name} has ${values.length} numbers: they must be rows of V = ${V} tokens, and V at least 1`);
+  return values.length / V;
+}
+
+/** Logits are finite or -Infinity, one of each row finite. A comparison with NaN is false, so NaN is refused too. */
+function checkLogits(logits, V, name = "logits", code = "bad_logits") {
+  const rows = rowsOf(name, logits, V);
+  for (let start = 0; start < rows * V; start += V) {
+    let alive = false;
+    for (let i = start; i < start + V; i++) {
+      if (!(logits[i] < Infinity))
+        refuse(code, `${place(name, logits, i, V)} is ${logits[i]}: it must be finite, or -Infinity to mask a token`);
+      if (logits[i] > -Infinity) alive = true;
+    }
+    if (!alive) refuse(code, `row ${start / V} of ${name} is -Infinity for every token: leave at least one unmasked`);
+  }
+  return rows;
+}
+
+/** Numbers that are finite and not below zero. */
+function checkNonNegative(name, values, V, code) {
+  for (let i = 0; i < values.length; i++)
+    if (!(values[i] >= 0 && values[i] < Infinity))
+      refuse(code, `${place(name, values, i, V)} is ${values[i]}: it must be finite and >= 0`);
+}
+
+/** Weights, at least `numSamples` of each row above zero. */
+function checkProbs(probs, V, numSamples = 1) {
+  const rows = rowsOf("probs", probs, V);
+  checkNonNegative("probs", probs, V, "bad_probs");
+  for (let row = 0; row < rows; row++) {
+    let possible = 0;
+    for (let i = row * V; i < row * V + V; i++) if (probs[i] > 0) possible++;
+    if (possible === 0) refuse("bad_probs", `row ${row} of probs sums to zero: a token needs a probability above zero`);
+    if (possible < numSamples)
+      refuse("bad_num_samples", `numSamples is ${numSamples}, row ${row} has ${possible} possible tokens: draw fewer`);
+  }
+  return rows;
+}
+
+/** An integer of at least 1. */
+function checkCount(name, value, code) {
+  if (!Number.isInteger(value)) refuse(code, `${name} is ${value}: it must be an integer`, TypeError);
+  if (value < 1) refuse(code, `${name} is ${value}: it must be at least 1`);
+}
+
+/** The dot product, in four sums, so that no addition waits for the one before it. */
+function dot(h, w) {
+  let a = 0;
+  let b = 0;
+  let c = 0;
+  let e = 0;
+  let i = 0;
+  for (; i + 3 < h.length; i += 4) {
+    a += h[i] * w[i];
+    b += h[i + 1] * w[i + 1];
+    c += h[i + 2] * w[i + 2];
+    e += h[i + 3] * w[i + 3];
+  }
+  for (; i < h.length; i++) a += h[i] * w[i];
+  return a + b + (c + e);
+}
+
+/**
+ * One score per token: the dot product with each row of the embedding  [LOGITS-1, LOGITS-2].
+ *
+ * @param {Floats} context (rows, d)
+ * @param {Floats} embedding (V, d)
+ * @param {number} d the hidden size
+ * @returns {Floats} logits (rows, V), float64 if either factor is
+ */
+export function computeLogits(context, embedding, d = context.length) {
+  checkFloats("context", context);
+  checkFloats("embedding", embedding);
+  if (!(Number.isInteger(d) && d > 0 && embedding.length > 0 && embedding.length % d === 0 && context.length % d === 0))
+    refuse("bad_shape", `context has ${context.length} numbers, embedding ${embedding.length}: not rows of d = ${d}`);
+  const [rows, V] = [context.length / d, embedding.length / d];
+  const Kind = context instanceof Float64Array || embedding instanceof Float64Array ? Float64Array : Float32Array;
+  const logits = new Kind(rows * V); // (rows, d), (V, d) -> (rows, V)
+  for (let row = 0; row < rows; row++) {
+    const h = Float64Array.from(context.subarray(row * d, row * d + d)); // widened once and not V times
+    for (let v = 0; v < V; v++) logits[row * V + v] = dot(h, embedding.subarray(v * d, v * d + d));
+  }
+  return logits;
+}
+
+/**
+ * `logits / temperature`: a true division, not a product with the reciprocal  [TEMP-1 to TEMP-3].
+ *
+ * @param {Floats} logits (rows, V)
+ * @param {number} temperature finite and > 0, also when rounded to the dtype of the logits
+ * @param {number} V
+ * @returns {Floats} (rows, V)
+ */
+export function applyTemperature(logits, temperature, V = logits.length) {
+  checkLogits(logits, V);
+  if (typeof temperature !== "number")
+    refuse("bad_temperature", `temperature is ${temperature}: it must be one number`, TypeError);
+  const divisor = logits instanceof Float32Array ? Math.fround(temperature) : temperature;
+  if (!(divisor > 0 && divisor < Infinity))
+    refuse("bad_temperature", `temperature is ${temperature}: it must be finite and > 0; for greedy take the argmax`);
+  const scaled = logits.map((x) => x / divisor);
+  checkLogits(scaled, V, `(logits / ${temperature})`, "overflow");
+  return scaled;
+}
+
+/** The order that top-k and the race share: `a` is behind `b` if its score is less, or equal at a higher id. */
+function behind(scores, a, b) {
+  return scores[a] < scores[b] || (scores[a] === scores[b] && a > b);
+}
+
+/** Lets the id at `root` sink to its place in a heap of n ids that has the last in order at its top. */
+function sink(scores, heap, root, n) {
+  const id = heap[root];
+  for (let child; (child = 2 * root + 1) < n; root = child) {
+    if (child + 1 < n && behind(scores, heap[child + 1], heap[child])) child++;
+    if (behind(scores, id, heap[child])) break;
+    heap[root] = heap[child];
+  }
+  heap[root] = id;
+}
+
+/** The ids of the k largest of one row, in order, by a heap that holds the k best so far: no sort of V. */
+function largest(scores, k) {
+  const heap = Int32Array.from({ length: k }, (_, i) => i);
+  for (let i = k >> 1; i-- > 0; ) sink(scores, heap, i, k);
+  for (let v = k; v < scores.length; v++) {
+    if (scores[v] > scores[heap[0]]) {
+      heap[0] = v; // at a tie the lower id stays: it came first
+      sink(scores, heap, 0, k);
+    }
+  }
+  for (let n = k - 1; n > 0; n--) {
+    [heap[0], heap[n]] = [heap[n], heap[0]]; // the last in order goes to the end, again and again
+    sink(scores, heap, 0, n);
+  }
+  return heap;
+}
+
+/**
+ * The k largest logits and their token ids, by value descending, then by id ascending  [TOPK-1 to TOPK-5].
+ *
+ * @param {Floats} logits (rows, V)
+ * @param {number} k an integer >= 1; above V it means V
+ * @param {number} V
+ * @returns {{values: Floats, tokenIds: Int32Array}} each (rows, min(k, V))
+ */
+export function topK(logits, k, V = logits.length) {
+  const rows = checkLogits(logits, V);
+  checkCount("k", k, "bad_k");
+  const n = Math.min(k, V);
+  const [values, tokenIds] = [new logits.constructor(rows * n), new Int32Array(rows * n)]; // (rows, V) -> (rows, n)
+  for (let row = 0; row < rows; row++) {
+    const scores = logits.subarray(row * V, row * V + V);
+    const ids = largest(scores, n);
+    tokenIds.set(ids, row * n);
+    ids.forEach((id, i) => (values[row * n + i] = scores[id]));
+  }
+  return { values, tokenIds };
+}
+
+/**
+ * The logits with -Infinity everywhere but at the survivors  [TOPK-6, TOPK-7].
+ *
+ * @param {Floats} logits (rows, V)
+ * @param {number} k
+ * @param {"lowest_id" | "all"} ties exactly k, or every logit that is not below the k-th
+ * @param {number} V
+ * @returns {Floats} (rows, V)
+ */
+export function keepTopK(logits, k, ties = "lowest_id", V = logits.length) {
+  const { values, tokenIds } = topK(logits, k, V);
+  if (ties !== "lowest_id" && ties !== "all") refuse("bad_ties", `ties is ${ties}: it must be "lowest_id" or "all"`);
+  const n = Math.min(k, V);
+  const kept = new logits.constructor(logits.length).fill(-Infinity);
+  for (let row = 0; row * V < logits.length; row++) {
+    const [kth, lastKept] = [values[row * n + n - 1], ties === "all" ? V : tokenIds[row * n + n - 1]];
+    for (let v = 0, i = row * V; v < V; v++, i++)
+      if (logits[i] > kth || (logits[i] === kth && v <= lastKept)) kept[i] = logits[i];
+  }
+  return kept;
+}
+
+/**
+ * Probabilities: `exp(x) / sum(exp(x))`, x = logits - max  [SOFTMAX-1 to SOFTMAX-4].
+ *
+ * @param {Floats} logits (rows, V)
+ * @param {number} V
+ * @returns {Floats} (rows, V)
+ */
+export function softmax(logits, V = logits.length) {
+  const rows = checkLogits(logits, V);
+  const probs = new logits.constructor(logits.length);
+  for (let start = 0; start < rows * V; start += V) {
+    let max = -Infinity; // subtracted: GPT-2's logits lie near -100, where float32's exp alone gives 0 / 0
+    for (let i = start; i < start + V; i++) if (logits[i] > max) max = logits[i];
+    let total = 0;
+    for (let i = start; i < start + V; i++) total += probs[i] = Math.exp(logits[i] - max); // exp(-Infinity) is 0
+    for (let i = start; i < start + V; i++) probs[i] /= total;
+  }
+  return probs;
+}
+
+/**
+ * Token ids drawn without replacement by an exponential race: the largest of `probs / noise`  [DRAW-1 to DRAW-6].
+ *
+ * @param {Floats} probs (rows, V); a row need not sum to 1
+ * @param {Floats} noise (rows, V), standard exponential: `new TorchGenerator(seed).exponentials(probs.length)`
+ * @param {number} numSamples
+ * @param {number} V
+ * @returns {Int32Array} (rows, numSamples), in the order drawn
+ */
+export function multinomial(probs, noise, numSamples = 1, V = probs.length) {
+  checkCount("numSamples", numSamples, "bad_num_samples");
+  const rows = checkProbs(probs, V, numSamples);
+  checkFloats("noise", noise);
+  if (noise.length !== probs.length) refuse("bad_shape", `noise has ${noise.length} numbers, probs ${probs.length}`);
+  checkNonNegative("noise", noise, V, "bad_noise");
+  // Noise may be 0, which wins, and -0 is 0. A token of probability zero stays behind all others.
+  const race = probs.map((p, i) => (p > 0 ? p / Math.abs(noise[i]) : -1));
+  const tokenIds = new Int32Array(rows * numSamples);
+  for (let row = 0; row < rows; row++)
+    tokenIds.set(largest(race.subarray(row * V, row * V + V), numSamples), row * numSamples);
+  return tokenIds;
+}
+
+/**
+ * The first token id, in id order, whose running sum exceeds `uniform * total`  [CDF-1 to CDF-4].
+ *
+ * @param {Floats} probs (rows, V); a row need not sum to 1
+ * @param {Floats} uniform (rows), in [0, 1)
+ * @param {number} V
+ * @returns {Int32Array} (rows)
+ */
+export function inverseCdf(probs, uniform, V = probs.length) {
+  const rows = checkProbs(probs, V);
+  checkFloats("uniform", uniform);
+  if (uniform.length !== rows) refuse("bad_shape", `uniform has ${uniform.length} numbers: one a row are ${rows}`);
+  return Int32Array.from(uniform, (u, row) => {
+    if (!(u >= 0 && u < 1)) refuse("bad_uniform", `uniform[${row}] is ${u}: it must be in [0, 1)`);
+    const weights = probs.subarray(row * V, row * V + V);
+    let [total, running, id] = [0, 0, -1]; // sums in float64: in float32 one often ends below its own total
+    for (const p of weights) total += p;
+    if (total === Infinity) refuse("overflow", `the sum of row ${row} of probs overflows: divide it by its maximum`);
+    for (let v = 0; v < V && !(running > u * total); v++) {
+      running += weights[v];
+      if (weights[v] > 0) id = v; // so the last possible one, if rounding leaves none above
+    }
+    return id;
+  });
+}
+
+/**
+ * The whole head up to the draw  [HEAD-1].
+ *
+ * @param {Floats} context (rows, d)
+ * @param {Floats} embedding (V, d)
+ * @param {{temperature?: number, k?: number, d?: number}} options
+ * @returns {Floats} probs (rows, V), zero outside the top k
+ */
+export function lmHead(context, embedding, { temperature = 0.7, k = 50, d = context.length } = {}) {
+  const V = embedding.length / d;
+  let logits = computeLogits(context, embedding, d); // (rows, d) -> (rows, V)
+  logits = applyTemperature(logits, temperature, V);
+  logits = keepTopK(logits, k, "lowest_id", V);
+  return softmax(logits, V);
+}
+
+/**
+ * PyTorch's CPU random stream: MT19937 (Matsumoto & Nishimura 1998), its state carried over from call to call
+ * [RNG-1 to RNG-4].
+ */
+export class TorchGenerator {
+  #state = new Uint32Array(624);
+  #next = 624;
+
+  /** @param {bigint | number} seed an integer from -2^63 to 2^64 - 1; only its low 32 bits count */
+  constructor(seed) {
+    if (typeof seed !== "bigint" && !Number.isSafeInteger(seed))
+      refuse("bad_seed", `seed is ${seed}: it must be an integer, beyond 2^53 a bigint`, TypeError);
+    if (seed < -(2n ** 63n) || seed >= 2n ** 64n)
+      refuse("bad_seed", `seed is ${seed}: it must be from -2^63 to 2^64 - 1`);
+    this.#state[0] = Number(BigInt.asUintN(32, BigInt(seed)));
+    for (let i = 1; i < 624; i++) {
+      const previous = this.#state[i - 1];
+      this.#state[i] = Math.imul(1812433253, previous ^ (previous >>> 30)) + i;
+    }
+  }
+
+  /** The next 32 bits. */
+  #output() {
+    const s = this.#state;
+    if (this.#next === 624) {
+      for (let i = 0; i < 624; i++) {
+        const joined = (s[i] & 0x80000000) | (s[(i + 1) % 624] & 0x7fffffff);
+        s[i] = s[(i + 397) % 624] ^ (joined >>> 1) ^ (joined & 1 ? 0x9908b0df : 0);
+      }
+      this.#next = 0;
+    }
+    let y = s[this.#next++];
+    y ^= y >>> 11;
+    y ^= (y << 7) & 0x9d2c5680;
+    y ^= (y << 15) & 0xefc60000;
+    return (y ^ (y >>> 18)) >>> 0;
+  }
+
+  /** 53 bits, the first output being the high word. */
+  #uniform53() {
+    const high = this.#output() & 0x1fffff;
+    return (high * 2 ** 32 + this.#output()) * 2 ** -53;
+  }
+
+  /**
+   * As `torch.rand(size)`: float32 takes 32 bits of the stream for each number, float64 takes 64.
+   *
+   * @param {number} size
+   * @param {Float32ArrayConstructor | Float64ArrayConstructor} Kind
+   * @returns {Floats}
+   */
+  uniforms(size, Kind = Float64Array) {
+    const draw = Kind === Float32Array ? () => (this.#output() & 0xffffff) * 2 ** -24 : () => this.#uniform53();
+    return new Kind(size).map(draw);
+  }
+
+  /**
+   * As `torch.empty(size).exponential_()` in float32. Its float64 numbers are not offered: they have the last bit of
+   * the C library's log1p, and a JavaScript engine has a log1p of its own. Rounded to float32 that bit is gone.
+   *
+   * @param {number} size
+   * @returns {Float32Array}
+   */
+  exponentials(size) {
+    return new Float32Array(size).map(() => -Math.log1p(-this.#uniform53()));
+  }
+}
