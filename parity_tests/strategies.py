@@ -163,12 +163,42 @@ def uniforms(shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
     return st.lists(number, min_size=size, max_size=size).map(lambda numbers: np.array(numbers).reshape(shape))
 
 
+@st.composite
+def arguments(draw: st.DrawFn, stage: str, dtypes: tuple[str, ...] = DTYPES) -> dict[str, Any]:
+    """Good arguments of one stage, by name, as `verdict.compare` takes them: `noise` in the place of an rng.
+
+    No quotient overflows. Raises: ValueError for a stage that is no function of `reference.head`.
+    """
+    if stage in ("compute_logits", "lm_head"):
+        context, embedding = draw(heads(dtypes))
+        if stage == "compute_logits":
+            return {"context": context, "embedding": embedding}
+        k, temperature = draw(ks(len(embedding))), draw(st.sampled_from([0.1, 0.7, 1.0, 10.0]))
+        return {"context": context, "embedding": embedding, "temperature": temperature, "k": k}
+    if stage in ("multinomial", "inverse_cdf"):
+        probs = draw(probabilities(dtypes))
+        if stage == "inverse_cdf":
+            return {"probs": probs, "uniform": draw(uniforms(probs.shape[:-1]))}
+        noise = _seeded(draw).standard_exponential(probs.shape).astype(compute_dtype(probs))
+        return {"probs": probs, "noise": noise}
+    row = draw(logits(dtypes))
+    if stage == "apply_temperature":
+        return {"logits": row, "temperature": draw(temperatures)}
+    if stage == "softmax":
+        return {"logits": row}
+    if stage in ("top_k", "keep_top_k"):
+        return {"logits": row, "k": draw(ks(row.shape[-1]))}
+    raise ValueError(f"stage is {stage!r}: it must be a function of reference.head")
+
+
 class FixedNoise:
-    """An `rng` that hands out given noise, whatever is asked: the way to hold two draws on the same noise."""
+    """An `rng` that hands out given noise, in order: the way to hold two draws on the same noise."""
 
     def __init__(self, noise: Any) -> None:
-        self.noise = np.asarray(noise)
+        self._left = np.asarray(noise).reshape(-1)
 
     def standard_exponential(self, size: Any, dtype: Any) -> np.ndarray:
-        """The given noise."""
-        return self.noise.astype(dtype).reshape(size)
+        """The next numbers of the given noise."""
+        count = int(np.prod(size))
+        noise, self._left = self._left[:count], self._left[count:]
+        return noise.astype(dtype).reshape(size)

@@ -5,7 +5,6 @@ import shutil
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -13,41 +12,24 @@ from hypothesis import strategies as st
 
 from . import strategies, suite
 from .heads import MIRROR, REFERENCE, Head, on_tensors
+from .strategies import FixedNoise
 from .variants import VARIANTS, stages
 from .verdict import compare
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 CASES = settings(max_examples=10_000 if THOROUGH else 200, suppress_health_check=list(HealthCheck))
-SEED = 11
 REPLACED = [(variant, stage) for variant in VARIANTS for stage in stages(variant)]
 
 
-@st.composite
-def inputs(draw: st.DrawFn, stage: str) -> dict[str, Any]:
-    """Arguments of one stage, by name, as `compare` takes them."""
-    if stage in ("compute_logits", "lm_head"):
-        context, embedding = draw(strategies.heads())
-        settings = {
-            "temperature": draw(st.sampled_from([0.1, 0.7, 1.0, 10.0])),
-            "k": draw(strategies.ks(len(embedding))),
-        }
-        return {"context": context, "embedding": embedding, **(settings if stage == "lm_head" else {})}
-    if stage in ("multinomial", "inverse_cdf"):
-        probs = draw(strategies.probabilities())
-        dtype = strategies.compute_dtype(probs)
-        if stage == "inverse_cdf":
-            return {"probs": probs, "uniform": draw(strategies.uniforms(probs.shape[:-1]))}
-        return {"probs": probs, "noise": REFERENCE.generator(SEED).standard_exponential(probs.shape, dtype)}
-    logits = draw(strategies.logits())
-    if stage == "apply_temperature":
-        return {"logits": logits, "temperature": draw(st.sampled_from([0.7, 1.0, 3.0, 1e-3, 1e6]))}
-    return {"logits": logits} | ({} if stage == "softmax" else {"k": draw(strategies.ks(logits.shape[-1]))})
-
-
-def call(head: Head, stage: str, arguments: dict[str, Any]) -> Any:
-    if stage != "multinomial":
-        return getattr(head, stage)(**arguments)
-    return head.multinomial(arguments["probs"], rng=REFERENCE.generator(SEED))  # the noise in the arguments
+def judged(stage: str, head: Head, arguments: dict[str, Any]) -> None:
+    """Head and reference on the same arguments; raises if they diverge."""
+    ours, theirs = (
+        getattr(h, stage)(**arguments)
+        if stage != "multinomial"
+        else h.multinomial(arguments["probs"], rng=FixedNoise(arguments["noise"]))
+        for h in (REFERENCE, head)
+    )
+    compare(stage, ours, theirs, **arguments).require()
 
 
 @pytest.mark.parametrize(("variant", "stage"), REPLACED, ids=lambda value: str(value).replace(" ", "-"))
@@ -61,8 +43,7 @@ def test_passes_the_suite(variant: Head, stage: str) -> None:
 @given(st.data())
 def test_no_false_alarm_in_random_cases(variant: Head, stage: str, data: st.DataObject) -> None:
     """200 cases for each replaced stage, 10,000 in the thorough profile."""
-    arguments = data.draw(inputs(stage))
-    compare(stage, call(REFERENCE, stage, arguments), call(variant, stage, arguments), **arguments).require()
+    judged(stage, variant, data.draw(strategies.arguments(stage)))
 
 
 def test_there_are_enough_of_them() -> None:
@@ -82,5 +63,4 @@ def test_torch_compile(stage: str, data: st.DataObject) -> None:
         "softmax": torch.compile(lambda logits: torch.softmax(logits, dim=-1), dynamic=True),
     }
     head = replace(MIRROR, name="torch.compile", **{stage: on_tensors(compiled[stage])})
-    arguments = {name: np.ascontiguousarray(value) for name, value in data.draw(inputs(stage)).items()}
-    compare(stage, call(REFERENCE, stage, arguments), call(head, stage, arguments), **arguments).require()
+    judged(stage, head, data.draw(strategies.arguments(stage)))
