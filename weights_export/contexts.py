@@ -34,7 +34,9 @@ def one_thread() -> Iterator[None]:
 
 def skeleton(config: dict[str, Any], weights: Weights) -> GPT2Model:
     """The model without storage, for a token embedding with as many rows as the checkpoint's."""
-    settings = {**config, "vocab_size": weights.shape("wte.weight")[0]}
+    # Special tokens are of no use here, and Transformers warns of ids beyond the vocabulary.
+    no_special = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))
+    settings = {**config, **no_special, "vocab_size": weights.shape("wte.weight")[0]}
     with torch.device("meta"):
         model = GPT2Model(GPT2Config.from_dict(settings)).eval()
     if buffers := [name for name, _ in model.named_buffers()]:
@@ -60,8 +62,13 @@ def _fill(module: torch.nn.Module, prefix: str, weights: Weights, transposed: bo
         if values.shape != tuple(parameter.shape):
             raise BundleError(f"{weights.folder}: {full} has shape {values.shape}, expected {tuple(parameter.shape)}")
         owner, _, leaf = name.rpartition(".")
-        new = torch.nn.Parameter(torch.from_numpy(values), requires_grad=False)
+        new = torch.nn.Parameter(_aligned(values), requires_grad=False)
         module.get_submodule(owner).register_parameter(leaf, new)
+
+
+def _aligned(values: np.ndarray) -> torch.Tensor:
+    """A copy in PyTorch's own memory, always aligned alike: the last bits of a product may depend on alignment."""
+    return torch.from_numpy(values).clone()
 
 
 def _empty(module: torch.nn.Module) -> None:
@@ -83,7 +90,7 @@ def contexts(
         _fill(model.get_submodule(name), f"{name}.", weights, transposed)
     # Of the token embedding only the rows of the prompts are needed: an embedding of those, and ids to match.
     used = sorted({token for prompt in prompts for token in prompt})
-    model.wte = torch.nn.Embedding.from_pretrained(torch.from_numpy(_rows_of(weights, used, d)))
+    model.wte = torch.nn.Embedding.from_pretrained(_aligned(_rows_of(weights, used, d)))
     for i, block in enumerate(model.h):
         prefix = f"h.{i}."
         block.register_forward_pre_hook(lambda m, _args, p=prefix: _fill(m, p, weights, transposed))
@@ -113,10 +120,10 @@ def _rows_of(weights: Weights, ids: list[int], d: int) -> np.ndarray:
 def logits(context: np.ndarray, embedding: np.ndarray, dtype: str, report: Report = silent) -> np.ndarray:
     """PyTorch's logits in float32 on one thread, `(N, d), (V, d) -> (N, V)`; the embedding as stored in `dtype`."""
     result = np.empty((len(context), len(embedding)), dtype=np.float32)
-    h = torch.from_numpy(np.array(context))
+    h = _aligned(context)
     with one_thread():
         for start, stop in rows.ranges(embedding.shape):
-            block = torch.from_numpy(np.array(rows.widen(embedding[start:stop], dtype)))
+            block = _aligned(np.array(rows.widen(embedding[start:stop], dtype)))
             result[:, start:stop] = torch.nn.functional.linear(h, block).numpy()
             report("PyTorch's logits", stop, len(embedding))
     return result

@@ -40,11 +40,16 @@ def export(source: Source, options: Options, report: Report = silent) -> None:
     files that do not read back as they should; OSError as the file system does.
     """
     staging.check_target(options.output, options.force)
-    with staging.temporary(options.output) as folder:
-        write_into(folder, source, options, report)
-        staging.flush(folder)
-        folder.chmod(0o755)
-        staging.put_in_place(folder, options.output, options.force)
+    try:
+        with staging.temporary(options.output) as folder:
+            write_into(folder, source, options, report)
+            staging.flush(folder)
+            folder.chmod(0o755)
+            staging.put_in_place(folder, options.output, options.force)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:  # a full disk does not say where
+            error.filename = str(options.output)
+        raise
 
 
 def write_into(folder: Path, source: Source, options: Options, report: Report = silent) -> None:
