@@ -9,9 +9,9 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 import reference
-from reference import bounds
 
-from .verdict import Verdict, Word, exact_softmax
+from .judges.draws import judge_draw
+from .verdict import Verdict, Word
 
 
 @dataclass(frozen=True)
@@ -143,29 +143,3 @@ def compare_with_generate(
             )
         running &= theirs[:, i] != model.config.eos_token_id
     return verdicts
-
-
-def judge_draw(
-    context: np.ndarray, embedding: np.ndarray, noise: np.ndarray, token: int, temperature: float, k: int
-) -> float:
-    """How far `token` is behind the winner of this race, in units of the derived bound; at most 1 is a coin flip.
-
-    Tokens too close to the cut to tell whether they survive may be in the race or not: `token` only has to beat those
-    that surely are.
-    """
-    divisor = float(np.float32(temperature))
-    exact = context.astype(np.float64) @ embedding.astype(np.float64).T
-    logits_error = bounds.logits(context, embedding, "float32") + bounds.logits(context, embedding, "float64")
-    scaled, error = exact / divisor, bounds.temperature(exact, divisor, "float32", logits_error)
-    cut = np.sort(scaled)[-min(k, len(scaled))]
-    at_cut = error[scaled == cut].max()
-    if scaled[token] < cut - error[token] - at_cut:
-        return np.inf
-    surely = scaled > cut + error + at_cut
-    surely[token] = True
-    kept = np.where(surely, scaled, -np.inf)
-    probs = exact_softmax(kept)
-    bound = bounds.race(probs, noise, "float32", bounds.softmax(kept, "float32", error))
-    race = np.where(surely, probs / noise, -np.inf)
-    winner = int(np.argmax(race))
-    return float((race[winner] - race[token]) / (bound[winner] + bound[token]))

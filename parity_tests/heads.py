@@ -30,6 +30,7 @@ class Head:
     generator: Callable[..., Any] = reference.TorchGenerator  # seed -> what `multinomial` takes as rng
     takes_noise: bool = True  # whether `multinomial` can be handed noise through `rng`
     our_words: bool = True  # whether its refusals are worded as ours are
+    absent: tuple[str, ...] = ()  # which of its functions, or "generator", it does not bring
 
     def __repr__(self) -> str:
         return self.name
@@ -104,7 +105,9 @@ def from_name(name: str) -> Head:
     given = {field: getattr(found, field) for field in optional if hasattr(found, field)}
     if not given.keys() & set(FUNCTIONS):
         raise TypeError(f"head {name!r} has none of the functions {', '.join(FUNCTIONS)}")
-    return Head(name, **{**{function: _missing(name, function) for function in FUNCTIONS}, **given}, our_words=False)
+    absent = tuple(field for field in (*FUNCTIONS, "generator") if field not in given)
+    skips = {function: _missing(name, function) for function in FUNCTIONS}
+    return Head(name, **{**skips, **given}, our_words=False, absent=absent)
 
 
 def _missing(name: str, function: str) -> Callable[..., Any]:

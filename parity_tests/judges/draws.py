@@ -6,7 +6,7 @@ import numpy as np
 
 from reference import bounds
 
-from .elements import compute_dtype
+from .elements import compute_dtype, exact_softmax
 from .words import Verdict, Word
 
 
@@ -83,3 +83,29 @@ def inverse_cdf(
                     Word.DIVERGED, "inverse_cdf", 0.0, rule, row, ours[row], theirs[row], f"{who}: {reason}", case
                 )
     return Verdict(Word.IDENTICAL if np.array_equal(ours, theirs) else Word.TIE_BREAK, "inverse_cdf")
+
+
+def judge_draw(
+    context: np.ndarray, embedding: np.ndarray, noise: np.ndarray, token: int, temperature: float, k: int
+) -> float:
+    """How far `token` is behind the winner of this race, in units of the derived bound; at most 1 is a coin flip.
+
+    Tokens too close to the cut to tell whether they survive may be in the race or not: `token` only has to beat those
+    that surely are.
+    """
+    divisor = float(np.float32(temperature))
+    exact = context.astype(np.float64) @ embedding.astype(np.float64).T
+    logits_error = bounds.logits(context, embedding, "float32") + bounds.logits(context, embedding, "float64")
+    scaled, error = exact / divisor, bounds.temperature(exact, divisor, "float32", logits_error)
+    cut = np.sort(scaled)[-min(k, len(scaled))]
+    at_cut = error[scaled == cut].max()
+    if scaled[token] < cut - error[token] - at_cut:
+        return np.inf
+    surely = scaled > cut + error + at_cut
+    surely[token] = True
+    kept = np.where(surely, scaled, -np.inf)
+    probs = exact_softmax(kept)
+    bound = bounds.race(probs, noise, "float32", bounds.softmax(kept, "float32", error))
+    race = np.where(surely, probs / noise, -np.inf)
+    winner = int(np.argmax(race))
+    return float((race[winner] - race[token]) / (bound[winner] + bound[token]))

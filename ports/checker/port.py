@@ -1,0 +1,101 @@
+"""What is checked: a port that said hello, as a process that speaks the protocol or as a Python object."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..judge import Call, of_head
+from ..values import DTYPES
+from .process import BrokenError, ErroredError, Process
+
+PROTOCOL = 1
+STAGES = (
+    "compute_logits",
+    "apply_temperature",
+    "top_k",
+    "keep_top_k",
+    "softmax",
+    "multinomial",
+    "inverse_cdf",
+    "lm_head",
+)
+OPERATIONS = (*STAGES, "torch_rng", "open_bundle", "step", "sequence")
+FLOATS = tuple(name for name, dtype in DTYPES.items() if dtype.kind not in "ib")
+
+
+class NoPortError(Exception):
+    """There is nothing to check: the command does not start, or does not say hello as PROTOCOL.md has it."""
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port, what it says of itself, and how to call one of its operations (`judge.Call`)."""
+
+    name: str
+    version: str
+    language: str
+    dtypes: tuple[str, ...]
+    ties: tuple[str, ...]
+    operations: tuple[str, ...]
+    call: Call
+    close: Callable[[], None] = lambda: None
+
+    def lacks(self, op: str, arguments: dict[str, Any]) -> str:
+        """Why this call is none of the port's business, "" if it is."""
+        if op not in self.operations:
+            return f"it has no {op}"
+        for value in arguments.values():
+            if isinstance(value, np.ndarray) and value.dtype.name in FLOATS and value.dtype.name not in self.dtypes:
+                return f"it has no {value.dtype.name}"
+        ties = arguments.get("ties")
+        return f"it has no ties={ties!r}" if ties in ("lowest_id", "all") and ties not in self.ties else ""
+
+
+def from_command(process: Process) -> Port:
+    """Say hello.
+
+    Raises: NoPortError with what is wrong with the answer.
+    """
+    try:
+        hello = process.request("hello", {"protocol": PROTOCOL})
+    except (BrokenError, ErroredError) as error:
+        raise NoPortError(str(error)) from None
+    except Exception as error:  # refused or skipped
+        raise NoPortError(f"the port does not answer hello: {error}") from None
+    if hello.get("protocol") != PROTOCOL:
+        raise NoPortError(f"the port speaks protocol {hello.get('protocol')!r}, this checker {PROTOCOL}")
+    for key in ("name", "version", "language"):
+        if not isinstance(hello.get(key), str):
+            raise NoPortError(f"hello: {key} is {hello.get(key)!r}: it must be text")
+    known = {"dtypes": FLOATS, "ties": ("lowest_id", "all"), "operations": OPERATIONS}
+    for key, words in known.items():
+        given = hello.get(key)
+        if not isinstance(given, list) or not set(map(str, given)) <= set(words):
+            raise NoPortError(f"hello: {key} is {given!r}: it must be a list of words from {', '.join(words)}")
+    if not set(hello["operations"]) & {*STAGES, "torch_rng"}:
+        raise NoPortError("hello: operations names no stage and no torch_rng: there is nothing to check")
+    return Port(
+        *(hello[key] for key in ("name", "version", "language")),
+        *(tuple(hello[key]) for key in ("dtypes", "ties", "operations")),
+        call=process.call,
+        close=process.close,
+    )
+
+
+def from_python(name: str) -> Port:
+    """A module or `module:object` with any of the functions of `reference.head`, called in this process.
+
+    Raises: NoPortError if there is no such object, or none of the functions.
+    """
+    from parity_tests.heads import from_name  # brings PyTorch with it: not needed for a process
+
+    try:
+        head = from_name(name)
+    except (ImportError, AttributeError, TypeError) as error:
+        raise NoPortError(f"{name}: {error}") from None
+    operations = [stage for stage in STAGES if stage not in head.absent]
+    if "generator" not in head.absent:
+        operations.append("torch_rng")
+    return Port(head.name, "", "Python", FLOATS, ("lowest_id", "all"), tuple(operations), of_head(head))

@@ -1,0 +1,250 @@
+"""A port as a process: one JSON line out, one JSON line back, and nothing that it does can stop the checker.
+
+The process may hang, die, flood, print garbage or answer out of order: each is a `BrokenError` with the last lines of
+its standard error, after which the process is gone, with all that it started, and the next request starts a new one.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import select
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..judge import RefusedError, SkippedError
+from ..values import from_json, number_to_json, to_json
+
+LONGEST_LINE = 2**26  # bytes; the largest honest reply, float64 logits of a large vocabulary, is far below
+STDERR_LINES = 10
+RESTARTS = 5
+
+
+class BrokenError(Exception):
+    """The port did not keep to the protocol: no reply, no JSON, another request's number, ..."""
+
+
+class ErroredError(Exception):
+    """The port says that it failed."""
+
+
+class GaveUpError(BaseException):
+    """The port broke the protocol too often to go on.
+
+    No `Exception`, so that nothing that would try further inputs catches it.
+    """
+
+
+class Process:
+    """A command that speaks PROTOCOL.md. Usable as a context manager; the process never outlives it.
+
+    Raises: BrokenError if the command cannot be started.
+    """
+
+    def __init__(self, command: Sequence[str], timeout: float = 10.0) -> None:
+        self.command, self.timeout = list(command), timeout
+        self.breaks = 0
+        self._seq = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lines: queue.Queue[bytes | None] = queue.Queue()
+        self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
+        self._readers: list[threading.Thread] = []
+
+    def __enter__(self) -> "Process":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def call(self, op: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """One operation on NumPy arguments; its result with arrays in the place of tensors.
+
+        Raises: RefusedError, SkippedError and ErroredError as the port replied, BrokenError if it did not.
+        """
+        result = self.request(op, encoded(arguments))
+        try:
+            return {name: _decoded(value) for name, value in result.items()}
+        except ValueError as error:
+            raise ErroredError(f"the result of {op} cannot be read: {error}") from None
+
+    def request(self, op: str, inputs: dict[str, Any]) -> dict[str, Any]:
+        """One request as JSON, its reply's `result`. Raises as `call`."""
+        if self._process is None:
+            self._start()
+        self._seq += 1
+        line = json.dumps({"seq": self._seq, "op": op, "inputs": inputs}, allow_nan=False).encode() + b"\n"
+        if not self._lines.empty():
+            early = self._lines.get()
+            self._broken("ended before a request" if early is None else f"wrote a line unasked: {_excerpt(early)}")
+        deadline = time.monotonic() + self.timeout
+        self._send(line, deadline)
+        try:
+            reply = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            self._broken(f"gave no reply to {op} within {self.timeout:g} s")
+        if reply is None:
+            self._broken(f"ended ({self._ended()}) instead of replying to {op}")
+        return self._reply(reply)
+
+    def close(self) -> None:
+        """Ask the port to stop, and see to it that it does. Raises nothing."""
+        if self._process is None:
+            return
+        with contextlib.suppress(BrokenError, RefusedError, SkippedError, ErroredError, GaveUpError):
+            self.timeout = min(self.timeout, 2.0)
+            self.request("stop", {})
+            if self._process is not None:
+                self._process.wait(self.timeout)
+        self._reap()
+
+    def _start(self) -> None:
+        self._lines, self._seq = queue.Queue(), 0
+        self._stderr.clear()
+        try:
+            self._process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # a group of its own, to end all that it starts
+            )
+        except OSError as error:
+            raise BrokenError(f"{self.command[0]} cannot be started: {error.strerror}") from None
+        assert self._process.stdin is not None
+        os.set_blocking(self._process.stdin.fileno(), False)
+        self._readers = [
+            threading.Thread(target=_read_lines, args=(self._process.stdout, self._lines), daemon=True),
+            threading.Thread(target=_keep_last, args=(self._process.stderr, self._stderr), daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _send(self, line: bytes, deadline: float) -> None:
+        """Write the request, never waiting beyond the deadline: a port that does not read leaves the pipe full."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        pipe, rest = self._process.stdin.fileno(), memoryview(line)
+        while rest:
+            if not select.select([], [pipe], [], max(0.0, deadline - time.monotonic()))[1]:
+                self._broken(f"did not read a request of {len(line):,} bytes within {self.timeout:g} s")
+            try:
+                rest = rest[os.write(pipe, rest) :]
+            except BlockingIOError:
+                continue
+            except OSError:
+                self._broken(f"ended ({self._ended()}) before it read a request")
+
+    def _reply(self, line: bytes) -> dict[str, Any]:
+        try:
+            reply = json.loads(line)
+        except (ValueError, RecursionError):
+            self._broken(f"wrote a line that is no JSON: {_excerpt(line)}")
+        if not isinstance(reply, dict) or reply.get("seq") != self._seq:
+            self._broken(f"answered request {self._seq} with another number or none: {_excerpt(line)}")
+        kinds = reply.keys() & {"result", "refused", "skipped", "errored"}
+        if len(kinds) != 1:
+            self._broken(f"must reply with exactly one of result, refused, skipped, errored: {_excerpt(line)}")
+        kind = kinds.pop()
+        value = reply[kind]
+        if kind == "skipped":
+            raise SkippedError(str(value)[:200])
+        if kind == "errored":
+            raise ErroredError(str(value)[:2000])
+        if not isinstance(value, dict):
+            self._broken(f"{kind} must be an object: {_excerpt(line)}")
+        if kind == "refused":
+            raise RefusedError(str(value.get("code")), str(value.get("message", ""))[:200])
+        return value
+
+    def _broken(self, what: str) -> Any:
+        self._reap()
+        tail = "".join(f"\n    {line}" for line in self._stderr)
+        message = f"the port {what}" + (f"\n  its standard error ended with{tail}" if tail else "")
+        self.breaks += 1
+        if self.breaks > RESTARTS:
+            raise GaveUpError(f"gave up after {self.breaks} breaks of the protocol; the last one: {message}")
+        raise BrokenError(message)
+
+    def _ended(self) -> str:
+        assert self._process is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1)
+        code = self._process.returncode
+        if code is None:
+            return "its standard output was closed"
+        if code < 0:
+            with contextlib.suppress(ValueError):
+                return f"killed by {signal.Signals(-code).name}"
+        return f"exit status {code}"
+
+    def _reap(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for reader in self._readers[1:]:
+            reader.join(0.2)  # what it had to say
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for reader in self._readers:
+            reader.join(1)
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                if pipe is not None and not any(reader.is_alive() for reader in self._readers):
+                    pipe.close()
+
+
+def _read_lines(stream: Any, lines: "queue.Queue[bytes | None]") -> None:
+    """Lines into the queue, None at the end; a line that is too long ends the reading, so that memory stays bounded."""
+    with contextlib.suppress(OSError, ValueError):
+        while line := stream.readline(LONGEST_LINE + 1):
+            lines.put(line[:LONGEST_LINE] if len(line) <= LONGEST_LINE else line[:200] + b"... (a line without end)")
+            if len(line) > LONGEST_LINE or lines.qsize() > 1000:
+                break
+    lines.put(None)
+
+
+def _keep_last(stream: Any, tail: deque[str]) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        while line := stream.readline(10_000):
+            tail.append(line.decode(errors="replace").rstrip()[:200])
+
+
+def _excerpt(line: bytes) -> str:
+    text = line.decode(errors="replace").strip()
+    return repr(text[:120]) + ("" if len(text) <= 120 else " ...")
+
+
+def encoded(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments as the `inputs` of a request: arrays as tensors, a seed in digits, the rest as it is.
+
+    >>> encoded({"probs": np.array([0.5, 0.5]), "seed": 7, "k": 2})
+    {'probs': {'dtype': 'float64', 'shape': [2], 'data': [0.5, 0.5]}, 'seed': '7', 'k': 2}
+    """
+    inputs: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if isinstance(value, np.ndarray):
+            inputs[name] = to_json(value)
+        elif name == "seed":
+            inputs[name] = str(value)
+        elif name in ("temperature", "uniform") and isinstance(value, float):
+            inputs[name] = number_to_json(value)
+        else:
+            inputs[name] = value
+    return inputs
+
+
+def _decoded(value: Any) -> Any:
+    """Tensors as arrays; lists of tensors element by element; anything else as it came."""
+    if isinstance(value, dict):
+        return from_json(value)
+    if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
+        return [from_json(part) for part in value]
+    return value
