@@ -92,7 +92,8 @@ MIRROR = Head(
 def from_name(name: str) -> Head:
     """The head called `MODULE` or `MODULE:OBJECT`: a `Head`, or anything that has functions of `reference.head`.
 
-    Tests of a function that it lacks are skipped and say so. `generator` and `takes_noise` may be given as in `Head`.
+    Tests of a function that it lacks are skipped and say so. `generator` (or `TorchGenerator`) and `takes_noise` may be
+    given as in `Head`.
     Raises: ImportError or AttributeError if there is no such object, TypeError if it has none of the functions.
     """
     module, _, path = name.partition(":")
@@ -103,6 +104,8 @@ def from_name(name: str) -> Head:
         return found
     optional = (*FUNCTIONS, "generator", "takes_noise")
     given = {field: getattr(found, field) for field in optional if hasattr(found, field)}
+    if hasattr(found, "TorchGenerator"):  # as `reference` calls it
+        given.setdefault("generator", found.TorchGenerator)
     if not given.keys() & set(FUNCTIONS):
         raise TypeError(f"head {name!r} has none of the functions {', '.join(FUNCTIONS)}")
     absent = tuple(field for field in (*FUNCTIONS, "generator") if field not in given)

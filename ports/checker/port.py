@@ -41,6 +41,7 @@ class Port:
     operations: tuple[str, ...]
     call: Call
     close: Callable[[], None] = lambda: None
+    in_other_layout: Call | None = None  # the same, arrays in Fortran's memory order; None where memory is not shared
 
     def lacks(self, op: str, arguments: dict[str, Any]) -> str:
         """Why this call is none of the port's business, "" if it is."""
@@ -69,7 +70,7 @@ def from_command(process: Process) -> Port:
     for key in ("name", "version", "language"):
         if not isinstance(hello.get(key), str):
             raise NoPortError(f"hello: {key} is {hello.get(key)!r}: it must be text")
-    known = {"dtypes": FLOATS, "ties": ("lowest_id", "all"), "operations": OPERATIONS}
+    known = {"dtypes": FLOATS, "ties": ("lowest_id", "all"), "operations": (*OPERATIONS, "hello", "stop")}
     for key, words in known.items():
         given = hello.get(key)
         if not isinstance(given, list) or not set(map(str, given)) <= set(words):
@@ -98,4 +99,13 @@ def from_python(name: str) -> Port:
     operations = [stage for stage in STAGES if stage not in head.absent]
     if "generator" not in head.absent:
         operations.append("torch_rng")
-    return Port(head.name, "", "Python", FLOATS, ("lowest_id", "all"), tuple(operations), of_head(head))
+    return Port(
+        head.name,
+        "",
+        "Python",
+        FLOATS,
+        ("lowest_id", "all"),
+        tuple(operations),
+        of_head(head),
+        in_other_layout=of_head(head, order="F"),
+    )

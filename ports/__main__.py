@@ -1,0 +1,83 @@
+"""`python -m ports check -- COMMAND`: whether an LM head in any language conforms, and which rule it breaks.
+
+The port is a command that speaks PROTOCOL.md, or MODULE[:OBJECT], Python called without a process. Exit status: 0 it
+conforms, 1 it does not, 2 it could not be checked.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ports", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    check = commands.add_parser(
+        "check",
+        help="check a port",
+        description=__doc__,
+        usage="%(prog)s [options] -- COMMAND [ARG ...]\n       %(prog)s [options] MODULE[:OBJECT]",
+    )
+    check.add_argument("port", nargs="+", metavar="COMMAND", help="the port's command after --, or MODULE[:OBJECT]")
+    check.add_argument(
+        "--bundle", type=Path, metavar="DIR", help="an exported bundle (default: the embedded tiny GPT-2's)"
+    )
+    check.add_argument("--thorough", action="store_true", help="thousands of random cases instead of dozens")
+    check.add_argument(
+        "--timeout", type=float, default=10.0, metavar="S", help="seconds a request may take (default 10)"
+    )
+    check.add_argument("--json", action="store_true", help="print JSON in place of the table")
+    check.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML too")
+    check.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained HTML page too")
+    words = sys.argv[1:] if arguments is None else arguments
+    # What follows -- is the port's own, options included; without -- there is one word, a Python object.
+    cut = words.index("--") if "--" in words else len(words)
+    options = parser.parse_args([*words[:cut], *(["COMMAND"] if words[cut + 1 :] else [])])
+    return _check(check, options, words[cut + 1 :])
+
+
+def _check(parser: argparse.ArgumentParser, options: argparse.Namespace, command: list[str]) -> int:
+    if not command and len(options.port) != 1:
+        parser.error("put -- before the port's command")
+    if options.timeout <= 0:
+        parser.error(f"--timeout is {options.timeout:g}: it must be above 0")
+    from rich.console import Console
+
+    from .checker import check as plan
+    from .checker import report as reports
+    from .checker.port import NoPortError, from_command, from_python
+    from .checker.process import Process
+
+    try:
+        port = from_command(Process(command, options.timeout)) if command else from_python(options.port[0])
+    except NoPortError as error:
+        print(f"ports check: {error}", file=sys.stderr)
+        return 2
+    chosen = plan.THOROUGH if options.thorough else plan.Plan()
+    if options.bundle:
+        chosen = replace(chosen, bundle=options.bundle)
+    progress = Console(stderr=True)
+    try:
+        with progress.status("smoke") as status:
+            report = plan.check(port, chosen, status.update)
+    except (OSError, ValueError, KeyError) as error:
+        print(f"ports check: --bundle {chosen.bundle}: {error}", file=sys.stderr)
+        return 2
+    for path, write in ((options.junit, reports.junit), (options.html, reports.html)):
+        if path:
+            try:
+                path.write_text(write(report), encoding="utf-8")
+            except OSError as error:
+                print(f"ports check: {path} cannot be written: {error.strerror}", file=sys.stderr)
+                return 2
+    if options.json:
+        print(json.dumps(reports.as_json(report), indent=1))
+    else:
+        reports.show(report, Console(highlight=False))
+    return report.status
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,206 @@
+"""The likely mistake: which of the suite's mutants gives the very answers that the port gives where it is wrong.
+
+Every mutant of the operation answers the same vectors. One that is wrong where the port is wrong, with the same wrong
+answer, and right where it is right, explains it. Where no mutant does, the flags of the failing vectors say what they
+look for, and for logits the precision fingerprint says which rounding would explain them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+import reference
+from parity_tests import precision
+from parity_tests.heads import Head
+from parity_tests.mutants import MUTANTS, Mutant
+
+from ..judge import Outcome, Word, judge, of_head
+from ..values import from_json
+from ..vectors import Case, Note, arguments, load_all
+
+Answers = dict[int, tuple[Outcome, Any]]  # vector id -> outcome, and the whole of what came
+
+
+def likely_mistakes(answers: Answers) -> dict[str, str]:
+    """For each operation with a failure what it looks like; an operation that nothing explains has no entry."""
+    by_op: dict[str, Answers] = {}
+    for number, answer in answers.items():
+        by_op.setdefault(answer[0].case.op, {})[number] = answer
+    found = {}
+    for op, of_op in by_op.items():
+        failing = [outcome for outcome, _ in of_op.values() if outcome.word == Word.FAILED]
+        if failing:
+            found[op] = _explain(op, of_op, failing)
+    return {op: text for op, text in found.items() if text}
+
+
+def _explain(op: str, answers: Answers, failing: Sequence[Outcome]) -> str:
+    cases = tuple(sorted(answers))
+    left = {outcome.case.id for outcome in failing}
+    named: list[str] = []
+    candidates = [(mutant, _explained(answers, _answers_of(mutant, op))) for mutant in _candidates(op)]
+    while left:  # a port may have made more than one mistake: each mutant explains what it explains
+        best = max((len(ids & left) for _, ids in candidates if ids), default=0)
+        if not best:
+            break
+        equals = [(mutant, ids) for mutant, ids in candidates if len(ids & left) == best]
+        # Of mutants that explain the same failures, those that are wrong nowhere else say it best.
+        fewest = min(_elsewhere(answers, mutant, op) for mutant, _ in equals)
+        equals = [(mutant, ids) for mutant, ids in equals if _elsewhere(answers, mutant, op) == fewest]
+        named.append(" or ".join(dict.fromkeys(mutant.looks_like for mutant, _ in equals)))
+        left -= equals[0][1]
+    text = "looks like: " + "; and ".join(named) if named else ""
+    if left:
+        rest = _fingerprint(op, answers, left) or _what_they_look_for(left, cases)
+        text = f"{text}; and {rest}" if text else rest
+    return text
+
+
+def _candidates(op: str) -> Iterable[Mutant]:
+    """Mutants of the operation itself, and of the stages that it is made of."""
+    made_of = {
+        "torch_rng": ("generator",),
+        "multinomial": ("multinomial", "generator"),
+        "keep_top_k": ("keep_top_k", "top_k"),
+        "lm_head": ("lm_head", "compute_logits", "apply_temperature", "keep_top_k", "top_k", "softmax"),
+    }.get(op, (op,))
+    return [mutant for stage in made_of for mutant in MUTANTS if mutant.stage == stage]
+
+
+def _head(mutant: Mutant, op: str) -> Head:
+    """The mutant's head with `op` made of its mistaken stage where it is another one's mistake."""
+    head = mutant.head
+    if mutant.stage == op or op not in ("keep_top_k", "lm_head"):
+        return head
+    if mutant.stage == "top_k":
+
+        def keep_top_k(logits: Any, k: int, ties: str = "lowest_id") -> Any:
+            kept = np.array(reference.keep_top_k(logits, k, ties))  # type: ignore[arg-type]
+            if ties == "lowest_id":
+                values, token_ids = head.top_k(logits, k)
+                kept.fill(-np.inf)
+                np.put_along_axis(kept, token_ids, values, axis=-1)
+            return kept
+
+        head = replace(head, keep_top_k=keep_top_k)
+    stages = head
+
+    def lm_head(context: Any, embedding: Any, temperature: float = 0.7, k: int = 50) -> Any:
+        logits = stages.apply_temperature(stages.compute_logits(context, embedding), temperature)
+        return stages.softmax(stages.keep_top_k(logits, k))
+
+    return replace(stages, lm_head=lm_head)
+
+
+@cache
+def _cases() -> dict[str, tuple[Case, ...]]:
+    return {vectors.op: tuple(vectors.cases) for vectors in load_all()}
+
+
+@cache
+def _notes() -> dict[str, Note]:
+    return {name: note for vectors in load_all() for name, note in vectors.notes.items()}
+
+
+@cache
+def _answers_by_name(name: str, op: str) -> Answers:
+    mutant = next(m for m in MUTANTS if str(m) == name)
+    kept: Answers = {}
+    call = of_head(_head(mutant, op))
+    last: list[Any] = []
+
+    def recording(operation: str, given: dict[str, Any]) -> dict[str, Any]:
+        try:
+            last.append(call(operation, given))
+        except Exception as error:
+            last.append(error)
+            raise
+        return last[-1]
+
+    for case in _cases()[op]:
+        outcome = judge(case, recording)
+        if outcome.word != Word.SKIPPED:
+            kept[case.id] = (outcome, last[-1])
+    return kept
+
+
+def _answers_of(mutant: Mutant, op: str) -> Answers:
+    return _answers_by_name(str(mutant), op)
+
+
+def _explained(answers: Answers, mutants: Answers) -> set[int]:
+    """Vectors that the port and the mutant both fail, with the same wrong answer."""
+    return {
+        number
+        for number, (outcome, came) in answers.items()
+        if outcome.word == Word.FAILED
+        and number in mutants
+        and mutants[number][0].word in (Word.FAILED, Word.ERRORED)
+        and _same(outcome, came, *mutants[number])
+    }
+
+
+def _elsewhere(answers: Answers, mutant: Mutant, op: str) -> int:
+    """How many vectors the mutant fails and the port does not."""
+    theirs = _answers_of(mutant, op)
+    return sum(not theirs[i][0].conforms for i, (outcome, _) in answers.items() if i in theirs and outcome.conforms)
+
+
+def _same(outcome: Outcome, came: Any, other: Outcome, their: Any) -> bool:
+    """Whether two wrong answers are one: both refused, both changed their input, or the same numbers.
+
+    Floats are the same when they are as close as two correct answers to one question may be.
+    """
+    if (outcome.rule == "HEAD-3") != (other.rule == "HEAD-3"):
+        return False
+    if isinstance(came, Exception) or isinstance(their, Exception):
+        return isinstance(came, Exception) and isinstance(their, Exception)
+    bounds = outcome.case.answers[0].bound or {}
+    return came.keys() == their.keys() and all(_close(came[name], their[name], bounds.get(name)) for name in came)
+
+
+def _close(a: Any, b: Any, bound: Any) -> bool:
+    if isinstance(a, list):
+        return isinstance(b, list) and len(a) == len(b) and all(_close(x, y, None) for x, y in zip(a, b, strict=True))
+    a, b = np.asarray(a), np.asarray(b)
+    if a.shape != b.shape or (a.dtype.kind != b.dtype.kind):
+        return False
+    if a.dtype.kind in "iu" or bound is None:
+        return np.array_equal(a, b, equal_nan=a.dtype.kind not in "iu")
+    allowed = from_json(bound)
+    if allowed.shape != a.shape:
+        return True  # the wrong shape is the mistake
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        near = (x == y) | (np.isnan(x) & np.isnan(y)) | (np.abs(x - y) <= 2 * allowed)
+    return bool(near.all())
+
+
+def _fingerprint(op: str, answers: Answers, left: set[int]) -> str:
+    """Which rounding explains the logits, if one does for all of them."""
+    if op != "compute_logits":
+        return ""
+    found = set()
+    for number in left:
+        outcome, came = answers[number]
+        given = arguments(outcome.case.inputs)
+        logits = came.get("logits") if isinstance(came, dict) else None
+        if not isinstance(logits, np.ndarray) or logits.shape != (
+            *given["context"].shape[:-1],
+            len(given["embedding"]),
+        ):
+            return ""
+        found.add(precision.explain(logits, given["context"], given["embedding"]))
+    return str(found.pop()) if len(found) == 1 and None not in found else ""
+
+
+def _what_they_look_for(left: set[int], cases: Sequence[int]) -> str:
+    """The mistakes named by the flags that all the unexplained failures share, else by the first one's."""
+    by_id = {case.id: case for of_op in _cases().values() for case in of_op}
+    flags = [set(by_id[number].flags) for number in sorted(left) if number in cases]
+    shared = set.intersection(*flags) if flags else set()
+    names = sorted(shared or (flags[0] if flags else set()))
+    return "the failing vectors look for: " + "; ".join(_notes()[name].mistake for name in names) if names else ""

@@ -1,0 +1,133 @@
+"""A check's report: for the terminal, and as JSON, JUnit and one HTML page."""
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import jinja2
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .results import BAD, Mark, Report
+
+SHOWN = 2  # failures of an operation that the terminal shows
+_COLUMNS = {
+    Mark.IDENTICAL: "identical",
+    Mark.WITHIN_BOUND: "in bound",
+    Mark.TIE_BREAK: "tie break",
+    Mark.REFUSED: "refused",
+    Mark.DIVERGED: "DIVERGED",
+    Mark.ERRORED: "ERRORED",
+    Mark.NOT_CHECKED: "unchecked",
+}
+
+
+def conclusion(report: Report) -> str:
+    """The verdict in one sentence."""
+    name = f"{report.port['name']} ({report.port['language']})"
+    if report.status == 0:
+        return f"{name} conforms in what was checked"
+    if report.status == 2:
+        return f"{name} could not be checked: nothing that was asked for was answered"
+    count = len(report.failures)
+    return f"{name} does not conform: {count} case{'s' * (count != 1)} failed" if count else f"{name} does not conform"
+
+
+def show(report: Report, console: Console) -> None:
+    """The table, the first failures of each operation with the likely mistake, and what was not checked."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("operation", no_wrap=True)
+    for title in (*_COLUMNS.values(), "error/bound"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for op, counts, ratio in report.rows():
+        numbers = [
+            Text(str(counts[mark] or ""), style="bold red" if mark in BAD and counts[mark] else "") for mark in _COLUMNS
+        ]
+        table.add_row(op, *numbers, f"{ratio:.2g}" if ratio else "")
+    console.print(table)
+    by_op: dict[str, list[str]] = {}
+    for failure in report.failures:
+        by_op.setdefault(failure.op, []).append(str(failure))
+    for op, texts in by_op.items():
+        for text in texts[:SHOWN]:
+            console.print(Text(text), soft_wrap=True)
+        if len(texts) > SHOWN:
+            console.print(f"... and {len(texts) - SHOWN} more of {op}")
+        if op in report.mistakes:
+            console.print(Text(report.mistakes[op], style="bold"), soft_wrap=True)
+        console.print()
+    for (op, reason), count in report.not_checked().items():
+        console.print(Text(f"not checked: {op}, {count} case{'s' * (count != 1)}: {reason}"), soft_wrap=True)
+    if report.gave_up:
+        console.print(Text(report.gave_up, style="bold red"), soft_wrap=True)
+    console.print(Text(conclusion(report), style="bold green" if report.status == 0 else "bold red"), soft_wrap=True)
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """Plain data: the port, the counts, every failure, the likely mistakes, what was not checked."""
+    return {
+        "port": report.port,
+        "conforms": report.status == 0,
+        "status": report.status,
+        "conclusion": conclusion(report),
+        "gave_up": report.gave_up,
+        "operations": {
+            op: {**{str(mark): counts[mark] for mark in Mark}, "worst_error_over_bound": ratio}
+            for op, counts, ratio in report.rows()
+        },
+        "failures": [
+            {**vars(failure), "mark": str(failure.mark), "ratio": _finite(failure.ratio)} for failure in report.failures
+        ],
+        "likely_mistakes": report.mistakes,
+        "not_checked": [
+            {"op": op, "reason": reason, "cases": count} for (op, reason), count in report.not_checked().items()
+        ],
+    }
+
+
+def _finite(ratio: float) -> float | str:
+    return ratio if ratio < float("inf") else "inf"
+
+
+def junit(report: Report) -> str:
+    """JUnit XML: a test suite an operation, a test case a phase of it."""
+    root = ElementTree.Element("testsuites", name=f"LM head {report.port['name']}")
+    for op, _, _ in report.rows():
+        results = [result for result in report.results if result.op == op]
+        suite = ElementTree.SubElement(root, "testsuite", name=op, tests=str(len(results)))
+        suite.set("failures", str(sum(result.mark == Mark.DIVERGED for result in results)))
+        suite.set("errors", str(sum(result.mark == Mark.ERRORED for result in results)))
+        suite.set("skipped", str(sum(result.mark == Mark.NOT_CHECKED for result in results)))
+        for number, result in enumerate(results, 1):
+            case = ElementTree.SubElement(suite, "testcase", classname=f"{op}.{result.phase}", name=f"{number}")
+            kind = {Mark.DIVERGED: "failure", Mark.ERRORED: "error", Mark.NOT_CHECKED: "skipped"}.get(result.mark)
+            if kind:
+                ElementTree.SubElement(case, kind, message=_xml(result.reason)).text = _xml(str(result))
+    if report.gave_up:
+        suite = ElementTree.SubElement(root, "testsuite", name="protocol", tests="1", errors="1")
+        case = ElementTree.SubElement(suite, "testcase", classname="protocol", name="kept to")
+        ElementTree.SubElement(case, "error", message=_xml(report.gave_up))
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _xml(text: str) -> str:
+    """Without the control characters that XML cannot hold."""
+    return "".join(c if c >= " " or c in "\n\t" else "\ufffd" for c in text)
+
+
+def html(report: Report) -> str:
+    """One self-contained page."""
+    template = jinja2.Template(
+        Path(__file__).with_name("report.html").read_text("utf-8"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    return template.render(
+        report=report,
+        columns=_COLUMNS,
+        bad=BAD,
+        conclusion=conclusion(report),
+        json=json.dumps(as_json(report), indent=1),
+    )

@@ -1,0 +1,95 @@
+"""`pytest --lm-head-port "COMMAND"`: the vectors as tests inside a porter's own suite, one item a vector group.
+
+The command speaks PROTOCOL.md; MODULE[:OBJECT] in its place is a Python object, called without a process. The port is
+started once, when the first of its items runs, and is always stopped at the end.
+"""
+
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+_PORT = pytest.StashKey[Any]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option."""
+    group = parser.getgroup("LM head")
+    group.addoption(
+        "--lm-head-port",
+        metavar="COMMAND",
+        help="hold this port of an LM head against the vectors: a command that speaks ports/PROTOCOL.md, "
+        "or MODULE:OBJECT in Python",
+    )
+    group.addoption("--lm-head-timeout", type=float, default=10.0, metavar="S", help="seconds a request may take")
+
+
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Add an item for each group of each vectors file."""
+    if config.getoption("--lm-head-port") is None:
+        return
+    from .vectors import load_all
+
+    for vectors in load_all():
+        for group in vectors.groups:
+            items.append(VectorGroup.from_parent(session, name=f"{vectors.op}[{group.name}]", group=group))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the port."""
+    port = config.stash.get(_PORT, None)
+    if port is not None:
+        port.close()
+
+
+class PortDivergedError(Exception):
+    """A vector group that the port does not pass; its text is the failing vectors."""
+
+
+class VectorGroup(pytest.Item):
+    """One group of vectors put to the port."""
+
+    def __init__(self, *, group: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.group = group
+
+    def runtest(self) -> None:
+        """Skipped where the port has nothing of the group, failed where any vector fails."""
+        results = list(self._results())
+        bad = [result for result in results if result.mark in ("DIVERGED", "ERRORED")]
+        if bad:
+            raise PortDivergedError("\n".join(str(result) for result in bad))
+        if results and all(result.mark == "NOT_CHECKED" for result in results):
+            pytest.skip(results[0].reason)
+
+    def _results(self) -> Iterator[Any]:
+        from .checker import vectors
+
+        for _, _, result in vectors.run(self._port(), list(self.group.cases), "vectors"):
+            yield result
+
+    def _port(self) -> Any:
+        if _PORT not in self.config.stash:
+            from .checker.port import NoPortError, from_command, from_python
+            from .checker.process import Process
+
+            text = self.config.getoption("--lm-head-port")
+            words = shlex.split(text)
+            try:
+                python = len(words) == 1 and "/" not in text and ":" in text
+                process = Process(words, self.config.getoption("--lm-head-timeout"))
+                self.config.stash[_PORT] = from_python(text) if python else from_command(process)
+            except NoPortError as error:
+                pytest.exit(f"--lm-head-port {text}: {error}", returncode=2)
+        return self.config.stash[_PORT]
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """The failing vectors alone, without a traceback of ours."""
+        if isinstance(excinfo.value, PortDivergedError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[str, None, str]:
+        """Where it is listed."""
+        return "ports/vectors", None, f"{self.name} [{self.group.rule}]"
