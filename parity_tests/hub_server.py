@@ -41,6 +41,12 @@ class Hub(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
 
+    @property
+    def cdn(self) -> str:
+        """Where large files are: to a client another host, which gets no token."""
+        return f"http://localhost:{self.server_port}"
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: Hub
     protocol_version = "HTTP/1.1"
@@ -99,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._file(file, body, {**headers, "ETag": f'"{blob}"'})
         digest = hashlib.sha256(content).hexdigest()
         headers |= {"X-Linked-ETag": f'"{digest}"', "X-Linked-Size": str(len(content))}
-        return self._send(302, b"", {**headers, "Location": f"{self.server.url}/cdn/{file.name}"}, body)
+        return self._send(302, b"", {**headers, "Location": f"{self.server.cdn}/cdn/{file.name}"}, body)
 
     def _file(self, file: Path, body: bool, headers: dict[str, str]) -> None:
         hub, content = self.server, file.read_bytes()

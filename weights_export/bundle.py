@@ -12,7 +12,6 @@ FORMAT.md defines every byte of it. This file reads bundles with NumPy and the s
 
 import hashlib
 import re
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,45 +162,46 @@ class Bundle:
             digest, mapped = hashlib.sha256(), self._mapped[name]
             for start in range(0, len(mapped), BLOCK):
                 digest.update(mapped[start : start + BLOCK])
+                rows.release(mapped)
                 report(f"sha256 of {name}", start + BLOCK, len(mapped))
             if digest.hexdigest() != fingerprint["sha256"]:
                 raise BundleError(
                     f"{self.folder / name} does not match its sha256 in manifest.json: copy or export it again"
                 )
         for name, tensor in self._tensors.items():
-            for start, block in self._blocks(name):
+            start = 0
+            for block in self._table(name).blocks():
                 rows.check_finite(block, f"{self.folder}: {name}", start)
-                report(f"values of {name}", start + len(block), tensor.shape[0])
+                start += len(block)
+                report(f"values of {name}", start, tensor.shape[0])
         if "tokens.json" in self._mapped:
             self._tokens  # noqa: B018  parsed and checked
         if self.manifest["prompts"]:
             self.prompts  # noqa: B018
 
-    def _blocks(self, name: str) -> Iterator[tuple[int, np.ndarray]]:
-        """A tensor in float32 (float64 stays), a few rows at a time, with the index of the first."""
-        stored, dtype = self._stored(name), self._tensors[name].dtype
-        for start, stop in rows.ranges(stored.shape):
-            yield start, rows.widen(stored[start:stop], dtype)
+    def _table(self, name: str) -> rows.Table:
+        return rows.Table(self._mapped[self.manifest["tensors"][name]["file"]], self._tensors[name])
 
     def reproduce(self, report: Report = silent) -> None:
         """Recompute all logits with the reference, and hold them and both stored answers against the derived bounds.
 
         Raises: BundleError that names the prompt, the token, the error and the bound.
         """
-        v = self.manifest["vocab_size"]
-        for start, block in self._blocks("embedding"):
+        start, context = 0, np.array(self.context)
+        for block in self._table("embedding").blocks():
             stop = start + len(block)
             exact, oracle = (
                 self.logits_exact[:, start:stop],
-                self.context.astype(np.float64) @ block.astype(np.float64).T,
+                context.astype(np.float64) @ block.astype(np.float64).T,
             )
-            slack = bounds.logits(self.context, block, "float64") + bounds.unit_roundoff("float64") * np.abs(oracle)
-            bound = bounds.logits(self.context, block, "float32") + slack
+            slack = bounds.logits(context, block, "float64") + bounds.unit_roundoff("float64") * np.abs(oracle)
+            bound = bounds.logits(context, block, "float32") + slack
             _within("logits_exact", exact, oracle, 2 * slack, start, self.folder)
             _within("logits", self.logits[:, start:stop], exact, bound, start, self.folder)
-            ours = reference.compute_logits(self.context, block)
+            ours = reference.compute_logits(context, block)
             _within("the reference's logits", ours, exact, bound, start, self.folder)
-            report("logits recomputed by the reference", stop, v)
+            report("logits recomputed by the reference", stop, self.manifest["vocab_size"])
+            start = stop
 
 
 def _within(name: str, found: np.ndarray, exact: np.ndarray, bound: np.ndarray, start: int, folder: Path) -> None:

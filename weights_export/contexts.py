@@ -1,10 +1,10 @@
 """Context vectors by Transformers, in float32, with one block of the model in memory at a time.
 
-The model's skeleton has no storage (torch's `meta` device). Just before a block runs, its weights are read from the
-checkpoint, and right after it they are let go: a model of any size needs the memory of one block.
+The model's skeleton has no storage (torch's `meta` device). All blocks are given the same memory, and just before one
+runs, its weights are read into it from the checkpoint: a model of any size needs the memory of one block.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from transformers import GPT2Config, GPT2Model
 
-from . import rows
 from .progress import Report, silent
 from .source import Weights
 from .strict_json import BundleError
@@ -38,7 +37,7 @@ def skeleton(config: dict[str, Any], weights: Weights) -> GPT2Model:
     no_special = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))
     settings = {**config, **no_special, "vocab_size": weights.shape("wte.weight")[0]}
     with torch.device("meta"):
-        model = GPT2Model(GPT2Config.from_dict(settings)).eval()
+        model = GPT2Model(GPT2Config.from_dict(settings)).eval().requires_grad_(False)
     if buffers := [name for name, _ in model.named_buffers()]:
         raise BundleError(f"this Transformers keeps buffers in GPT2Model ({buffers}): install the pinned version")
     return model
@@ -50,29 +49,14 @@ def _transposed(weights: Weights, d: int) -> bool:
 
 
 def _fill(module: torch.nn.Module, prefix: str, weights: Weights, transposed: bool) -> None:
-    """Give a module its parameters; a bias that the checkpoint does not have is zero."""
-    for name, parameter in list(module.named_parameters()):
-        full = f"{prefix}{name}"
-        if name.endswith("bias") and full not in weights:
-            values = np.zeros(parameter.shape, dtype=np.float32)
+    """Read a module's parameters into its memory; a bias that the checkpoint does not have is zero."""
+    for name, parameter in module.named_parameters():
+        values = parameter.numpy()  # the same memory
+        if name.endswith("bias") and f"{prefix}{name}" not in weights:
+            values[...] = 0
         else:
-            values = np.array(weights.read(full), order="C")
-            if transposed and name.removesuffix(".weight") in PRODUCTS:
-                values = np.ascontiguousarray(values.T)
-        if values.shape != tuple(parameter.shape):
-            raise BundleError(f"{weights.folder}: {full} has shape {values.shape}, expected {tuple(parameter.shape)}")
-        owner, _, leaf = name.rpartition(".")
-        new = torch.nn.Parameter(_aligned(values), requires_grad=False)
-        module.get_submodule(owner).register_parameter(leaf, new)
-
-
-def _aligned(values: np.ndarray) -> torch.Tensor:
-    """A copy in PyTorch's own memory, always aligned alike: the last bits of a product may depend on alignment."""
-    return torch.from_numpy(values).clone()
-
-
-def _empty(module: torch.nn.Module) -> None:
-    module.to("meta")
+            other_layout = transposed and name.removesuffix(".weight") in PRODUCTS
+            weights.read_into(f"{prefix}{name}", values.T if other_layout else values)
 
 
 @torch.no_grad()
@@ -87,14 +71,13 @@ def contexts(
     d = model.config.hidden_size
     transposed = _transposed(weights, d)
     for name in ("wpe", "ln_f"):
-        _fill(model.get_submodule(name), f"{name}.", weights, transposed)
+        _fill(model.get_submodule(name).to_empty(device="cpu"), f"{name}.", weights, transposed)
     # Of the token embedding only the rows of the prompts are needed: an embedding of those, and ids to match.
     used = sorted({token for prompt in prompts for token in prompt})
-    model.wte = torch.nn.Embedding.from_pretrained(_aligned(_rows_of(weights, used, d)))
+    model.wte = torch.nn.Embedding.from_pretrained(_rows_of(weights, used, d))
+    _share_memory(model.h)
     for i, block in enumerate(model.h):
-        prefix = f"h.{i}."
-        block.register_forward_pre_hook(lambda m, _args, p=prefix: _fill(m, p, weights, transposed))
-        block.register_forward_hook(lambda m, _args, _output: _empty(m))
+        block.register_forward_pre_hook(lambda m, _args, p=f"h.{i}.": _fill(m, p, weights, transposed))
     before: list[torch.Tensor] = []
     model.ln_f.register_forward_hook(lambda _m, inputs, _output: before.append(inputs[0][0, -1].clone()))
     after = []
@@ -106,24 +89,36 @@ def contexts(
     return torch.stack(before).numpy(), torch.stack(after).numpy()
 
 
-def _rows_of(weights: Weights, ids: list[int], d: int) -> np.ndarray:
-    table, start = np.empty((len(ids), d), dtype=np.float32), 0
+def _share_memory(blocks: torch.nn.ModuleList) -> None:
+    """Give the first block memory and let all others use the same: they run one after the other, all of one shape."""
+    first = blocks[0].to_empty(device="cpu")
+    for block in blocks[1:]:
+        for name, parameter in first.named_parameters():
+            owner, _, leaf = name.rpartition(".")
+            block.get_submodule(owner).register_parameter(leaf, parameter)
+
+
+def _rows_of(weights: Weights, ids: list[int], d: int) -> torch.Tensor:
+    table, start = torch.empty((len(ids), d)), 0
     at = np.array(ids)
     for block in weights.blocks("wte.weight"):
         inside = (at >= start) & (at < start + len(block))
-        table[inside] = block[at[inside] - start]
+        table.numpy()[inside] = block[at[inside] - start]
         start += len(block)
     return table
 
 
 @torch.no_grad()
-def logits(context: np.ndarray, embedding: np.ndarray, dtype: str, report: Report = silent) -> np.ndarray:
-    """PyTorch's logits in float32 on one thread, `(N, d), (V, d) -> (N, V)`; the embedding as stored in `dtype`."""
-    result = np.empty((len(context), len(embedding)), dtype=np.float32)
-    h = _aligned(context)
+def logits(context: np.ndarray, embedding: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """PyTorch's logits in float32 on one thread: `(N, d)`, blocks `(rows, d)` -> blocks `(N, rows)`."""
     with one_thread():
-        for start, stop in rows.ranges(embedding.shape):
-            block = _aligned(np.array(rows.widen(embedding[start:stop], dtype)))
-            result[:, start:stop] = torch.nn.functional.linear(h, block).numpy()
-            report("PyTorch's logits", stop, len(embedding))
-    return result
+        h = _aligned(context)
+        for block in embedding:
+            yield torch.nn.functional.linear(h, _aligned(block)).numpy()
+
+
+def _aligned(values: np.ndarray) -> torch.Tensor:
+    """A copy in PyTorch's own memory, always aligned alike: the last bits of a product may depend on alignment."""
+    copy = torch.empty(values.shape)
+    copy.numpy()[...] = values
+    return copy

@@ -7,12 +7,9 @@ matrix product is exact in any order of summation. What is left is one correctly
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
-
-from . import rows
-from .progress import Report, silent
 
 ROWS = 2048  # of the embedding at a time: 13 MB a slice at d = 768
 
@@ -32,25 +29,19 @@ def slices(matrix: np.ndarray, bits: int) -> Iterator[np.ndarray]:
         yield top
 
 
-def exact_logits(
-    context: np.ndarray, embedding: np.ndarray, dtype: str = "float32", report: Report = silent
-) -> np.ndarray:
-    """`(N, d), (V, d) -> (N, V)`, the exact product of two float32 matrices, rounded once to float64.
+def exact_logits(context: np.ndarray, embedding: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """`(N, d)`, blocks `(rows, d)` -> blocks `(N, rows)`: exact products of float32, each rounded once to float64.
 
-    The embedding is as it is stored in `dtype`.
-
-    >>> exact_logits(np.array([[2.0**60, 1.0, -(2.0**60)]], np.float32), np.ones((1, 3), np.float32))
-    array([[1.]])
+    >>> list(exact_logits(np.array([[2.0**60, 1.0, -(2.0**60)]], np.float32), [np.ones((1, 3), np.float32)]))
+    [array([[1.]])]
     """
     bits = (53 - math.ceil(math.log2(context.shape[1])) - 2) // 2
     parts = list(slices(context, bits))
-    result = np.zeros((len(context), len(embedding)))
-    for start in range(0, len(embedding), ROWS):
-        block = rows.widen(embedding[start : start + ROWS], dtype)
-        products = [part @ w.T for w in slices(block, bits) for part in parts]
-        if products:
+    for block in embedding:
+        for start in range(0, len(block), ROWS):
+            rows = block[start : start + ROWS]
+            products = [part @ w.T for w in slices(rows, bits) for part in parts]
+            products.append(np.zeros((len(context), len(rows))))  # so that there is one
             terms = np.stack(products, axis=-1)  # (N, rows, products)
             sums = [math.fsum(numbers) for numbers in terms.reshape(-1, terms.shape[-1]).tolist()]
-            result[:, start : start + ROWS] = np.reshape(sums, terms.shape[:-1])
-        report("exact logits", start + len(block), len(embedding))
-    return result
+            yield np.reshape(sums, terms.shape[:-1])

@@ -16,7 +16,7 @@ from .progress import Report, silent
 from .prompts import PROMPTS
 from .source import Head, Source, Weights, find_head, read_config, weight_files
 from .strict_json import BundleError, dump
-from .tensors import Tensor, map_file, view
+from .tensors import Tensor, map_file
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ def export(source: Source, options: Options, report: Report = silent) -> None:
 def write_into(folder: Path, source: Source, options: Options, report: Report = silent) -> None:
     """All files of the bundle into an empty folder, verified: reopened, hashed again, logits recomputed."""
     config, weights = read_config(source.folder), Weights(source.folder)
+    checkpoint = _checkpoint_files(source, report)
     head = find_head(weights, config, options.tied)
     tokenizer = tokens.load_tokenizer(source.folder)
     if tokenizer is None and not options.head_only:
@@ -75,7 +76,6 @@ def write_into(folder: Path, source: Source, options: Options, report: Report = 
     if not options.head_only:
         n = len(options.prompts)
         _contexts_and_answers(writer, config, weights, tokenizer, vocab_size, options, report)
-    checkpoint = _checkpoint_files(source, report)
     content = {
         "format": manifest.FORMAT,
         "version": manifest.VERSION,
@@ -121,11 +121,11 @@ class _Writer:
         (self.folder / file).write_bytes(dump(content))
         self.files.append(file)
 
-    def view(self, name: str) -> tuple[np.ndarray, str]:
-        """A tensor that has been written, over its file, and its dtype."""
+    def table(self, name: str) -> rows.Table:
+        """A tensor that has been written."""
         place = self.places[name]
         tensor = Tensor(place["dtype"], tuple(place["shape"]), place["offset"])
-        return view(map_file(self.folder / place["file"]), tensor), tensor.dtype
+        return rows.Table(map_file(self.folder / place["file"]), tensor)
 
 
 def _head(weights: Weights, head: Head, vocab_size: int, options: Options, report: Report) -> dict[str, Content]:
@@ -141,9 +141,8 @@ def _head(weights: Weights, head: Head, vocab_size: int, options: Options, repor
 def _norm(weights: Weights, name: str, d: int) -> np.ndarray:
     if name == "bias" and "ln_f.bias" not in weights:  # nanoGPT leaves biases out
         return np.zeros(d, dtype=np.float32)
-    values = weights.read(f"ln_f.{name}")
-    if values.shape != (d,):
-        raise BundleError(f"{weights.folder}: ln_f.{name} has shape {values.shape}, expected {(d,)}")
+    values = np.empty(d, dtype=np.float32)
+    weights.read_into(f"ln_f.{name}", values)
     return values
 
 
@@ -173,12 +172,22 @@ def _contexts_and_answers(
     ids = [tokens.encode(tokenizer, text, window, vocab_size) for text in options.prompts]
     block_output, context = contexts(config, weights, ids, report)
     writer.tensors("contexts", {"block_output": Content.of(block_output), "context": Content.of(context)})
-    embedding, dtype = writer.view("embedding")
-    exact = exact_logits(context, embedding, dtype, report)
-    answers = {"logits_exact": Content.of(exact), "logits": Content.of(logits(context, embedding, dtype, report))}
-    writer.tensors("expected", answers)
+    exact = np.empty((len(ids), vocab_size))
+    _gather(exact, exact_logits(context, writer.table("embedding").blocks()), "exact logits", report)
+    ours = np.empty((len(ids), vocab_size), dtype=np.float32)
+    _gather(ours, logits(context, writer.table("embedding").blocks()), "PyTorch's logits", report)
+    writer.tensors("expected", {"logits_exact": Content.of(exact), "logits": Content.of(ours)})
     records = [{"text": text, "token_ids": tokens} for text, tokens in zip(options.prompts, ids, strict=True)]
     writer.json("prompts.json", records)
+
+
+def _gather(result: np.ndarray, blocks: Iterator[np.ndarray], what: str, report: Report) -> None:
+    """Put blocks of columns side by side."""
+    start = 0
+    for block in blocks:
+        result[:, start : start + block.shape[1]] = block
+        start += block.shape[1]
+        report(what, start, result.shape[1])
 
 
 def _checkpoint_files(source: Source, report: Report) -> dict[str, dict[str, Any]]:

@@ -1,11 +1,13 @@
 """Tables in blocks of rows, in any of the stored dtypes: widened, narrowed and checked without a copy of the whole."""
 
 import math
+import mmap
 from collections.abc import Iterator
 
 import numpy as np
 
 from .strict_json import BundleError
+from .tensors import Tensor, view
 
 BLOCK = 1 << 22  # numbers at a time: 16 MB in float32
 
@@ -16,6 +18,26 @@ def ranges(shape: tuple[int, ...], start: int = 0, stop: int | None = None) -> I
     step = max(1, BLOCK // max(1, math.prod(shape[1:])))
     for first in range(start, stop, step):
         yield first, min(first + step, stop)
+
+
+class Table:
+    """A tensor in a mapped file, given out in blocks of rows, so that no more than a block need stay in memory."""
+
+    def __init__(self, mapped: mmap.mmap, tensor: Tensor) -> None:
+        self._mapped, self._tensor, self._stored = mapped, tensor, view(mapped, tensor)
+        self.shape = tensor.shape
+
+    def blocks(self, first: int = 0, last: int | None = None) -> Iterator[np.ndarray]:
+        """The rows `[first, last)` in the dtype to compute in; a block must be used before the next is taken."""
+        for start, stop in ranges(self.shape, first, last):
+            yield widen(self._stored[start:stop], self._tensor.dtype)
+            release(self._mapped)
+
+
+def release(mapped: mmap.mmap) -> None:
+    """Give the memory of a mapped file back; what is needed again is read from the file again."""
+    if hasattr(mapped, "madvise"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def widen(stored: np.ndarray, dtype: str) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import rows
 from .strict_json import BundleError, parse
-from .tensors import Tensor, map_file, read_header, view
+from .tensors import Tensor, map_file, read_header
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 PREFIXES = ("_orig_mod.", "module.", "transformer.")  # of torch.compile, of DataParallel, of GPT2LMHeadModel
@@ -122,24 +122,20 @@ class Weights:
 
         Raises: BundleError for a value that is not finite.
         """
-        shape = self.shape(name)
-        mapped, tensor = self._tensors[name]
-        stored = view(mapped, tensor)
-        for start, stop in rows.ranges(shape, first, last):
-            block = rows.widen(stored[start:stop], tensor.dtype)
-            rows.check_finite(block, f"{self.folder}: {name}", start)
+        self.shape(name)
+        for block in rows.Table(*self._tensors[name]).blocks(first, last):
+            rows.check_finite(block, f"{self.folder}: {name}", first)
+            first += len(block)
             yield block
-            if hasattr(mapped, "madvise"):
-                mapped.madvise(mmap.MADV_DONTNEED)  # what has been read need not stay in memory
 
-    def read(self, name: str) -> np.ndarray:
-        """A whole tensor as a float32 array of its own."""
-        result = np.empty(self.shape(name), dtype=np.float32)
+    def read_into(self, name: str, array: np.ndarray) -> None:
+        """A whole tensor into a float32 array of its shape. Raises: BundleError for another shape."""
+        if self.shape(name) != array.shape:
+            raise BundleError(f"{self.folder}: {name} has shape {self.shape(name)}, expected {array.shape}")
         start = 0
         for block in self.blocks(name):
-            result[start : start + len(block)] = block
+            array[start : start + len(block)] = block
             start += len(block)
-        return result
 
 
 def without_prefix(name: str) -> str:
