@@ -1,8 +1,8 @@
 """One vector held against one implementation: `judge(case, call) -> Outcome`.
 
-`call(op, arguments)` gives the `result` object of the protocol with NumPy arrays for its tensors, or raises: `RefusedError`
-with a code, or in Python, where nobody has codes, TypeError for a wrong kind and ValueError for a wrong value
-(HEAD-5); `SkippedError` for what the implementation does not have. Anything else it raises is a failure of its own kind.
+`call(op, arguments)` gives the `result` object of the protocol with NumPy arrays for its tensors, or raises:
+`RefusedError` with a code, or in Python, where nobody has codes, TypeError for a wrong kind and ValueError for a wrong
+value (HEAD-5); `SkippedError` for what the implementation does not have. Anything else it raises is an error.
 """
 
 from collections.abc import Callable

@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 
 from . import exact
-from .build import Answer, File, Flag, array, floats
+from .build import Answer, File, Flag, Numbers, array, floats
 from .top_k import best
 
 FLAGS = {
@@ -57,7 +57,7 @@ def answers(logits: np.ndarray, k: int, ties: str) -> list[Answer]:
 def build() -> File:
     """The file."""
     file = File("keep_top_k", "keep_top_k", FLAGS, answers)
-    rng = np.random.default_rng(4)
+    rng = Numbers(4)
     inf = math.inf
     exactly, every = "lowest_id", "all"
 
@@ -83,7 +83,7 @@ def build() -> File:
     file.group("the lowest ids", "TOPK-2", "Of equal logits at the last place the lowest ids survive.")
     file.valid("-0 and 0 are equal", "TieLowestId", logits=array([-1, -0.0, 0.0, 0.0]), k=2, ties=exactly)
     file.valid("all equal, k = 3 of 64", "TieLowestId TiesSurvive", logits=array([0] * 64), k=3, ties=exactly)
-    ties = np.rint(rng.standard_normal(30) * 2).astype(np.float32)
+    ties = np.rint(rng.normal(30) * 2).astype(np.float32)
     file.valid("thirty whole numbers, k = 10", "TieLowestId TiesSurvive", logits=ties, k=10, ties=exactly)
 
     file.group("all ties", "TOPK-7", "The other contract: every logit that is not below the k-th.")
@@ -109,7 +109,7 @@ def build() -> File:
     file.invalid("bad_k", "k = true", "BadK", logits=array([1, 2]), k=True, ties=exactly)
 
     file.group("batches", "HEAD-4", "Every row has its own threshold.")
-    rows = np.rint(rng.standard_normal((2, 2, 4)) * 2).astype(np.float32)
+    rows = np.rint(rng.normal(2, 2, 4) * 2).astype(np.float32)
     rows[1] += 100
     file.valid("a row alone", logits=rows[0, 1], k=2, ties=exactly)
     file.valid("rows of another height", "ThresholdOfTheBatch", logits=rows[:, 1], k=2, ties=exactly)

@@ -8,7 +8,7 @@ import numpy as np
 from reference import bounds
 
 from . import exact
-from .build import Answer, File, Flag, array, bound, floats, refusal
+from .build import Answer, File, Flag, Numbers, array, bound, floats, refusal
 
 FLAGS = {
     "Precision": Flag(
@@ -91,7 +91,7 @@ def answers(context: np.ndarray, embedding: np.ndarray) -> list[Answer]:
 def build() -> File:
     """The file."""
     file = File("logits", "compute_logits", FLAGS, answers)
-    rng = np.random.default_rng(1)
+    rng = Numbers(1)
 
     file.group("whole numbers", "LOGITS-1", "Nothing is rounded in any order of summation. Make these pass first.")
     file.valid("d = 2, V = 3", "Layout", context=array([3, 4]), embedding=array([[1, 0], [0, 1], [0.5, -1]]))
@@ -123,12 +123,12 @@ def build() -> File:
     file.valid("h = 0: logits 0, there is no bias", "Bias", context=array([0, 0]), embedding=array([[1, 2], [3, 4]]))
 
     file.group("within the bound", "LOGITS-2", "Full significands: a shorter format on the way leaves the bound.")
-    wide = rng.standard_normal((3, 8)).astype(np.float32)
+    wide = rng.normal(3, 8).astype(np.float32)
     file.valid("24 significant bits", "Precision", context=wide[0], embedding=wide)
     file.valid("one product, d = 1: one rounding", "Precision", context=array([1.1]), embedding=array([[1.3], [-0.7]]))
-    outlier = rng.standard_normal(24).astype(np.float32)
+    outlier = rng.normal(24).astype(np.float32)
     outlier[7] *= 60
-    small = (rng.standard_normal((6, 24)) * 0.14).astype(np.float32)
+    small = (rng.normal(6, 24) * 0.14).astype(np.float32)
     file.valid("an outlier dimension, as GPT-2's hidden states have", "Precision", context=outlier, embedding=small)
     file.valid(
         "20.01 and 20.05: both 20 in bfloat16", "Precision", context=array([1]), embedding=array([[20.01], [20.05]])
@@ -136,8 +136,8 @@ def build() -> File:
     file.valid(
         "logits near -100, d = 64",
         "Precision",
-        context=np.abs(rng.standard_normal(64)).astype(np.float32),
-        embedding=-np.abs(rng.standard_normal((4, 64)) * 2.5).astype(np.float32),
+        context=np.abs(rng.normal(64)).astype(np.float32),
+        embedding=-np.abs(rng.normal(4, 64) * 2.5).astype(np.float32),
     )
     file.valid(
         "cancellation: the bound grows with the products, not with their sum",
@@ -151,7 +151,7 @@ def build() -> File:
     )
 
     file.group("float64", "LOGITS-2", "The same in float64: one bound, another unit roundoff.")
-    wide = rng.standard_normal((3, 5))
+    wide = rng.normal(3, 5)
     file.valid("53 significant bits", "Precision", context=wide[0], embedding=wide)
     file.valid("an outlier dimension", "Precision", context=np.array([60.0, 0.1, -0.3]), embedding=wide[:, :3].copy())
 
@@ -165,7 +165,7 @@ def build() -> File:
     )
 
     file.group("batches", "HEAD-4", "Any number of leading axes; every row has its own logits.")
-    rows = np.rint(rng.standard_normal((2, 3, 2)) * 4).astype(np.float32)
+    rows = np.rint(rng.normal(2, 3, 2) * 4).astype(np.float32)
     tokens = array([[1, 0], [0, 1], [2, -1]])
     file.valid("a row alone", context=rows[1, 2], embedding=tokens)
     file.valid("the same row last of three", "FirstRowForAll", context=rows[1], embedding=tokens)

@@ -1,17 +1,12 @@
-"""Vectors of `multinomial`: races run in exact arithmetic, on given noise or on PyTorch's stream."""
+"""Vectors of `multinomial`: races on given noise or on PyTorch's stream."""
 
 import math
-from collections.abc import Iterator
-from fractions import Fraction
-from itertools import islice, product
-from typing import Any
 
 import numpy as np
 
-from reference import bounds
-
 from . import exact
-from .build import Answer, File, Flag, array, ids
+from .build import File, Flag, Numbers, array
+from .race import answers
 
 FLAGS = {
     "WrongRace": Flag(
@@ -107,75 +102,18 @@ FLAGS = {
     ),
     "KindError": Flag("HEAD-5", "whole numbers or bools cast, or refused with the code of a wrong value"),
 }
-MOST = 12  # alternatives of one row
-
-
-class Race:
-    """One row: exact race values, and which token may come before which."""
-
-    def __init__(self, probs: np.ndarray, noise: np.ndarray, dtype: str) -> None:
-        p, e = exact.fractions(probs), exact.fractions(noise)
-        self.possible = [i for i, x in enumerate(p) if x > 0]
-        self.values: dict[int, Any] = {i: p[i] / abs(e[i]) if e[i] else math.inf for i in self.possible}
-        self.computed = {i: exact.rounded(x, dtype) if x < math.inf else math.inf for i, x in self.values.items()}
-        self.u, self.smallest = Fraction(bounds.unit_roundoff(dtype)), Fraction(bounds.smallest_normal(dtype))
-
-    def may_precede(self, a: int, b: int) -> bool:
-        """Whether a correct race may have `a` before `b`."""
-        x, y = self.values[a], self.values[b]
-        if self.computed[a] == x and self.computed[b] == y:  # nothing is rounded: no coin to flip
-            return (-x, a) < (-y, b)
-        if self.computed[a] == self.computed[b] == math.inf:  # overflown in this dtype, perhaps not in a longer one
-            return True
-        return x >= y or (y < math.inf and y - x <= self.u * (x + y) + 2 * self.smallest)
-
-    def order(self) -> list[int]:
-        """As computed in the dtype: the first of equal values is the lowest id."""
-        return sorted(self.possible, key=lambda i: (-self.computed[i], -self.values[i], i))
-
-    def orders(self, n: int, drawn: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
-        """Every order of arrival of the first n that conforms."""
-        if len(drawn) == n:
-            yield drawn
-            return
-        left = [i for i in self.possible if i not in drawn]
-        for i in left:
-            if all(j == i or self.may_precede(i, j) for j in left):
-                yield from self.orders(n, (*drawn, i))
-
-
-def answers(
-    probs: np.ndarray, num_samples: int, noise: np.ndarray | None = None, seed: str | None = None
-) -> list[Answer]:
-    """The order of arrival by exact quotients; others where two are closer than their bounds."""
-    dtype = exact.compute_dtype(probs)
-    if noise is None:
-        noise = np.array(exact.Stream(int(seed or "")).exponential(probs.size, dtype, 1)).reshape(probs.shape)
-    rows = (
-        [
-            Race(p, e, dtype)
-            for p, e in zip(probs.reshape(-1, probs.shape[-1]), noise.reshape(-1, probs.shape[-1]), strict=True)
-        ]
-        if probs.size
-        else []
-    )
-    shape = (*probs.shape[:-1], num_samples)
-    expected = [tuple(race.order()[:num_samples]) for race in rows]
-    allowed = [list(islice(race.orders(num_samples), MOST)) for race in rows]
-    if any(row not in orders or len(orders) == MOST for row, orders in zip(expected, allowed, strict=True)):
-        raise ValueError(f"a race has too many outcomes that conform: {allowed}")
-    others = [drawn for drawn in product(*allowed) if list(drawn) != expected]
-    return [Answer({"token_ids": ids(drawn, shape)}) for drawn in (expected, *others)]
 
 
 def build() -> File:
     """The file."""
     file = File("multinomial", "multinomial", FLAGS, answers)
-    rng = np.random.default_rng(6)
+    rng = Numbers(6)
     inf, nan = math.inf, math.nan
 
-    def exponential(*shape: int) -> np.ndarray:
-        return rng.standard_exponential(shape).astype(np.float32)
+    stream = exact.Stream(6)
+
+    def exponential(n: int) -> np.ndarray:
+        return array(stream.exponential(n, "float32"))
 
     file.group("whole quotients", "DRAW-1", "The largest p / E wins; nothing is rounded. Make these pass first.")
     file.valid("2 / 1 beats 6 / 4", "Greedy WrongRace", probs=array([2, 6]), num_samples=1, noise=array([1, 4]))
@@ -193,7 +131,7 @@ def build() -> File:
     probs = array([0.5, 0.3, 0.15, 0.05])
     for _ in range(4):
         file.valid("four tokens", "WrongRace Greedy", probs=probs, num_samples=1, noise=exponential(4))
-    long = np.array(exact.softmax(exact.fractions(rng.standard_normal(24) * 2)), np.float32)
+    long = np.array(exact.softmax(exact.fractions(rng.normal(24) * 2)), np.float32)
     file.valid("24 tokens, 5 drawn", "WrongRace Greedy Replacement", probs=long, num_samples=5, noise=exponential(24))
     file.valid("noise below float16", "HalfNoise", probs=array([0.5, 0.5]), num_samples=1, noise=array([2e-8, 1e-8]))
     file.acceptable(
@@ -321,7 +259,7 @@ def build() -> File:
     file.invalid("bad_num_samples", "3 of V = 2", "TooManySamples", probs=ones, num_samples=3, seed="0")
     for n in (0, -1):
         file.invalid("bad_num_samples", f"{n}", "TooManySamples", probs=ones, num_samples=n, seed="0")
-    for word in (1.5, True):
-        file.invalid("bad_num_samples", f"{word}".lower(), "KindError", probs=ones, num_samples=word, seed="0")
+    for kind in (1.5, True):
+        file.invalid("bad_num_samples", f"{kind}".lower(), "KindError", probs=ones, num_samples=kind, seed="0")
     file.invalid("bad_seed", "seed 2^64", "KindError", probs=ones, num_samples=1, seed=str(2**64))
     return file

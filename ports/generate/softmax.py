@@ -8,7 +8,7 @@ import numpy as np
 from reference import bounds
 
 from . import exact
-from .build import Answer, File, Flag, array, bound, floats
+from .build import Answer, File, Flag, Numbers, array, bound, floats
 
 FLAGS = {
     "NoShift": Flag(
@@ -81,14 +81,14 @@ def answers(logits: np.ndarray) -> list[Answer]:
 def build() -> File:
     """The file."""
     file = File("softmax", "softmax", FLAGS, answers)
-    rng = np.random.default_rng(5)
+    rng = Numbers(5)
     inf = math.inf
 
     file.group("plain rows", "SOFTMAX-1", "exp over the sum of exps. Make these pass first.")
     file.valid("two equal", "Normalisation", logits=array([0, 0]))
     file.valid("0, 1, 2", "WrongExp Normalisation Precision", logits=array([0, 1, 2]))
     file.valid("one token", logits=array([-3]))
-    file.valid("twelve logits", "Precision WrongExp", logits=(rng.standard_normal(12) * 3).astype(np.float32))
+    file.valid("twelve logits", "Precision WrongExp", logits=(rng.normal(12) * 3).astype(np.float32))
     file.valid("a tail below exp(-20)", "WrongExp", logits=array([0, -25, -60, -80]))
     file.valid(
         "a tail below the smallest normal number: it may be flushed to 0", logits=array([0, -88, -95, -103, -110])
@@ -99,7 +99,7 @@ def build() -> File:
     file.valid("all at -104: 0 / 0 without the maximum", "NoShift", logits=array([-104, -104, -104]))
     file.valid("one at 89: inf / inf without the maximum", "NoShift", logits=array([0, 89, 0]))
     file.valid("all at 1000", "NoShift", logits=array([1000] * 5))
-    file.valid("logits near -100, as GPT-2's", "NoShift", logits=(rng.standard_normal(8) * 4 - 100).astype(np.float32))
+    file.valid("logits near -100, as GPT-2's", "NoShift", logits=(rng.normal(8) * 4 - 100).astype(np.float32))
     file.valid("0, 1, 2, raised by 1024", "NoShift", logits=array([1024, 1025, 1026]))
     file.valid("a spread of 1e4", "NoShift", logits=array([-9000, 1000, 998, 0]))
     file.valid("nearly all of float32's range", logits=array([3e38, -3e38, 3e38]))
@@ -116,7 +116,7 @@ def build() -> File:
     file.valid(
         "eight logits, two masked",
         "MaskedIsZero Normalisation",
-        logits=np.array([*rng.standard_normal(6) * 5, -inf, -inf]),
+        logits=np.array([*rng.normal(6) * 5, -inf, -inf]),
     )
     file.valid("all at -750", "NoShift", logits=np.array([-750.0, -751.0]))
 

@@ -7,7 +7,7 @@ import ml_dtypes
 import numpy as np
 
 from . import exact
-from .build import Answer, File, Flag, array, floats
+from .build import Answer, File, Flag, Numbers, array, floats
 
 FLAGS = {
     "Reciprocal": Flag("TEMP-1", "multiplied by 1/T in place of divided by T", (), ("apply_temperature-reciprocal",)),
@@ -80,8 +80,8 @@ def answers(logits: np.ndarray, temperature: float) -> list[Answer]:
 def build() -> File:
     """The file."""
     file = File("temperature", "apply_temperature", FLAGS, answers)
-    rng = np.random.default_rng(2)
-    plain = (rng.standard_normal(10) * 5).astype(np.float32)
+    rng = Numbers(2)
+    plain = (rng.normal(10) * 5).astype(np.float32)
 
     file.group("quotients", "TEMP-1", "The IEEE 754 quotient, bit for bit.")
     file.valid("T = 0.5 is exact", "Multiplied NoEffect", logits=array([1, 2, -3]), temperature=0.5)
@@ -108,7 +108,7 @@ def build() -> File:
     file.valid("T above 2", "Clamped", logits=array([10, -10]), temperature=2.5)
 
     file.group("float64", "TEMP-1", "The same in float64, where T is not rounded any more.")
-    double = rng.standard_normal(6) * 5
+    double = rng.normal(6) * 5
     file.valid("T = 0.7", "Reciprocal", logits=double, temperature=0.7)
     file.valid("T = 1e-60, which float32 does not have", "Clamped", logits=double, temperature=1e-60)
     file.valid("subnormal", "FlushToZero", logits=np.array([5e-324, 1e-310, 1.0]), temperature=3)

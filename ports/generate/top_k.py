@@ -7,7 +7,7 @@ import ml_dtypes
 import numpy as np
 
 from . import exact
-from .build import Answer, File, Flag, array, floats, ids
+from .build import Answer, File, Flag, Numbers, array, floats, ids
 
 FLAGS = {
     "TieLowestId": Flag(
@@ -87,7 +87,7 @@ def answers(logits: np.ndarray, k: int) -> list[Answer]:
 def build() -> File:
     """The file."""
     file = File("top_k", "top_k", FLAGS, answers)
-    rng = np.random.default_rng(3)
+    rng = Numbers(3)
     inf = math.inf
 
     file.group("no ties", "TOPK-1", "The k greatest, with their ids. Make these pass first.")
@@ -114,7 +114,7 @@ def build() -> File:
     file.valid(
         "masked tokens fill the places left, lowest id first", "TieLowestId", logits=array([-inf, 1, -inf, -inf]), k=3
     )
-    ties = np.rint(rng.standard_normal(40) * 2).astype(np.float32)
+    ties = np.rint(rng.normal(40) * 2).astype(np.float32)
     file.valid("forty whole numbers, k = 12", "TieLowestId Order", logits=ties, k=12)
 
     file.group("k and V", "TOPK-4", "k above V means V.")
@@ -130,7 +130,7 @@ def build() -> File:
     file.invalid("bad_k", "k = true", "BadK", logits=array([1, 2]), k=True)
 
     file.group("batches", "HEAD-4", "A row gives the same survivors wherever it stands.")
-    rows = np.rint(rng.standard_normal((2, 2, 5)) * 2).astype(np.float32)
+    rows = np.rint(rng.normal(2, 2, 5) * 2).astype(np.float32)
     file.valid("a row alone", logits=rows[1, 1], k=2)
     file.valid("the same row in a batch", "OverTheBatch", logits=rows[1], k=2)
     file.valid("two leading axes", "OverTheBatch", logits=rows, k=2)

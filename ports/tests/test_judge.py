@@ -1,0 +1,148 @@
+"""The judge on trial: each way to be wrong has its outcome, and none is taken for another."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from parity_tests.heads import REFERENCE
+from ports.judge import Outcome, RefusedError, SkippedError, Word, judge, of_head
+from ports.vectors import Case, load_all
+
+CASES = [case for vectors in load_all() for case in vectors.cases]
+F32 = np.float32
+
+
+def first(op: str, result: str = "valid", code: str | None = None) -> Case:
+    """The first case of an operation with this result."""
+    return next(
+        case
+        for case in CASES
+        if (case.op, case.result) == (op, result) and code in (None, case.answers[0].expected.get("code"))
+    )
+
+
+def answering(change: Any) -> Any:
+    """The reference with its results changed."""
+    return lambda op, given: {name: change(value) for name, value in of_head(REFERENCE)(op, given).items()}
+
+
+def raising(error: Exception) -> Any:
+    def call(op: str, given: dict[str, Any]) -> Any:
+        raise error
+
+    return call
+
+
+def failed(outcome: Outcome, rule: str, reason: str) -> None:
+    assert outcome.word == Word.FAILED
+    assert not outcome.conforms
+    assert outcome.rule == rule
+    assert re.search(reason, str(outcome)), str(outcome)
+
+
+@pytest.mark.parametrize(
+    ("change", "rule", "reason"),
+    [
+        (lambda probs: probs[..., :-1], "SOFTMAX-1", r"has shape \[1\], not \[2\]"),
+        (lambda probs: probs.astype(np.float64), "HEAD-2", r"has dtype float64, not float32"),
+        (lambda probs: probs * F32(1.001), "SOFTMAX-1", r"is off at \[0\], error \d+ x bound"),
+        (lambda probs: probs * F32(np.nan), "SOFTMAX-1", r"is off at \[0\], error inf"),
+        (lambda probs: probs.tolist(), "SOFTMAX-1", r"is no tensor but '\[0\.5"),
+        (lambda probs: None, "SOFTMAX-1", r"is no tensor but 'None'"),
+    ],
+)
+def test_wrong_floats(change: Any, rule: str, reason: str) -> None:
+    failed(judge(first("softmax"), answering(change)), rule, reason)
+
+
+def test_wrong_ids_and_wrong_bits() -> None:
+    case = first("inverse_cdf")
+    failed(judge(case, answering(lambda ids: ids + 1)), "CDF-1", "token_ids differs")
+    failed(judge(case, answering(lambda ids: ids.astype(F32))), "CDF-1", "has dtype float32, not int64")
+    assert judge(case, answering(lambda ids: ids.astype(np.int32))).word == Word.PASSED
+    case = next(case for case in CASES if "SignOfZero" in case.flags and case.op == "apply_temperature")
+    failed(judge(case, answering(np.abs)), "TEMP-1", r"logits differs at \[0\]")
+
+
+@pytest.mark.parametrize("numbers", [lambda x: [], lambda x: x * 2, lambda x: None, lambda x: [None] * len(x)])
+def test_wrong_lists(numbers: Any) -> None:
+    failed(judge(first("torch_rng"), answering(numbers)), "RNG-1", r"numbers\[0\] is no tensor")
+
+
+def test_other_keys() -> None:
+    case = first("softmax")
+    failed(judge(case, lambda op, given: {}), "SOFTMAX-1", "other keys")
+    failed(judge(case, lambda op, given: None), "SOFTMAX-1", "other keys")  # type: ignore[arg-type, return-value]
+
+
+def test_refusals_and_answers_are_never_taken_for_each_other() -> None:
+    failed(judge(first("softmax"), raising(ValueError("no"))), "SOFTMAX-1", "refused")
+    bad = first("softmax", "invalid", "bad_logits")
+    answer = {"probs": np.zeros(3, F32)}
+    failed(judge(bad, lambda op, given: answer), "SOFTMAX-4", "answered what must be refused")
+
+
+@pytest.mark.parametrize("code", ["bad_logits", "bad_dtype", "bad_shape"])
+def test_codes_are_compared(code: str) -> None:
+    case = first("softmax", "invalid", code)
+    assert judge(case, raising(RefusedError(code, "in its own words"))).word == Word.PASSED
+    failed(judge(case, raising(RefusedError("bad_k"))), "HEAD-5", f"refused as bad_k, not as {code}")
+
+
+def test_without_codes_the_kind_is_compared() -> None:
+    """In Python a wrong kind is a TypeError and a wrong value a ValueError."""
+    wrong_dtype, wrong_value = first("softmax", "invalid", "bad_dtype"), first("softmax", "invalid", "bad_logits")
+    assert judge(wrong_dtype, raising(TypeError("int64"))).conforms
+    assert judge(wrong_value, raising(ValueError("nan"))).conforms
+    failed(judge(wrong_dtype, raising(ValueError("int64"))), "HEAD-5", "as ValueError, not as TypeError")
+    failed(judge(wrong_value, raising(TypeError("nan"))), "HEAD-5", "as TypeError, not as ValueError")
+    for case in CASES:
+        if case.answers[0].expected.get("code") in ("bad_k", "bad_num_samples", "bad_seed", "bad_temperature"):
+            kind = any(word in case.comment for word in ("1.5", "true", "fraction")) and "T = -1.5" not in case.comment
+            assert judge(case, raising(TypeError() if kind else ValueError())).conforms, case
+
+
+def test_errors_and_skips_are_neither_failures_nor_passes() -> None:
+    for case in (first("softmax"), first("softmax", "invalid")):
+        outcome = judge(case, raising(ZeroDivisionError("division by zero")))
+        assert (outcome.word, outcome.conforms) == (Word.ERRORED, False)
+        assert "ZeroDivisionError: division by zero" in str(outcome)
+        outcome = judge(case, raising(SkippedError("no softmax here")))
+        assert (outcome.word, outcome.conforms, outcome.reason) == (Word.SKIPPED, False, "no softmax here")
+
+
+@pytest.mark.spec("HEAD-3")
+def test_inputs_are_compared_before_and_after() -> None:
+    def in_place(op: str, given: dict[str, Any]) -> Any:
+        result = of_head(REFERENCE)(op, {**given})
+        given["logits"] += 1
+        return result
+
+    def in_place_and_refused(op: str, given: dict[str, Any]) -> Any:
+        given["logits"] *= 0
+        raise ValueError("refused, and changed")
+
+    failed(judge(first("softmax"), in_place), "HEAD-3", "logits was modified")
+    failed(judge(first("softmax", "invalid", "bad_logits"), in_place_and_refused), "HEAD-3", "logits was modified")
+
+
+def test_alternatives_are_accepted_and_say_so() -> None:
+    for op in ("compute_logits", "multinomial", "inverse_cdf", "lm_head"):
+        case = first(op, "acceptable")
+        words = []
+        for answer in case.answers:
+            if "code" in answer.expected:
+                outcome = judge(case, raising(RefusedError(answer.expected["code"])))
+            else:
+                outcome = judge(case, lambda op, given, answer=answer: _as_arrays(answer.expected))
+            words.append(outcome.word)
+        assert words == [Word.PASSED] + [Word.ACCEPTED] * (len(case.answers) - 1), case
+
+
+def _as_arrays(result: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: np.array([float(x) for x in tensor["data"]]).astype(tensor["dtype"]).reshape(tensor["shape"])
+        for name, tensor in result.items()
+    }
