@@ -86,9 +86,11 @@ def judge(case: Case, call: Call) -> Outcome:
         came = error
     except Exception as error:
         return Outcome(Word.ERRORED, case, reason=f"{type(error).__name__}: {error}")
-    changed = [name for name, value in before.items() if not _same(value, given[name])]
+    changed = [name for name, value in before.items() if not _same(value, given.get(name))]
     if changed:
-        return Outcome(Word.FAILED, case, "HEAD-3", f"{changed[0]} was modified", given[changed[0]], before[changed[0]])
+        return Outcome(
+            Word.FAILED, case, "HEAD-3", f"{changed[0]} was modified", given.get(changed[0]), before[changed[0]]
+        )
     outcomes = [_against(case, answer, came) for answer in case.answers]
     for place, outcome in enumerate(outcomes):
         if outcome.conforms:
@@ -98,8 +100,8 @@ def judge(case: Case, call: Call) -> Outcome:
 
 def _same(a: Any, b: Any) -> bool:
     if not isinstance(a, np.ndarray):
-        return a is b or a == b or a != a
-    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+        return repr(a) == repr(b)  # numbers, words and lists of them, nan among them
+    return isinstance(b, np.ndarray) and (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
 
 
 def _against(case: Case, answer: Answer, came: Any) -> Outcome:
@@ -149,10 +151,8 @@ def _pairs(came: Any, expected: Any) -> list[tuple[str, tuple[Any, dict[str, Any
     """Tensors beside the expected ones; of a list, one after the other."""
     if not isinstance(expected, list):
         return [("", (came, expected))]
-    theirs = list(came) if isinstance(came, (list, tuple)) else []
-    theirs += [None] * (len(expected) - len(theirs)) if len(theirs) <= len(expected) else []
-    if len(theirs) > len(expected):
-        theirs = [None] * len(expected)
+    as_many = isinstance(came, (list, tuple)) and len(came) == len(expected)
+    theirs = came if as_many else [came] * len(expected)  # which is no tensor
     return [(f"[{i}]", pair) for i, pair in enumerate(zip(theirs, expected, strict=True))]
 
 

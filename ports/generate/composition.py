@@ -24,14 +24,14 @@ def survivors(z: list[Fraction], error: list[float], k: int) -> Iterator[list[in
     order = best(z, len(z))
     kept = order[:k]
     yield kept
-    if k >= len(z):
+    if k >= len(z) or not any(error):
         return
     close = [Fraction(e) for e in error]
     last, first_out = kept[-1], order[k]
     sure = [i for i in kept if z[i] - z[first_out] > close[i] + close[first_out]]
     open_ = [i for i in order if i not in sure and z[last] - z[i] <= close[i] + close[last]]
     for chosen in combinations(open_, k - len(sure)):
-        if {*sure, *chosen} != set(kept) and any(error):
+        if {*sure, *chosen} != set(kept):
             yield [*sure, *chosen]
 
 
@@ -48,7 +48,7 @@ def _whole(context: np.ndarray, embedding: np.ndarray) -> bool:
 
 
 def answers(context: np.ndarray, embedding: np.ndarray, temperature: float = 0.7, k: int = 50) -> list[Answer]:
-    """The defaults are HEAD-1's."""
+    """The exact probabilities, rounded once to float64; the defaults are HEAD-1's."""
     dtype, v = exact.compute_dtype(context, embedding), len(embedding)
     shape = (*context.shape[:-1], v)
     divisor = float(np.dtype(dtype).type(temperature))

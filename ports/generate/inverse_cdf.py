@@ -25,6 +25,7 @@ FLAGS = {
             LLAMA2_C,
             "https://github.com/tensorflow/tensorflow/issues/2774",
             "https://github.com/pytorch/pytorch/pull/5774",
+            "https://github.com/pytorch/pytorch/issues/48841",
         ),
         (
             "inverse_cdf-last_id_at_the_end",

@@ -108,7 +108,7 @@ def build() -> File:
     file.valid("the winner is the last id", "Ids", context=one, embedding=column(0, 1, 2), temperature=1, k=1)
     file.valid("survivors in both halves", "Order Ids", context=one, embedding=column(3, 0, 1, 4), temperature=1, k=2)
 
-    file.group("defaults", "HEAD-1", "Without temperature and k: 0.7 and 50. Skip what has no defaults.")
+    file.group("defaults", "HEAD-1", "Without temperature and k: 0.7 and 50.")
     sixty = np.rint(rng.normal(60) * 8)
     file.valid(
         "V = 60",

@@ -57,14 +57,8 @@ def answers(
     dtype = exact.compute_dtype(probs)
     if noise is None:
         noise = np.array(exact.Stream(int(seed or "")).exponential(probs.size, dtype, 1)).reshape(probs.shape)
-    rows = (
-        [
-            Race(p, e, dtype)
-            for p, e in zip(probs.reshape(-1, probs.shape[-1]), noise.reshape(-1, probs.shape[-1]), strict=True)
-        ]
-        if probs.size
-        else []
-    )
+    flat = (math.prod(probs.shape[:-1]), probs.shape[-1])
+    rows = [Race(p, e, dtype) for p, e in zip(probs.reshape(flat), noise.reshape(flat), strict=True)]
     shape = (*probs.shape[:-1], num_samples)
     expected = [tuple(race.order()[:num_samples]) for race in rows]
     allowed = [list(islice(race.orders(num_samples), MOST)) for race in rows]
