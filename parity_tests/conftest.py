@@ -3,6 +3,7 @@
 HYPOTHESIS_PROFILE=dev       a few examples a test, seconds
 HYPOTHESIS_PROFILE=ci        the default: derandomized, the same examples on every run
 HYPOTHESIS_PROFILE=thorough  20 times the examples, random
+HYPOTHESIS_PROFILE=mutation  a few fixed examples, for `make mutation`
 """
 
 import os
@@ -27,6 +28,7 @@ settings.register_profile(
 settings.register_profile(
     "thorough", max_examples=20 * CI_EXAMPLES, deadline=None, print_blob=True, suppress_health_check=_SLOW
 )
+settings.register_profile("mutation", max_examples=25, derandomize=True, deadline=None, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 

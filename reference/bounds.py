@@ -100,11 +100,10 @@ def softmax(logits: Any, dtype: str, error: Any = 0.0) -> np.ndarray:
     worst = np.max(np.where(alive, error, 0.0), axis=-1, keepdims=True)
     a = u * (np.abs(x) + 2 * worst) + eps_exp / (1 - eps_exp) + error
     with np.errstate(over="ignore", invalid="ignore"):
-        sum_error = (1 + np.sum(np.where(p > 0, p * np.expm1(a), 0.0), axis=-1, keepdims=True)) * (
-            1 + gamma(n, dtype)
-        ) - 1
-        sum_error = sum_error + n * smallest_normal(dtype)
-        relative = np.where(sum_error < 1, np.exp(a) * (1 + u) / (1 - sum_error) - 1, np.inf)
+        # (1 + off)(1 + gamma) - 1 and exp(a)(1 + u) / (1 - sum_error) - 1, written so that nothing cancels.
+        off = np.sum(np.where(p > 0, p * np.expm1(a), 0.0), axis=-1, keepdims=True)
+        sum_error = off + gamma(n, dtype) * (1 + off) + n * smallest_normal(dtype)
+        relative = np.where(sum_error < 1, (np.expm1(a) * (1 + u) + u + sum_error) / (1 - sum_error), np.inf)
         bound = np.where(p > 0, p * relative, 0.0) + 2 * smallest_normal(dtype)
     covers_float64 = 1 + 2 * (n + 8) * unit_roundoff("float64")  # this evaluation's own rounding
     return np.where(alive, np.minimum(bound * covers_float64, 1.0), 0.0)

@@ -1,0 +1,165 @@
+"""The reference's refusals to the word: the argument, the value, the place, and what to do."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import reference
+from reference import TorchGenerator
+
+spec = pytest.mark.spec
+f32 = np.float32
+ROW, PROBS = np.array([1.0, 2.0], f32), np.array([0.5, 0.5], f32)
+GREEDY = "it must be finite and > 0; for greedy decoding take the argmax of the logits instead"
+LOOK = (
+    "it must be finite, or -inf for a masked token; "
+    "look for nan, inf or an overflow in the context, the embedding or the mask"
+)
+SOURCE = (
+    "it must have standard_exponential(size=..., dtype=...), "
+    "as numpy.random.default_rng(seed) and TorchGenerator(seed) do"
+)
+
+MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (
+        lambda: reference.compute_logits(np.ones(3), np.ones((2, 4))),
+        ValueError,
+        "context has d = 3 (shape (3,)) but embedding has d = 4 (shape (2, 4)): both need the same last axis; "
+        "pass the embedding as (V, d), not its transpose",
+    ),
+    (
+        lambda: reference.compute_logits(np.ones(3), np.ones(3)),
+        ValueError,
+        "embedding has shape (3,): it must be (V, d), one row per token and V >= 1",
+    ),
+    (
+        lambda: reference.compute_logits(np.ones(3), np.array(1.0)),
+        ValueError,
+        "embedding is a single number, 1.0: it needs at least one axis",
+    ),
+    (
+        lambda: reference.compute_logits(np.ones(3, int), np.ones((2, 3))),
+        TypeError,
+        "context has dtype int64: convert it to float32 or float64",
+    ),
+    (lambda: reference.softmax(np.array([1.0, np.nan])), ValueError, f"logits[1] is nan: {LOOK}"),
+    (
+        lambda: reference.softmax(np.full((2, 3), -np.inf)),
+        ValueError,
+        "logits[0] is -inf for every token: leave at least one token unmasked",
+    ),
+    (
+        lambda: reference.softmax(np.ones((2, 0))),
+        ValueError,
+        "logits has shape (2, 0): the last axis, the vocabulary, is empty",
+    ),
+    (lambda: reference.apply_temperature(ROW, 0), ValueError, f"temperature is 0: {GREEDY}"),
+    (lambda: reference.apply_temperature(ROW, np.nan), ValueError, f"temperature is nan: {GREEDY}"),
+    (lambda: reference.apply_temperature(ROW, 1e-50), ValueError, f"temperature is 1e-50 (0.0 in float32): {GREEDY}"),
+    (lambda: reference.apply_temperature(ROW, 1e50), ValueError, f"temperature is 1e+50 (inf in float32): {GREEDY}"),
+    (
+        lambda: reference.apply_temperature(ROW, 10**400),
+        ValueError,
+        f"temperature is {10**400} (inf in float32): {GREEDY}",
+    ),
+    (
+        lambda: reference.apply_temperature(ROW, "warm"),  # type: ignore[arg-type]
+        TypeError,
+        "temperature is 'warm': it must be one real number",
+    ),
+    (
+        lambda: reference.apply_temperature(np.array([1.0, 3e38], f32), 0.5),
+        ValueError,
+        f"(logits / temperature=0.5)[1] is inf: {LOOK}",
+    ),
+    (lambda: reference.top_k(ROW, 0), ValueError, "k is 0: it must be at least 1 (to keep every token pass k = V)"),
+    (lambda: reference.top_k(ROW, 2.0), TypeError, "k is 2.0: it must be an integer"),  # type: ignore[arg-type]
+    (
+        lambda: reference.keep_top_k(ROW, 1, ties="some"),  # type: ignore[arg-type]
+        ValueError,
+        "ties is 'some': it must be 'lowest_id' or 'all'",
+    ),
+    (
+        lambda: reference.multinomial(PROBS, 0, rng=TorchGenerator(0)),
+        ValueError,
+        "num_samples is 0: it must be at least 1",
+    ),
+    (
+        lambda: reference.multinomial(np.array([0.0, -1.0]), rng=TorchGenerator(0)),
+        ValueError,
+        "probs[1] is -1.0: it must be finite and >= 0",
+    ),
+    (
+        lambda: reference.multinomial(np.zeros((1, 2)), rng=TorchGenerator(0)),
+        ValueError,
+        "probs[0] sums to zero: at least one token needs a probability above zero",
+    ),
+    (
+        lambda: reference.multinomial(np.array([0.0, 1.0]), 2, rng=TorchGenerator(0)),
+        ValueError,
+        "num_samples is 2 but probs has only 1 tokens of non-zero probability: "
+        "draw fewer, or keep more tokens (a larger k)",
+    ),
+    (lambda: reference.multinomial(PROBS, rng=7), TypeError, f"rng is a int: {SOURCE}"),  # type: ignore[arg-type]
+    (
+        lambda: reference.inverse_cdf(PROBS, np.array([0.5])),
+        ValueError,
+        "uniform has shape (1,): it must be (), one number per row of probs",
+    ),
+    (lambda: reference.inverse_cdf(PROBS, np.array(1.0)), ValueError, "uniform is 1.0: it must be in [0, 1)"),
+    (
+        lambda: reference.inverse_cdf(np.full(2, 1e308), np.array(0.5)),
+        ValueError,
+        "the sum of probs overflows: divide the row by its largest value first",
+    ),
+    (lambda: TorchGenerator(1.5), TypeError, "seed is 1.5: it must be an integer"),  # type: ignore[arg-type]
+    (lambda: TorchGenerator(2**64), ValueError, f"seed is {2**64}: PyTorch takes seeds from -2**63 to 2**64 - 1"),
+]
+
+
+@spec("HEAD-5")
+@pytest.mark.parametrize(("call", "kind", "message"), MESSAGES, ids=[message[:40] for *_, message in MESSAGES])
+def test_to_the_word(call: Callable[[], Any], kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=f"^{re.escape(message)}$"):
+        call()
+
+
+class Recording:
+    """A source that keeps what it was asked for."""
+
+    def __init__(self, shape: tuple[int, ...] | None = None) -> None:
+        self.asked: list[tuple[Any, Any]] = []
+        self.shape = shape
+
+    def standard_exponential(self, size: Any, dtype: Any) -> np.ndarray:
+        self.asked.append((size, np.dtype(dtype)))
+        return np.ones(size if self.shape is None else self.shape, dtype)
+
+
+@spec("DRAW-1", "HEAD-2")
+@pytest.mark.parametrize("dtype", [np.float16, f32, np.float64])
+def test_noise_is_asked_for_in_the_shape_and_dtype_of_the_race(dtype: Any) -> None:
+    rng = Recording()
+    reference.multinomial(np.ones((2, 3), dtype), rng=rng)
+    assert rng.asked == [((2, 3), np.dtype(np.float64 if dtype is np.float64 else f32))]
+
+
+@spec("DRAW-5")
+def test_a_source_that_gives_another_shape() -> None:
+    message = "noise has shape (3,): rng must give one number per element of probs, (2, 3)"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        reference.multinomial(np.ones((2, 3)), rng=Recording(shape=(3,)))
+
+
+@spec("HEAD-4")
+def test_no_bit_of_the_reference_depends_on_the_memory_layout() -> None:
+    """More than SPEC.md asks: rows are laid out in C order first, so that sums run along memory."""
+    logits = (np.random.default_rng(4).standard_normal((3, 5_000)) * 4).astype(f32)
+    probs = reference.softmax(logits)
+    wide = np.zeros((3, 10_000), f32)
+    wide[:, ::2] = logits
+    for other in (np.asfortranarray(logits), wide[:, ::2]):
+        assert reference.softmax(other).tobytes() == probs.tobytes()
