@@ -40,7 +40,6 @@ class Hub(ThreadingHTTPServer):
         """For HF_ENDPOINT."""
         return f"http://127.0.0.1:{self.server_port}"
 
-
     @property
     def cdn(self) -> str:
         """Where large files are: to a client another host, which gets no token."""
@@ -62,7 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: bool) -> None:
         hub, path = self.server, unquote(self.path.split("?")[0])
-        hub.requests.append(f"{self.command} {path}")
+        hub.requests.append(f"{self.command} {path} {self.headers.get('Range', '')}".strip())
         if match := re.fullmatch(r"/cdn/(.+)", path):
             return self._file(hub.folder / match[1], body, {})
         if match := re.fullmatch(r"/api/models/(.+?)(?:/revision/(.+))?", path):

@@ -56,19 +56,20 @@ def fetch(repo: str, revision: str | None, offline: bool, head_into: Path | None
 def _fetch(repo: str, revision: str | None, offline: bool, head_into: Path | None) -> Source:
     if offline:
         folder = Path(hf_hub_download(repo, "config.json", revision=revision, local_files_only=True)).parent
-        source.weight_files(folder)  # refuses a cache without weights
-        for name in source.weight_files(folder):
-            if not (folder / name).exists():
-                raise LocalEntryNotFoundError(name)
+        whole = (folder / SINGLE).exists() or (folder / INDEX).exists()
+        if not whole or not all((folder / name).exists() for name in source.weight_files(folder)):
+            raise LocalEntryNotFoundError(f"{folder} has not all of the weights")
         return Source(repo, folder.name, folder, digests=_digests(folder))
     info = HfApi().model_info(repo, revision=revision)
-    names, commit = {sibling.rfilename for sibling in info.siblings or []}, info.sha
-    if "config.json" not in names or commit is None:
+    names = {sibling.rfilename for sibling in info.siblings or []}
+    if "config.json" not in names:
         raise BundleError(f"{repo} has no config.json: it is no checkpoint in Transformers' layout")
     if SINGLE not in names and INDEX not in names:
         raise source.no_safetensors(repo, sorted(names))
+    # By the name that was asked for, so that the cache knows it offline; all else by the commit that this one is of.
+    folder = Path(hf_hub_download(repo, "config.json", revision=revision)).parent
+    commit = folder.name
     paths = {name: hf_hub_download(repo, name, revision=commit) for name in SMALL if name in names}
-    folder = Path(paths["config.json"]).parent
     files = source.shard_names(Path(paths[INDEX]).read_bytes(), INDEX) if INDEX in names else [SINGLE]
     cached = all(isinstance(try_to_load_from_cache(repo, name, revision=commit), str) for name in files)
     if head_into is None or cached:
