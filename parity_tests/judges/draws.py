@@ -23,8 +23,9 @@ def multinomial(
     """Token ids drawn from the same noise. `error` is how far the probabilities themselves may be off."""
     probs, noise = np.asarray(probs), np.asarray(noise)
     dtype = dtype or compute_dtype(probs)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         race = np.where(probs > 0, np.abs(probs.astype(np.float64) / noise), -np.inf)
+        race = np.where(np.isinf(race.astype(dtype)), race.astype(dtype), race)  # what overflows is equal (DRAW-4)
     bound = bounds.race(probs, noise, dtype, error) + bounds.race(probs, noise, "float64")
     identical = np.array_equal(ours, theirs)
     for row in np.ndindex(probs.shape[:-1]):
