@@ -64,6 +64,10 @@ static void refuse(lm_code why, const char *argument, const cJSON *item, const c
 
 /* ---- reading ---- */
 
+static int has(const cJSON *inputs, const char *key) {
+    return cJSON_GetObjectItemCaseSensitive(inputs, key) != NULL; /* cJSON_HasObjectItem takes "K" for "k" */
+}
+
 static const cJSON *get(const cJSON *inputs, const char *key) {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(inputs, key);
     if (!item) give_up("errored", "the inputs lack %s", key);
@@ -95,8 +99,14 @@ static int is_number(const cJSON *item, double *number) {
     return 0;
 }
 
+/* One number, or its default where a request leaves it out. */
 static double real(const cJSON *inputs, const char *key, lm_code why) {
     double number = NAN;
+    if (!has(inputs, key)) {
+        if (strcmp(key, "temperature") == 0) return LM_TEMPERATURE;
+        if (strcmp(key, "k") == 0) return LM_K;
+        if (strcmp(key, "num_samples") == 0) return 1;
+    }
     if (!is_number(get(inputs, key), &number)) refuse(why, key, get(inputs, key), "it must be one number");
     return number;
 }
@@ -260,7 +270,7 @@ static void top_k(const cJSON *inputs, double seq) {
 static void keep_top_k(const cJSON *inputs, double seq) {
     tensor z = read_tensor(inputs, "logits", 1);
     int64_t k = count(inputs, "k", LM_BAD_K);
-    const char *word = cJSON_GetStringValue(get(inputs, "ties"));
+    const char *word = has(inputs, "ties") ? cJSON_GetStringValue(get(inputs, "ties")) : "lowest_id";
     lm_ties ties = word && strcmp(word, "lowest_id") == 0 ? LM_LOWEST_ID : LM_ALL;
     if (!word || (ties == LM_ALL && strcmp(word, "all") != 0))
         refuse(LM_BAD_TIES, "ties", get(inputs, "ties"), "it must be lowest_id or all");
@@ -286,7 +296,7 @@ static void multinomial(const cJSON *inputs, double seq) {
     tensor p = read_tensor(inputs, "probs", 1);
     int64_t num_samples = count(inputs, "num_samples", LM_BAD_NUM_SAMPLES);
     float *noise = room(p.size, sizeof *noise);
-    if (cJSON_HasObjectItem(inputs, "noise")) {
+    if (has(inputs, "noise")) {
         tensor given = read_tensor(inputs, "noise", 0);
         if (!same_shape(p, given, p.axes))
             refuse(LM_BAD_SHAPE, "the shape of noise", get(get(inputs, "noise"), "shape"), "it must be that of probs");
@@ -455,7 +465,8 @@ static void hello(const cJSON *inputs, double seq) {
 /* Answers one line; 1 if it was a request to stop. Nothing is written before an operation has all of its answer. */
 static int answer(const char *line, size_t size) {
     const char *end = NULL;
-    cJSON *request = cJSON_ParseWithLengthOpts(line, size + 1, &end, 1);
+    int text = memchr(line, 0, size) == NULL; /* a zero byte would end the line too early */
+    cJSON *request = text ? cJSON_ParseWithLengthOpts(line, size + 1, &end, 1) : NULL;
     const cJSON *number = cJSON_GetObjectItemCaseSensitive(request, "seq");
     const cJSON *inputs = cJSON_GetObjectItemCaseSensitive(request, "inputs");
     const char *op = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(request, "op"));
@@ -463,7 +474,7 @@ static int answer(const char *line, size_t size) {
     int stopping = 0;
     outcome = NULL;
     if (setjmp(other_outcome) == 0) {
-        if (memchr(line, 0, size) || !cJSON_IsNumber(number) || !op || !cJSON_IsObject(inputs))
+        if (!cJSON_IsNumber(number) || !op || !cJSON_IsObject(inputs))
             give_up("errored", "a line that is no request: it must be a JSON object with seq, op and inputs");
         size_t i = 0;
         while (i < OPERATION_COUNT && strcmp(op, OPERATIONS[i].name) != 0) i++;
@@ -471,8 +482,8 @@ static int answer(const char *line, size_t size) {
         OPERATIONS[i].run(inputs, seq);
         fputs("}}\n", stdout);
     } else {
-        cJSON *text = cJSON_CreateString(words); /* escaped when printed */
-        char *json = cJSON_PrintUnformatted(text);
+        cJSON *why = cJSON_CreateString(words); /* escaped when printed */
+        char *json = cJSON_PrintUnformatted(why);
         if (cJSON_IsNumber(number))
             printf("{\"seq\": %.0f, ", number->valuedouble);
         else
@@ -482,7 +493,7 @@ static int answer(const char *line, size_t size) {
         else
             printf("\"%s\": %s}\n", outcome, json);
         cJSON_free(json);
-        cJSON_Delete(text);
+        cJSON_Delete(why);
     }
     fflush(stdout);
     stopping = !outcome && op && strcmp(op, "stop") == 0;

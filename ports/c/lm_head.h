@@ -81,8 +81,11 @@ lm_refusal lm_multinomial(const float *probs, const float *noise, size_t rows, s
  * [CDF-1 to CDF-4]. */
 lm_refusal lm_inverse_cdf(const float *probs, const double *uniform, size_t rows, size_t V, int64_t *ids);
 
-/* Stages 1 to 4: (rows, d), (V, d) -> probs (rows, V); `scratch` has room for min(k, V) ids. The lesson's defaults are
- * temperature 0.7 and k 50  [HEAD-1]. */
+/* What `temperature` and `k` are where nobody says otherwise. */
+#define LM_TEMPERATURE 0.7
+#define LM_K 50
+
+/* Stages 1 to 4: (rows, d), (V, d) -> probs (rows, V); `scratch` has room for min(k, V) ids  [HEAD-1]. */
 lm_refusal lm_head(const float *context, const float *embedding, size_t rows, size_t V, size_t d, double temperature,
                    int64_t k, int64_t *scratch, float *probs);
 

@@ -77,6 +77,9 @@ function factors(inputs) {
 const NO_FLOAT64_EXPONENTIALS =
   "float64 exponentials have the last bit of the C library's log1p, JavaScript's Math.log1p has another";
 
+/** What a request may leave out. */
+const DEFAULTS = { temperature: 0.7, k: 50, ties: "lowest_id", num_samples: 1 };
+
 let bundle = null;
 
 function contextOf(which) {
@@ -188,7 +191,7 @@ async function outcome({ op, inputs }) {
     if (typeof op !== "string" || typeof inputs !== "object" || inputs === null)
       throw new Error("a line that is no request: it must be a JSON object with seq, op and inputs");
     if (!Object.hasOwn(OPERATIONS, op)) throw new Skipped(`no operation ${op} in this port`);
-    return { result: await OPERATIONS[op](inputs) };
+    return { result: await OPERATIONS[op]({ ...DEFAULTS, ...inputs }) };
   } catch (error) {
     if (error instanceof Skipped) return { skipped: error.message };
     if (typeof error.code === "string" && /^(bad_|overflow)/.test(error.code))

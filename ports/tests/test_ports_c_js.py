@@ -1,5 +1,6 @@
 """The C and the JavaScript port, over their pipes, judged as any other head; and how their harnesses behave."""
 
+import contextlib
 import json
 import os
 import re
@@ -22,8 +23,10 @@ from parity_tests.generation import judge_draw
 from parity_tests.random_stream import GOLDEN
 from parity_tests.strategies import FixedNoise
 from parity_tests.verdict import compare
+from ports.judge import RefusedError, Word, judge
+from ports.vectors import STAGES, load
 
-from .wire import Port, RefusedError
+from .wire import Port
 
 spec = pytest.mark.spec
 relaxed = settings(deadline=None)  # the machine may be busy; how many examples, the profile says
@@ -32,7 +35,7 @@ CI = os.environ.get("CI", "") not in ("", "0", "false")
 NAN, INF = np.nan, np.inf
 f32 = np.float32
 
-# Each a line of `make`. Fused multiply-adds and wider vectors change the last bits of sums, which is within the rules.
+# Each a line of `make`.
 BUILDS = {
     "c": ["all"],
     "c-sanitized": ["sanitize"],
@@ -83,14 +86,28 @@ def compile_harness(folder: Path, *arguments: str) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-@pytest.fixture(scope="session", params=[*BUILDS, "javascript"])
+@contextlib.contextmanager
+def running(command: list[str]) -> Iterator[Port]:
+    """A port; when all is done it must end well and have said nothing on standard error."""
+    with Port(*command) as port:
+        yield port
+        assert port.ask("stop") == {"result": {}}
+        assert port.close() == 0, port.errors()
+        assert port.errors() == ""
+
+
+@pytest.fixture(scope="session", params=["c", "c-sanitized", "javascript"])
 def port(request: pytest.FixtureRequest, command: Callable[[str], list[str]]) -> Iterator[Port]:
-    """Each port in turn, running; when all is done it must end well and have said nothing on standard error."""
-    with Port(*command(request.param)) as running:
-        yield running
-        assert running.ask("stop") == {"result": {}}
-        assert running.close() == 0, running.errors()
-        assert running.errors() == ""
+    """Each port in turn."""
+    with running(command(request.param)) as port:
+        yield port
+
+
+@pytest.fixture(scope="session")
+def fused(command: Callable[[str], list[str]]) -> Iterator[Port]:
+    """C with fused multiply-adds and wide vectors, which change the last bits of sums."""
+    with running(command("c-fused")) as port:
+        yield port
 
 
 @pytest.fixture(scope="session")
@@ -144,6 +161,21 @@ def test_logits(port: Port, head: tuple[np.ndarray, np.ndarray]) -> None:
     if found:
         ours = reference.compute_logits(context, embedding)
         compare("compute_logits", ours, found["logits"], context=context, embedding=embedding).require()
+
+
+@spec("LOGITS-2", "SOFTMAX-1", "HEAD-1")
+@relaxed
+@given(strategies.heads(("float32",)), st.integers(1, 41))
+def test_fused_sums(fused: Port, head: tuple[np.ndarray, np.ndarray], k: int) -> None:
+    """Within the derived bounds as well."""
+    context, embedding = head
+    inputs = {"context": context, "embedding": embedding}
+    logits = fused.result("compute_logits", **inputs)["logits"]
+    compare("compute_logits", reference.compute_logits(**inputs), logits, **inputs).require()
+    probs = fused.result("softmax", logits=logits)["probs"]
+    compare("softmax", reference.softmax(logits), probs, logits=logits).require()
+    inputs |= {"temperature": 0.7, "k": k}
+    compare("lm_head", reference.lm_head(**inputs), fused.result("lm_head", **inputs)["probs"], **inputs).require()
 
 
 @spec("TEMP-1", "TEMP-3", "HEAD-2", "HEAD-4")
@@ -401,6 +433,20 @@ def test_refusals(port: Port, code: str, op: str, inputs: dict[str, Any]) -> Non
     assert len(reply["refused"]["message"]) > 20
 
 
+@spec("HEAD-2")
+@pytest.mark.parametrize("stage", STAGES)
+def test_vectors(port: Port, stage: str) -> None:
+    """Every vector conforms, but for those in a dtype that the port has said it does not have."""
+    cases = load(stage).cases
+    outcomes = [judge(case, lambda op, _, case=case: port.result(op, **case.inputs)) for case in cases]
+    for outcome in outcomes:
+        if outcome.word == Word.SKIPPED:
+            assert "float64" in json.dumps(outcome.case.inputs), outcome
+        else:
+            assert outcome.conforms, str(outcome)
+    assert 2 * sum(outcome.conforms for outcome in outcomes) > len(cases) > 0
+
+
 @spec("CDF-4")
 def test_a_sum_that_overflows(port: Port) -> None:
     """Only float64 can: float32 probabilities are added in float64."""
@@ -409,6 +455,17 @@ def test_a_sum_that_overflows(port: Port) -> None:
         with pytest.raises(RefusedError, match="overflow"):
             port.result("inverse_cdf", probs=probs, uniform=np.array(0.5))
     assert port.result("inverse_cdf", probs=row(3e38, 3e38), uniform=np.array(0.5))["token_ids"] == 1
+
+
+@spec("HEAD-1")
+def test_defaults(port: Port) -> None:
+    """What a request leaves out: temperature 0.7, k 50, ties to the lowest id, one sample."""
+    logits = np.arange(60, dtype=f32) // 2
+    every = {"temperature": 0.7, "k": 50, "ties": "lowest_id"}
+    for op, names in {"apply_temperature": ["temperature"], "top_k": ["k"], "keep_top_k": ["k", "ties"]}.items():
+        assert port.ask(op, logits=logits) == port.ask(op, logits=logits, **{name: every[name] for name in names})
+    assert port.result("multinomial", probs=row(0, 1), seed="1")["token_ids"].tolist() == [1]
+    assert "errored" in port.ask("inverse_cdf", probs=row(0, 1))
 
 
 @spec("HEAD-4")

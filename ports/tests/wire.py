@@ -9,13 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from ports.judge import RefusedError, SkippedError
 from ports.values import from_json, number_to_json, to_json
 
 SECONDS = 300  # for one reply: valgrind is slow, and a hang must end
-
-
-class RefusedError(Exception):
-    """The port refused; `str()` of it is the code."""
 
 
 class Port:
@@ -58,7 +55,7 @@ class Port:
     def ask(self, op: str, **inputs: Any) -> dict[str, Any]:
         """Send a request with arrays as tensors; the reply, its `seq` checked and taken out."""
         self._seq += 1
-        request = {"seq": self._seq, "op": op, "inputs": {name: _encode(value) for name, value in inputs.items()}}
+        request = {"seq": self._seq, "op": op, "inputs": {name: encode(value) for name, value in inputs.items()}}
         reply = self.line(json.dumps(request))
         assert reply.pop("seq") == self._seq
         assert len(reply) == 1, reply
@@ -66,11 +63,16 @@ class Port:
         return reply
 
     def result(self, op: str, **inputs: Any) -> dict[str, Any]:
-        """The result, tensors as arrays. Raises: RefusedError with the code; AssertionError for any other outcome."""
+        """The result, tensors as arrays.
+
+        Raises: RefusedError with the code, SkippedError, AssertionError for an error of the port.
+        """
         reply = self.ask(op, **inputs)
         if "refused" in reply:
             assert reply["refused"].keys() == {"code", "message"}, reply
-            raise RefusedError(reply["refused"]["code"])
+            raise RefusedError(reply["refused"]["code"], reply["refused"]["message"])
+        if "skipped" in reply:
+            raise SkippedError(reply["skipped"])
         assert "result" in reply, str(reply)[:2000]
         return {key: _decode(value) for key, value in reply["result"].items()}
 
@@ -109,7 +111,8 @@ class Port:
         self.close()
 
 
-def _encode(value: Any) -> Any:
+def encode(value: Any) -> Any:
+    """An array or a float as PROTOCOL.md writes it; what is JSON already stays."""
     if isinstance(value, np.ndarray):
         return to_json(value)
     return number_to_json(value) if isinstance(value, float) else value
