@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +119,26 @@ def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "a bundle of tiny with 16 prompts" in capsys.readouterr().out
     assert export.main(["tiny", "-o", str(tmp_path / "bundle")]) == 1
     assert "exists: name a new folder" in capsys.readouterr().err
+    assert export.main(["-o", str(tmp_path / "bundle"), "--head-only", "--force", "--format", "bin", "--stats"]) == 0
+    printed = capsys.readouterr().out
+    assert "a bundle of tiny with no contexts" in printed
+    assert re.search(r"^\d+\.\d s, peak memory \d+ MB$", printed, re.MULTILINE)
+
+
+def test_verify_and_show(tmp_path: Path, bundle_folder: Path) -> None:
+    result = run("-m", "weights_export", "verify", str(bundle_folder))
+    assert (result.returncode, result.stdout) == (0, f"{bundle_folder}: whole, and its logits are reproduced\n")
+    result = run("-m", "weights_export", "show", str(bundle_folder))
+    assert result.returncode == 0, result.stderr
+    for words in ("lm-head-bundle 2 of 'tiny'", "V = 2,048 tokens", "2,048 x 192", "'I do beseech your'"):
+        assert words in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 100
+    shutil.copytree(bundle_folder, tmp_path / "broken")
+    (tmp_path / "broken" / "tokens.json").write_text("{}")
+    result = run("-m", "weights_export", "verify", str(tmp_path / "broken"))
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert "tokens.json has 2 bytes, the manifest says" in result.stderr
 
 
 def test_reference_needs_numpy_alone() -> None:

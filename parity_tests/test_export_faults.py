@@ -33,7 +33,7 @@ def run(
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         preexec_fn=before,
     )
 

@@ -104,4 +104,4 @@ def test_limits_are_those_of_the_page() -> None:
     assert "below 32 MiB (the manifest: 1 MiB) and below 2²⁰ values" in " ".join(FORMAT.split())
     assert (strict_json.MAX_BYTES, bundle.MAX_MANIFEST, strict_json.MAX_VALUES) == (32 << 20, 1 << 20, 1 << 20)
     assert containers.MAX_HEADER == 64 << 10
-    assert max(map(len, FORMAT.splitlines())) <= 200
+    assert max(map(len, FORMAT.splitlines())) <= 120

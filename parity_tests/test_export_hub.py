@@ -48,7 +48,7 @@ def export(hub: Hub, tmp_path: Path) -> Export:
         base |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_TELEMETRY": "1"}
         command = [sys.executable, "-m", "weights_export", model, "-o", str(tmp_path / to), *arguments]
         return subprocess.run(
-            command, cwd=ROOT, env={**base, **environment}, capture_output=True, text=True, timeout=120
+            command, cwd=ROOT, env={**base, **environment}, capture_output=True, text=True, timeout=600
         )
 
     return run
@@ -163,6 +163,19 @@ def test_a_download_with_a_flipped_bit(hub: Hub, export: Export, tmp_path: Path)
         export("--prompts", str(tmp_path / "prompts.txt")), "does not have the sha256 that the Hub gave", "delete it"
     )
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_truncated_download(hub: Hub, export: Export, tmp_path: Path) -> None:
+    hub.short = True
+    refused(
+        export("--prompts", str(tmp_path / "prompts.txt")),
+        hub.repo,
+        "the transfer was cut",
+        "run the same command again",
+    )
+    assert not (tmp_path / "bundle").exists()
+    hub.short = False
+    assert export("--head-only").returncode == 0
 
 
 def test_gated_and_private_models_and_tokens(hub: Hub, export: Export, tmp_path: Path) -> None:

@@ -166,7 +166,10 @@ def _contexts_and_answers(
     options: Options,
     report: Report,
 ) -> None:
-    from .contexts import contexts, logits  # imports torch
+    report("loading PyTorch and Transformers", 0, 1)
+    from .contexts import contexts, logits
+
+    report("loading PyTorch and Transformers", 1, 1)
 
     window = config.get("n_positions", 1024)
     ids = [tokens.encode(tokenizer, text, window, vocab_size) for text in options.prompts]

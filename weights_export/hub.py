@@ -157,7 +157,7 @@ def _explain(error: Exception, repo: str, revision: str | None) -> str | None:
     if _caused_by_network(error):
         return (
             f"{repo}: {constants.ENDPOINT} cannot be reached, or the transfer was cut: {_first_line(error)}; "
-            "run the same command again, what has arrived is kept; without a network pass --offline"
+            "run the same command again, files that have arrived are kept; without a network pass --offline"
         )
     return None
 
