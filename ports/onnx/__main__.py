@@ -1,0 +1,100 @@
+"""`python -m ports.onnx`: the harness, which speaks PROTOCOL.md on standard input and output."""
+
+import json
+import sys
+import traceback
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from ..values import number_from_json, from_json, to_json
+from . import head
+from .refusals import FLOATS, Refused
+
+STAGES = {
+    function.__name__: function
+    for function in (
+        head.compute_logits,
+        head.apply_temperature,
+        head.top_k,
+        head.keep_top_k,
+        head.softmax,
+        head.multinomial,
+        head.inverse_cdf,
+        head.lm_head,
+    )
+}
+HELLO = {
+    "protocol": 1,
+    "name": "ONNX",
+    "version": f"ONNX Runtime {onnxruntime.__version__}",
+    "language": "ONNX",
+    "dtypes": list(FLOATS),
+    "ties": ["lowest_id", "all"],
+    "operations": [*STAGES, "open_bundle", "step"],
+}
+
+
+class Harness:
+    """What is kept between requests: the open bundle."""
+
+    def __init__(self) -> None:
+        self.bundle: head.Bundle | None = None
+
+    def reply(self, op: str, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The reply to one request, without its number."""
+        try:
+            return self._reply(op, inputs)
+        except Refused as error:
+            return {"refused": {"code": error.code, "message": str(error)}}
+        except NotImplementedError as reason:
+            return {"skipped": str(reason)}
+        except Exception:
+            return {"errored": traceback.format_exc()}
+
+    def _reply(self, op: str, inputs: dict[str, Any]) -> dict[str, Any]:
+        if op == "hello":
+            return {"result": HELLO}
+        if op == "stop":
+            return {"result": {}}
+        if op == "open_bundle":
+            self.bundle = None
+            self.bundle = head.Bundle(inputs["path"])
+            vocab_size, hidden_size = self.bundle.shape
+            contexts = len(self.bundle.contexts)
+            return {"result": {"vocab_size": vocab_size, "hidden_size": hidden_size, "contexts": contexts}}
+        given = {name: _argument(name, value) for name, value in inputs.items()}
+        if op == "step":
+            if self.bundle is None:
+                raise Refused("bad_bundle", "no bundle is open: send open_bundle first")
+            return {"result": _encoded(self.bundle.step(**given))}
+        if op in STAGES:
+            return {"result": _encoded(STAGES[op](**given))}
+        return {"skipped": f"no {op} here"}
+
+
+def _argument(name: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return from_json(value)
+    if name == "seed":
+        raise NotImplementedError("no random stream: ONNX's generators are each runtime's own")
+    return number_from_json(value) if name in ("temperature", "uniform") and isinstance(value, str) else value
+
+
+def _encoded(result: dict[str, Any]) -> dict[str, Any]:
+    return {name: to_json(value) if isinstance(value, np.ndarray) else value for name, value in result.items()}
+
+
+def main() -> None:
+    harness = Harness()
+    for line in sys.stdin:
+        request = json.loads(line)
+        reply = harness.reply(request["op"], request["inputs"])
+        print(json.dumps({"seq": request["seq"], **reply}), flush=True)
+        if request["op"] == "stop":
+            break
+
+
+if __name__ == "__main__":
+    main()

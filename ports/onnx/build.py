@@ -1,0 +1,240 @@
+"""The LM head as ONNX graphs: one a stage, and the whole head from context vector to token in one.
+
+    python -m ports.onnx.build FILE [--draw uniform|noise] [--bundle DIR]
+
+Every function below adds the nodes of one stage to a graph; names and rules are those of SPEC.md. Only operators of
+ONNX's own domain are used, opset 21, so any runtime that has them runs the graphs. What no operator can do, refusing
+bad input, is `refusals.py`.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
+
+OPSET, IR_VERSION = 21, 10
+FLOATS = {
+    "float16": TensorProto.FLOAT16,
+    "bfloat16": TensorProto.BFLOAT16,
+    "float32": TensorProto.FLOAT,
+    "float64": TensorProto.DOUBLE,
+}
+
+
+class Graph:
+    """A graph under construction: `graph("MatMul", a, b)` adds a node and returns the name of what it computes."""
+
+    def __init__(self, compute: str) -> None:
+        self.compute = compute  # the dtype of the arithmetic, float32 or float64 (HEAD-2)
+        self.nodes: list[Any] = []
+        self.inputs: list[Any] = []
+        self.weights: list[Any] = []
+
+    def __call__(self, operator: str, *inputs: str, outputs: Sequence[str] = (), **attributes: Any) -> str:
+        """Add a node; its first output, under a name of its own or the one given."""
+        names = list(outputs) or [f"{operator}_{len(self.nodes)}"]
+        self.nodes.append(helper.make_node(operator, inputs, names, **attributes))
+        return names[0]
+
+    def input(self, name: str, kind: int, axes: int) -> str:
+        """An input of so many axes, each of any length."""
+        self.inputs.append(_value(name, kind, axes))
+        return name
+
+    def floats(self, name: str, dtype: str, axes: int) -> str:
+        """An input of floats, in the dtype of the arithmetic from here on: 16 bits become float32, exactly."""
+        given = self.input(name, FLOATS[dtype], axes)
+        return given if dtype == self.compute else self("Cast", given, to=FLOATS[self.compute])
+
+    def constant(self, value: Any, dtype: Any = None) -> str:
+        """A number, or a list of them, by default in the dtype of the arithmetic."""
+        array = np.array(value, dtype or self.compute)
+        return self("Constant", value=numpy_helper.from_array(array))
+
+    def weight(self, name: str, array: np.ndarray) -> str:
+        """Numbers that are part of the file."""
+        self.weights.append(numpy_helper.from_array(array, name))
+        return name
+
+    def model(self, name: str, *outputs: tuple[str, int, int]) -> ModelProto:
+        """The graph with these outputs (name, type, axes), checked."""
+        results = [_value(*output) for output in outputs]
+        graph = helper.make_graph(self.nodes, name, self.inputs, results, initializer=self.weights)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+        model.producer_name = "lm-head-parity"
+        checker.check_model(model)
+        return model
+
+
+def _value(name: str, kind: int, axes: int) -> Any:
+    return helper.make_tensor_value_info(name, kind, [f"{name}_axis_{i}" for i in range(axes)])
+
+
+def compute_logits(g: Graph, context: str, embedding: str, name: str = "logits") -> str:
+    """`(..., d), (V, d) -> (..., V)`: the product with the transpose, which ONNX Runtime fuses  [LOGITS-1]."""
+    return g("MatMul", context, g("Transpose", embedding, perm=[1, 0]), outputs=[name])
+
+
+def apply_temperature(g: Graph, logits: str, temperature: str, name: str = "scaled") -> str:
+    """A true division by the temperature rounded to the dtype of the logits  [TEMP-1]."""
+    return g("Div", logits, g("CastLike", temperature, logits), outputs=[name])
+
+
+def top_k(g: Graph, logits: str, k: str, values: str = "values", token_ids: str = "token_ids") -> tuple[str, str]:
+    """TopK: sorted, of equal values the lowest id first. Above V it would fail, hence the Min  [TOPK-1 to TOPK-4]."""
+    count = g("Min", g("Reshape", k, g.constant([1], np.int64)), g("Shape", logits, start=-1))
+    g("TopK", logits, count, outputs=[values, token_ids], axis=-1, largest=1, sorted=1)
+    return values, token_ids
+
+
+def keep_top_k(g: Graph, logits: str, k: str, name: str = "kept") -> str:
+    """The survivors scattered into -inf  [TOPK-6]."""
+    values, token_ids = top_k(g, logits, k, "survivors", "survivor_ids")
+    masked = g("Expand", g.constant(-np.inf), g("Shape", logits))
+    return g("ScatterElements", masked, token_ids, values, outputs=[name], axis=-1)
+
+
+def keep_all_ties(g: Graph, logits: str, k: str, name: str = "kept") -> str:
+    """Every logit that is not below the k-th  [TOPK-7].
+
+    -0 or -inf is added: ONNX Runtime's Where gives 0 for -0, while x + -0 is x to the last bit, its sign included.
+    """
+    values, _ = top_k(g, logits, k, "survivors", "survivor_ids")
+    last, axis, end = g.constant([-1], np.int64), g.constant([-1], np.int64), g.constant([2**62], np.int64)
+    kth = g("Slice", values, last, end, axis)  # (..., 1)
+    hidden = g("Neg", g("Where", g("GreaterOrEqual", logits, kth), g.constant(0), g.constant(np.inf)))
+    return g("Add", logits, hidden, outputs=[name])
+
+
+def softmax(g: Graph, logits: str, name: str = "probs") -> str:
+    """Softmax over the last axis  [SOFTMAX-1 to SOFTMAX-3]."""
+    return g("Softmax", logits, outputs=[name], axis=-1)
+
+
+def multinomial(g: Graph, probs: str, num_samples: str, noise: str, name: str = "token_ids") -> str:
+    """The n largest `probs / noise`, tokens of probability zero behind all others  [DRAW-1 to DRAW-4].
+
+    The absolute value because noise may be -0. ONNX's own Multinomial takes no noise and no uniform, so that its draw
+    cannot be compared with anybody's.
+    """
+    race = g("Where", g("Greater", probs, g.constant(0)), g("Div", probs, g("Abs", noise)), g.constant(-1))
+    return top_k(g, race, num_samples, "race_values", name)[1]
+
+
+def inverse_cdf(g: Graph, probs: str, uniform: str, name: str = "token_ids") -> str:
+    """The first id whose running sum exceeds `uniform * total`, else the last one of probability > 0  [CDF-1, CDF-2].
+
+    In float64 whatever the dtype of `probs`. ArgMax gives the first of equals, or with `select_last_index` the last.
+    """
+    running = g("CumSum", g("Cast", probs, to=TensorProto.DOUBLE), g.constant(-1, np.int64))  # (..., V)
+    last, axis = g.constant([-1], np.int64), g.constant([-1], np.int64)
+    total = g("Slice", running, last, g.constant([2**62], np.int64), axis, outputs=["total"])  # (..., 1)
+    target = g("Mul", g("Unsqueeze", g("Cast", uniform, to=TensorProto.DOUBLE), axis), total)
+    exceeds = g("Cast", g("Greater", running, target), to=TensorProto.INT32)
+    possible = g("Cast", g("Greater", probs, g("CastLike", g.constant(0), probs)), to=TensorProto.INT32)
+    first = g("ArgMax", exceeds, axis=-1, keepdims=0)
+    end = g("ArgMax", possible, axis=-1, keepdims=0, select_last_index=1)
+    found = g("Cast", g("ReduceMax", exceeds, axis, keepdims=0), to=TensorProto.BOOL)
+    return g("Where", found, first, end, outputs=[name])
+
+
+def scalars(g: Graph, *names: str) -> list[str]:
+    """`temperature`, `k`, `num_samples`: single numbers as inputs."""
+    return [g.input(name, TensorProto.DOUBLE if name == "temperature" else TensorProto.INT64, 0) for name in names]
+
+
+def stage(
+    operation: str, compute: str, dtypes: dict[str, str], axes: dict[str, int], ties: str = "lowest_id"
+) -> ModelProto:
+    """The graph of one operation of PROTOCOL.md but `lm_head`, which is `head`.
+
+    `dtypes` and `axes`, how many, are those of its tensors by name; `compute` is the dtype of its arithmetic.
+    """
+    g = Graph(compute)
+    tensors = [
+        g.input(name, FLOATS[dtype], axes[name]) if name == "uniform" else g.floats(name, dtype, axes[name])
+        for name, dtype in dtypes.items()
+    ]
+    floats, ids, full = FLOATS[compute], TensorProto.INT64, axes[next(iter(axes))]
+    if operation == "compute_logits":
+        return g.model(operation, (compute_logits(g, *tensors), floats, full))
+    if operation == "apply_temperature":
+        return g.model(operation, (apply_temperature(g, *tensors, *scalars(g, "temperature")), floats, full))
+    if operation == "top_k":
+        values, token_ids = top_k(g, *tensors, *scalars(g, "k"))
+        return g.model(operation, (values, floats, full), (token_ids, ids, full))
+    if operation == "keep_top_k":
+        keep = keep_all_ties if ties == "all" else keep_top_k
+        return g.model(operation, (keep(g, *tensors, *scalars(g, "k"), "kept"), floats, full))
+    if operation == "softmax":
+        return g.model(operation, (softmax(g, *tensors), floats, full))
+    if operation == "multinomial":
+        probs, noise = tensors
+        return g.model(operation, (multinomial(g, probs, *scalars(g, "num_samples"), noise), ids, full))
+    if operation == "inverse_cdf":
+        return g.model(operation, (inverse_cdf(g, *tensors), ids, full - 1), ("total", TensorProto.DOUBLE, full))
+    raise ValueError(f"operation is {operation!r}: it must be a stage of PROTOCOL.md, or call head()")
+
+
+def head(
+    dtypes: dict[str, str] | None = None,
+    axes: int = 2,
+    draw: str | None = None,
+    embedding: np.ndarray | None = None,
+) -> ModelProto:
+    """The whole head in one graph: context, embedding, temperature, k -> logits, probs, and with `draw` a token.
+
+    `axes` is how many the context has: 2 for (batch, d). `draw="uniform"` adds the input `uniform` (...) and the output
+    `token_ids` (...), the walk; `draw="noise"` the input `noise` (..., V) and the output `token_ids` (..., 1), the race.
+    With `embedding` the matrix is part of the file and no input.
+    Raises: ValueError for another word in `draw`.
+    """
+    dtypes = dtypes or {"context": "float32", "embedding": "float32"}
+    compute = "float64" if "float64" in dtypes.values() else "float32"
+    g = Graph(compute)
+    context = g.floats("context", dtypes["context"], axes)
+    if embedding is None:
+        matrix = g.floats("embedding", dtypes["embedding"], 2)
+    else:
+        matrix = g.weight("embedding", np.ascontiguousarray(embedding, compute))
+    temperature, k = scalars(g, "temperature", "k")
+    logits = compute_logits(g, context, matrix)
+    probs = softmax(g, keep_top_k(g, apply_temperature(g, logits, temperature), k))
+    outputs = [(logits, FLOATS[compute], axes), (probs, FLOATS[compute], axes)]
+    if draw == "uniform":
+        token_ids = inverse_cdf(g, probs, g.input("uniform", TensorProto.DOUBLE, axes - 1))
+        outputs.append((token_ids, TensorProto.INT64, axes - 1))
+    elif draw == "noise":
+        token_ids = multinomial(g, probs, g.constant(1, np.int64), g.floats("noise", compute, axes))
+        outputs.append((token_ids, TensorProto.INT64, axes))
+    elif draw is not None:
+        raise ValueError(f"draw is {draw!r}: it must be 'uniform', 'noise' or None")
+    return g.model("lm_head", *outputs)
+
+
+def main() -> None:
+    """Write the whole head to a file."""
+    parser = argparse.ArgumentParser(prog="python -m ports.onnx.build", description="Write the whole head as ONNX.")
+    parser.add_argument("file", type=Path, help="where to, such as lm_head.onnx")
+    parser.add_argument("--draw", choices=["uniform", "noise"], default="uniform", help="the walk or the race")
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="put the embedding of an exported bundle inside")
+    options = parser.parse_args()
+    embedding = None
+    if options.bundle:
+        from weights_export.bundle import open_bundle
+
+        embedding = open_bundle(options.bundle).embedding
+    model = head(draw=options.draw, embedding=embedding)
+    options.file.write_bytes(model.SerializeToString(deterministic=True))
+    print(f"{options.file}: inputs {_names(model.graph.input)}; outputs {_names(model.graph.output)}")
+
+
+def _names(values: Any) -> str:
+    return ", ".join(value.name for value in values)
+
+
+if __name__ == "__main__":
+    main()
