@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..judge import Call, of_head
 from ..values import DTYPES
 from .process import BrokenError, ErroredError, Process
+
+if TYPE_CHECKING:  # a run-time import would bring PyTorch with it
+    from parity_tests.heads import Head
 
 PROTOCOL = 1
 STAGES = (
@@ -57,8 +60,16 @@ class Port:
 def from_command(process: Process) -> Port:
     """Say hello.
 
-    Raises: NoPortError with what is wrong with the answer.
+    Raises: NoPortError with what is wrong with the answer; the process is closed then.
     """
+    try:
+        return _greeted(process)
+    except NoPortError:
+        process.close()
+        raise
+
+
+def _greeted(process: Process) -> Port:
     try:
         hello = process.request("hello", {"protocol": PROTOCOL})
     except (BrokenError, ErroredError) as error:
@@ -96,16 +107,14 @@ def from_python(name: str) -> Port:
         head = from_name(name)
     except (ImportError, AttributeError, TypeError) as error:
         raise NoPortError(f"{name}: {error}") from None
+    return from_head(head)
+
+
+def from_head(head: "Head") -> Port:
+    """A head of the suite as a port."""
     operations = [stage for stage in STAGES if stage not in head.absent]
     if "generator" not in head.absent:
         operations.append("torch_rng")
-    return Port(
-        head.name,
-        "",
-        "Python",
-        FLOATS,
-        ("lowest_id", "all"),
-        tuple(operations),
-        of_head(head),
-        in_other_layout=of_head(head, order="F"),
-    )
+    call, in_other_layout = of_head(head), of_head(head, order="F")
+    ties = ("lowest_id", "all")
+    return Port(head.name, "", "Python", FLOATS, ties, tuple(operations), call, in_other_layout=in_other_layout)

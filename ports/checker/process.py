@@ -24,7 +24,7 @@ from ..values import from_json, number_to_json, to_json
 
 LONGEST_LINE = 2**26  # bytes; the largest honest reply, float64 logits of a large vocabulary, is far below
 STDERR_LINES = 10
-RESTARTS = 5
+RESTARTS = 3
 
 
 class BrokenError(Exception):
@@ -82,7 +82,11 @@ class Process:
         line = json.dumps({"seq": self._seq, "op": op, "inputs": inputs}, allow_nan=False).encode() + b"\n"
         if not self._lines.empty():
             early = self._lines.get()
-            self._broken("ended before a request" if early is None else f"wrote a line unasked: {_excerpt(early)}")
+            self._broken(
+                f"ended ({self._ended()}) before a request"
+                if early is None
+                else f"wrote a line unasked: {_excerpt(early)}"
+            )
         deadline = time.monotonic() + self.timeout
         self._send(line, deadline)
         try:
@@ -97,7 +101,8 @@ class Process:
         """Ask the port to stop, and see to it that it does. Raises nothing."""
         if self._process is None:
             return
-        with contextlib.suppress(BrokenError, RefusedError, SkippedError, ErroredError, GaveUpError):
+        ignored = (BrokenError, RefusedError, SkippedError, ErroredError, GaveUpError, subprocess.TimeoutExpired)
+        with contextlib.suppress(*ignored):
             self.timeout = min(self.timeout, 2.0)
             self.request("stop", {})
             if self._process is not None:

@@ -1,0 +1,168 @@
+"""A port in Python that keeps to the protocol, or breaks it in one named way: what the checker is tried on.
+
+    python -m ports.tests.harness [KIND]
+
+Serves the reference. A broken kind behaves until its first request of `softmax`.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+import reference
+from ports.checker.port import FLOATS, STAGES
+from ports.judge import RefusedError, SkippedError, of_head
+from ports.values import to_json
+from ports.vectors import arguments
+
+HEAD = SimpleNamespace(
+    **{name: getattr(reference, name) for name in STAGES},
+    name="reference",
+    takes_noise=True,
+    generator=reference.TorchGenerator,
+)
+CODES = {"temperature": "bad_temperature", "k": "bad_k", "ties": "bad_ties", "num_samples": "bad_num_samples"}
+CODES |= {"logits": "bad_logits", "probs": "bad_probs", "noise": "bad_noise", "uniform": "bad_uniform"}
+CODES |= {"seed": "bad_seed", "(logits": "overflow", "the": "overflow"}
+
+
+def code_of(error: Exception) -> str:
+    """The protocol's code for a refusal of the reference, from its words."""
+    words = str(error)
+    if " dtype " in words:
+        return "bad_dtype"
+    if " shape " in words or "single number" in words or "has d = " in words:
+        return "bad_shape"
+    return CODES[words.split(" ")[0].split("[")[0]]
+
+
+def as_json(value: Any) -> Any:
+    """Tensors, and lists of them."""
+    return [to_json(part) for part in value] if isinstance(value, list) else to_json(np.asarray(value))
+
+
+def answer(call: Any, request: dict[str, Any]) -> dict[str, Any]:
+    """The reply to one request, without its number."""
+    op = request["op"]
+    if op == "hello":
+        operations = [*STAGES, "torch_rng"]
+        told = {"protocol": 1, "name": "harness", "version": "1", "language": "Python", "operations": operations}
+        return {"result": {**told, "dtypes": list(FLOATS), "ties": ["lowest_id", "all"]}}
+    if op == "stop":
+        return {"result": {}}
+    if op not in (*STAGES, "torch_rng"):
+        return {"skipped": f"no {op} here"}
+    try:
+        return {"result": {name: as_json(value) for name, value in call(op, arguments(request["inputs"])).items()}}
+    except SkippedError as reason:
+        return {"skipped": str(reason)}
+    except RefusedError as error:
+        return {"refused": {"code": error.code, "message": str(error)}}
+    except (ValueError, TypeError) as error:
+        return {"refused": {"code": code_of(error), "message": str(error)}}
+
+
+def say(text: str) -> None:
+    """One line, or a part of one, at once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _flood(_: str) -> None:
+    while True:
+        say("{}\n")
+
+
+def _flood_one_line(_: str) -> None:
+    while True:
+        say("x" * 65536)
+
+
+def _child_keeps_the_pipe(_: str) -> None:
+    subprocess.Popen(["sleep", "600"])
+    os._exit(1)
+
+
+def _closes_stdout(_: str) -> None:
+    os.close(1)
+    time.sleep(600)
+
+
+def _die(_: str) -> None:
+    print("warming up\nout of memory: 3 GB wanted", file=sys.stderr, flush=True)
+    sys.exit(3)
+
+
+def _split(line: str) -> None:
+    say(line[:20])
+    time.sleep(0.05)
+    say(line[20:])
+
+
+def _edited(edit: Callable[[dict[str, Any]], Any]) -> Callable[[str], None]:
+    """Results are edited, refusals go out as they are."""
+
+    def broken(line: str) -> None:
+        reply = json.loads(line)
+        edited = edit(reply) if "result" in reply else None
+        say(json.dumps(reply if edited is None else edited) + "\n")
+
+    return broken
+
+
+def _tensor(**change: Any) -> Callable[[str], None]:
+    return _edited(lambda reply: reply["result"]["probs"].update(change))
+
+
+KINDS: dict[str, Callable[[str], None]] = {
+    "hangs": lambda line: time.sleep(600),
+    "dies": _die,
+    "crashes": lambda line: os.kill(os.getpid(), signal.SIGSEGV),
+    "floods": _flood,
+    "floods_one_line": _flood_one_line,
+    "garbage": lambda line: say("softmax done in 3 ms\n"),
+    "not_utf8": lambda line: os.write(1, b"\xff\xfe\x00\n") and None,
+    "out_of_order": _edited(lambda reply: reply.update(seq=reply["seq"] - 1)),
+    "two_kinds": _edited(lambda reply: reply.update(refused={"code": "bad_k"})),
+    "no_kind": _edited(lambda reply: {"seq": reply["seq"]}),
+    "a_list": _edited(lambda reply: [reply]),
+    "unasked": lambda line: say(line + "loading weights ...\n"),
+    "other_shape": _tensor(shape=[1], data=[1]),
+    "too_few_numbers": _tensor(data=[]),
+    "no_numbers": _tensor(dtype="float32", shape=[2], data=["a", "b"]),
+    "no_tensor": _edited(lambda reply: reply.update(result={"probs": [0.5, 0.5]})),
+    "another_name": _edited(lambda reply: reply.update(result={"probabilities": 1})),
+    "errored": _edited(
+        lambda reply: {"seq": reply["seq"], "errored": "panic: index out of range\n  at softmax.zig:12"}
+    ),
+    "closes_stdout": _closes_stdout,
+    "child_keeps_the_pipe": _child_keeps_the_pipe,
+    "split_lines": _split,
+    "ignores_stop": lambda line: say(line),
+}
+
+
+def main() -> None:
+    """Serve until `stop`."""
+    broken = KINDS[sys.argv[1]] if len(sys.argv) > 1 else say
+    call = of_head(HEAD)  # type: ignore[arg-type]
+    for text in sys.stdin:
+        request = json.loads(text)
+        line = json.dumps({"seq": request["seq"], **answer(call, request)}) + "\n"
+        (broken if request["op"] == "softmax" else say)(line)
+        if request["op"] == "stop":
+            if "ignores_stop" in sys.argv:
+                time.sleep(600)
+            break
+
+
+if __name__ == "__main__":
+    main()

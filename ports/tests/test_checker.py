@@ -1,0 +1,225 @@
+"""The checker on trial: conforming ports pass, every kind of broken process gets its verdict, nothing hangs."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from ports.__main__ import main
+from ports.checker.check import Plan, check
+from ports.checker.port import NoPortError, Port, from_command, from_python
+from ports.checker.process import BrokenError, Process
+from ports.checker.results import Mark
+from ports.judge import Call, SkippedError
+
+HARNESS = [sys.executable, "-m", "ports.tests.harness"]
+QUICK = Plan(examples=5, bundle=None)
+
+
+def port(*kind: str, timeout: float = 10.0) -> Port:
+    return from_command(Process([*HARNESS, *kind], timeout))
+
+
+def test_what_a_port_lacks_is_never_counted_as_passed() -> None:
+    whole = from_python("reference")
+    part = replace(whole, operations=("top_k", "open_bundle"), dtypes=("float32",), call=skips_what_it_claims(whole))
+    report = check(part, Plan(examples=5))
+    assert report.status == 0
+    assert {result.op for result in report.results if result.mark != Mark.NOT_CHECKED} == {"top_k"}
+    assert ("softmax", "it has no softmax") in report.not_checked()
+    assert ("open_bundle", "no files here") in report.not_checked()
+    assert check(replace(part, operations=("open_bundle",)), QUICK).status == 2  # nothing was checked: no pass
+
+
+def skips_what_it_claims(port: Port) -> Call:
+    def call(op: str, given: dict[str, Any]) -> dict[str, Any]:
+        if op == "open_bundle":
+            raise SkippedError("no files here")
+        return port.call(op, given)
+
+    return call
+
+
+def test_a_conforming_process_conforms() -> None:
+    report = check(port(), QUICK)
+    assert report.status == 0, report.failures
+    assert not report.mistakes
+    counts = {op: counts for op, counts, _ in report.rows()}
+    assert counts["softmax"][Mark.WITHIN_BOUND] + counts["softmax"][Mark.IDENTICAL] > 20
+    assert counts["softmax"][Mark.REFUSED] >= 10
+    assert counts["torch_rng"][Mark.IDENTICAL] >= 10
+
+
+@pytest.mark.parametrize("kind", ["split_lines", "ignores_stop"])
+def test_clumsy_but_conforming(kind: str) -> None:
+    assert check(port(kind), QUICK).status == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("hangs", "gave no reply to softmax within 0.5 s"),
+        ("dies", "ended (exit status 3) instead of replying to softmax"),
+        ("crashes", "ended (killed by SIGSEGV) instead of replying to softmax"),
+        ("floods", "with another number or none: '{}'"),
+        ("floods_one_line", "gave no reply to softmax within 0.5 s"),
+        ("garbage", "wrote a line that is no JSON: 'softmax done in 3 ms'"),
+        ("not_utf8", "wrote a line that is no JSON"),
+        ("out_of_order", "with another number or none"),
+        ("two_kinds", "must reply with exactly one of result, refused, skipped, errored"),
+        ("no_kind", "must reply with exactly one of result, refused, skipped, errored"),
+        ("a_list", "with another number or none"),
+        ("closes_stdout", "ended (its standard output was closed) instead of replying to softmax"),
+        ("child_keeps_the_pipe", "gave no reply to softmax within 0.5 s"),
+        ("unasked", "wrote a line unasked: 'loading weights ...'"),
+    ],
+)
+def test_a_process_that_breaks_the_protocol(kind: str, words: str) -> None:
+    """The check goes on with a new process, gives up in the end, and is over; other operations are still judged."""
+    process = Process([*HARNESS, kind])
+    report = check(from_command(process), replace_timeout(process))
+    assert report.status == 1
+    errored = [result for result in report.failures if result.mark == Mark.ERRORED]
+    assert errored
+    assert any(words in result.reason for result in errored), [result.reason for result in errored]
+    assert "gave up after 4 breaks of the protocol" in report.gave_up
+    assert any(result.op == "top_k" and result.mark == Mark.IDENTICAL for result in report.results)
+
+
+def replace_timeout(process: Process) -> Plan:
+    """Half a second a request once the port, and its interpreter, is up."""
+    process.timeout = 0.5
+    return QUICK
+
+
+def test_the_last_lines_of_standard_error_are_shown() -> None:
+    report = check(port("dies"), QUICK)
+    assert "its standard error ended with\n    warming up\n    out of memory: 3 GB wanted" in report.failures[0].reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "mark", "words"),
+    [
+        ("other_shape", Mark.DIVERGED, "has shape [1]"),
+        ("too_few_numbers", Mark.ERRORED, "numbers in data, it has 0"),
+        ("no_numbers", Mark.ERRORED, "'a' is no number"),
+        ("no_tensor", Mark.DIVERGED, "probs is no tensor"),
+        ("another_name", Mark.DIVERGED, "other keys in the result"),
+        ("errored", Mark.ERRORED, "panic: index out of range"),
+    ],
+)
+def test_answers_of_the_wrong_form(kind: str, mark: Mark, words: str) -> None:
+    report = check(port(kind), QUICK)
+    assert report.status == 1
+    assert not report.gave_up
+    failure = next(result for result in report.failures if result.op == "softmax")
+    assert (failure.mark, words in failure.reason) == (mark, True), failure
+    assert {result.op for result in report.failures} == {"softmax"}
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["no-such-command-here"], "no-such-command-here cannot be started: No such file or directory"),
+        (["true"], "ended (exit status 0)"),
+        (["cat"], "must reply with exactly one of"),
+        (["echo", "hello"], "'hello'"),
+        ([sys.executable, "-c", 'input(); print(\'{"seq": 1, "skipped": "no"}\')'], "does not answer hello: no"),
+        (
+            [sys.executable, "-c", 'input(); print(\'{"seq": 1, "result": {"protocol": 2}}\')'],
+            "speaks protocol 2, this checker 1",
+        ),
+        (
+            [sys.executable, "-c", 'input(); print(\'{"seq": 1, "result": {"protocol": 1}}\')'],
+            "hello: name is None: it must be text",
+        ),
+    ],
+)
+def test_no_port_at_all(command: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--timeout", "5", "--", *command]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.startswith("ports check: ")
+
+
+def test_no_process_outlives_its_port() -> None:
+    with Process([*HARNESS, "child_keeps_the_pipe"]) as process:
+        process.request("hello", {"protocol": 1})
+        child = process._process
+        assert child is not None
+        process.timeout = 0.5
+        with pytest.raises(BrokenError):
+            process.request("softmax", {"logits": {"dtype": "float32", "shape": [1], "data": [1]}})
+        assert child.poll() is not None
+        # The child held the other ends of the pipes: that their readers came to the end says that it is gone too.
+        assert not any(reader.is_alive() for reader in process._readers)
+
+
+def test_a_port_that_never_reads_does_not_block_the_checker() -> None:
+    with Process([sys.executable, "-c", "import time; time.sleep(600)"], timeout=0.5) as process:
+        big = {"logits": {"dtype": "float32", "shape": [10**6], "data": [0] * 10**6}}
+        with pytest.raises(BrokenError, match="did not read a request of 3,000"):
+            process.request("softmax", big)
+
+
+@pytest.fixture(scope="module")
+def wrong_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("wrong")
+    (folder / "wrong_head.py").write_text(
+        "import numpy as np\n"
+        "import reference\n"
+        "def softmax(logits):\n"
+        "    weights = np.exp(np.asarray(reference.apply_temperature(logits, 1)))\n"
+        "    return weights / weights.sum(axis=-1, keepdims=True)\n"
+        "top_k = reference.top_k\n",
+        encoding="utf-8",
+    )
+    sys.path.insert(0, str(folder))
+    yield "wrong_head"
+    sys.path.remove(str(folder))
+
+
+def test_a_python_object_without_a_process(wrong_module: str) -> None:
+    found = from_python(wrong_module)
+    assert set(found.operations) == {"softmax", "top_k"}
+    report = check(found, QUICK)
+    assert report.status == 1
+    assert {failure.op for failure in report.failures} == {"softmax"}
+    assert "SOFTMAX-2" in {failure.rule for failure in report.failures}
+    assert report.mistakes == {"softmax": "looks like: the maximum not subtracted"}
+    with pytest.raises(NoPortError, match="No module named 'no_such_head'"):
+        from_python("no_such_head")
+
+
+def test_the_reports_say_the_same(wrong_module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    xml, page = tmp_path / "report.xml", tmp_path / "report.html"
+    assert main(["check", wrong_module, "--json", "--junit", str(xml), "--html", str(page)]) == 1
+    data = json.loads(capsys.readouterr().out)
+    assert (data["conforms"], data["status"]) == (False, 1)
+    failures = len(data["failures"])
+    assert failures == sum(op["DIVERGED"] + op["ERRORED"] for op in data["operations"].values()) > 0
+    assert data["likely_mistakes"] == {"softmax": "looks like: the maximum not subtracted"}
+    suites = ElementTree.parse(xml).getroot()
+    assert sum(int(suite.get("failures", 0)) + int(suite.get("errors", 0)) for suite in suites) == failures
+    assert len(suites.findall(".//failure")) + len(suites.findall(".//error")) == failures
+    text = page.read_text("utf-8")
+    assert text.count("<pre>") == failures
+    assert "the maximum not subtracted" in text
+    assert main(["check", wrong_module]) == 1
+    out = capsys.readouterr().out
+    assert "wrong_head (Python) does not conform" in out
+    assert "looks like: the maximum not subtracted" in out
+
+
+def test_command_lines_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "reference", "--bundle", str(tmp_path)]) == 2
+    assert "head.safetensors" in capsys.readouterr().err
+    for words in (["check", "a", "b"], ["check", "--timeout", "0", "reference"], ["check"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(words)
+        assert stopped.value.code == 2

@@ -1,0 +1,65 @@
+"""Every known mistake, wrapped as a port, is caught and named; no correct port is called wrong."""
+
+import numpy as np
+import pytest
+
+import reference
+from parity_tests.heads import MIRROR, REFERENCE, Head
+from parity_tests.mutants import MUTANTS, Mutant
+from parity_tests.random_stream import OTHER_STREAM, local_stream_is_mt19937
+from parity_tests.variants import VARIANTS
+from ports.checker.check import Plan, check
+from ports.checker.port import from_head
+
+VECTORS = Plan(examples=0, bundle=None)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=str)
+def test_each_mutant_is_caught_and_named(mutant: Mutant) -> None:
+    report = check(from_head(mutant.head), VECTORS)
+    assert report.status == 1
+    ops = ("torch_rng", "multinomial") if mutant.stage == "generator" else (mutant.stage,)
+    named = " ".join(report.mistakes.get(op, "") for op in ops)
+    assert mutant.looks_like in named, report.mistakes
+
+
+@pytest.mark.parametrize("head", [REFERENCE, MIRROR, *VARIANTS], ids=str)
+def test_correct_but_different_ports_conform(head: Head) -> None:
+    if not head.takes_noise and not local_stream_is_mt19937():
+        pytest.skip(OTHER_STREAM)
+    report = check(from_head(head), Plan(examples=20, bundle=None))
+    assert report.status == 0, report.failures
+    assert len(VARIANTS) >= 8
+
+
+def test_two_mistakes_at_once_are_both_named() -> None:
+    """The maximum not subtracted, and 1e-6 added to the sum."""
+
+    def softmax(logits: np.ndarray) -> np.ndarray:
+        reference.softmax(logits)  # for what it refuses
+        weights = np.exp(np.asarray(logits, np.result_type(logits, np.float32)))
+        return weights / (weights.sum(axis=-1, keepdims=True) + np.float32(1e-6))
+
+    report = check(from_head(Head("two", softmax=softmax)), VECTORS)
+    assert "the maximum not subtracted" in report.mistakes["softmax"]
+
+
+def test_a_mistake_in_a_stage_is_recognised_in_the_whole_head() -> None:
+    """A port that has `lm_head` alone: its mistake is that of the stage inside."""
+
+    def lm_head(context: np.ndarray, embedding: np.ndarray, temperature: float = 0.7, k: int = 50) -> np.ndarray:
+        scaled = reference.apply_temperature(reference.compute_logits(context, embedding), temperature)
+        return reference.softmax(reference.keep_top_k(scaled, k, ties="all"))
+
+    report = check(from_head(Head("threshold", lm_head=lm_head)), VECTORS)
+    assert {failure.op for failure in report.failures} == {"lm_head"}
+    assert "tied" in report.mistakes["lm_head"] or "threshold" in report.mistakes["lm_head"], report.mistakes
+
+
+def test_a_mistake_that_nobody_knows_is_described_by_what_the_vectors_look_for() -> None:
+    def top_k(logits: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        values, token_ids = reference.top_k(logits, k)
+        return values, token_ids // 2
+
+    report = check(from_head(Head("halves", top_k=top_k)), VECTORS)
+    assert "the failing vectors look for: " in report.mistakes["top_k"]
