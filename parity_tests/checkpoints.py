@@ -62,13 +62,14 @@ def make(
     shards: int = 1,
     nanogpt: bool = False,
     legacy_tokenizer: bool = False,
+    buffers: bool = False,
     settings: dict[str, int] | None = None,
     **config: Any,
 ) -> dict[str, np.ndarray]:
     """Write a checkpoint folder and return its tensors, without prefix and rounded to `dtype`, in float32.
 
     `lm_head` is None (absent), "tied" (the embedding again) or "own". `nanogpt` stores the products transposed and
-    leaves the biases out.
+    leaves the biases out; `buffers` adds the causal masks that GPT-2's own files hold.
     """
     settings = settings or SMALL
     rows = vocab_size if rows is None else rows
@@ -80,8 +81,9 @@ def make(
         tensors = {name: array for name, array in tensors.items() if not name.endswith("bias")}
         tensors = {n: np.ascontiguousarray(a.T) if n.endswith(PRODUCTS) else a for n, a in tensors.items()}
     stored = {name: torch.from_numpy(array).to(DTYPES[dtype]) for name, array in tensors.items()}
+    masks = {f"h.{i}.attn.bias": torch.ones(1, 1, 8, 8).tril() for i in range(settings["n_layer"] if buffers else 0)}
     folder.mkdir(parents=True, exist_ok=True)
-    named = {name if name.startswith("lm_head") else prefix + name: tensor for name, tensor in stored.items()}
+    named = {name if name.startswith("lm_head") else prefix + name: t for name, t in {**stored, **masks}.items()}
     if shards == 1:
         save_file(named, folder / "model.safetensors")
     else:

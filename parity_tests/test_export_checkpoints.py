@@ -72,6 +72,7 @@ def check(bundle: Bundle, tensors: dict[str, np.ndarray], head: str = "wte.weigh
         {"shards": 3},
         {"shards": 2, "dtype": "bfloat16", "lm_head": "tied", "prefix": ""},
         {"legacy_tokenizer": True},
+        {"buffers": True, "prefix": ""},
     ],
     ids=str,
 )
@@ -198,6 +199,8 @@ def test_the_project_loads_no_pickle() -> None:
         ({"model_type": "llama"}, "model_type is 'llama': only GPT-2"),
         ({"n_embd": 32}, "has d = 16, config.json says n_embd = 32"),
         ({"n_layer": 3}, r"has no tensor 'h.2."),
+        ({"n_layer": 0}, r"n_layer is '0': it must be an integer >= 1"),
+        ({"vocab_size": "many"}, r"vocab_size is 'many': it must be an integer >= 1"),
     ],
 )
 def test_a_config_of_something_else(tmp_path: Path, change: dict[str, Any], message: str) -> None:

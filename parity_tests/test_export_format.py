@@ -19,6 +19,7 @@ from weights_export.containers import CONTAINERS
 from weights_export.manifest import HEAD_DTYPES
 
 from .hostile import read, small_bundle
+from .test_spec import RULES
 
 FOLDER = Path(weights_export.__file__).parent
 FORMAT = (FOLDER / "FORMAT.md").read_text("utf-8")
@@ -96,6 +97,14 @@ def test_the_reader_of_the_page_reads_what_we_write(tmp_path: Path, container: s
     head.write_bytes(head.read_bytes()[:-1] + b"\7")
     with pytest.raises(AssertionError):
         names["read_bundle"](tmp_path / "bundle")
+
+
+def test_rules_that_are_cited_exist() -> None:
+    pattern = re.compile(r"\b(?:HEAD|LOGITS|TEMP|TOPK|SOFTMAX|DRAW|CDF|RNG)-\d+\b")
+    texts = [FORMAT, *(path.read_text("utf-8") for path in FOLDER.glob("*.py"))]
+    cited = {rule for text in texts for rule in pattern.findall(text)}
+    assert len(cited) > 3
+    assert cited <= set(RULES)
 
 
 def test_limits_are_those_of_the_page() -> None:

@@ -190,10 +190,8 @@ class Bundle:
         start, context = 0, np.array(self.context)
         for block in self._table("embedding").blocks():
             stop = start + len(block)
-            exact, oracle = (
-                self.logits_exact[:, start:stop],
-                context.astype(np.float64) @ block.astype(np.float64).T,
-            )
+            exact = self.logits_exact[:, start:stop]
+            oracle = context.astype(np.float64) @ block.astype(np.float64).T
             slack = bounds.logits(context, block, "float64") + bounds.unit_roundoff("float64") * np.abs(oracle)
             bound = bounds.logits(context, block, "float32") + slack
             _within("logits_exact", exact, oracle, 2 * slack, start, self.folder)

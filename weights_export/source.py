@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import rows
-from .strict_json import BundleError, parse
+from .strict_json import BundleError, integer, parse
 from .tensors import Tensor, map_file, read_header
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
@@ -48,6 +48,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or config.get("model_type") != "gpt2":
         found = config.get("model_type") if isinstance(config, dict) else None
         raise BundleError(f"{path}: model_type is {found!r}: only GPT-2 checkpoints ('gpt2') can be exported")
+    for key in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"):
+        if key in config and not (integer(config[key]) and config[key] >= 1):
+            raise BundleError(f"{path}: {key} is {str(config[key])[:80]!r}: it must be an integer >= 1")
     return config
 
 
