@@ -694,3 +694,39 @@ def test_the_modules_need_nothing_of_node() -> None:
     node = [tool("node", "nodejs"), "--no-warnings", "--experimental-vm-modules", "--input-type=module", "--eval"]
     run = subprocess.run([*node, BARE % json.dumps(folder)], capture_output=True, text=True, check=False)
     assert (run.stdout, run.stderr) == ("1 function\n", "")
+
+
+def code_block(folder: str, language: str) -> tuple[str, str]:
+    """The example in a README and the output that it shows."""
+    text = (PORTS / folder / "README.md").read_text("utf-8")
+    found = re.search(rf"```{language}\n(.*?)```\n\n```text\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    return found[1], found[2]
+
+
+def test_the_example_in_javascript() -> None:
+    """It runs as printed."""
+    code, output = code_block("javascript", "js")
+    node = [tool("node", "nodejs"), "--input-type=module", "--eval", code]
+    run = subprocess.run(node, capture_output=True, text=True, check=False, cwd=PORTS / "javascript")
+    assert (run.stdout, run.stderr) == (output, "")
+
+
+def test_the_example_in_c(tmp_path: Path) -> None:
+    """It compiles without cJSON, and runs as printed."""
+    code, output = code_block("c", "c")
+    (tmp_path / "example.c").write_text(code, "utf-8")
+    source, program = PORTS / "c", tmp_path / "example"
+    compiler = [
+        tool("gcc", "gcc"),
+        "-std=c99",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-pedantic",
+        f"-I{source}",
+        "-o",
+        program,
+    ]
+    subprocess.run([*compiler, tmp_path / "example.c", source / "lm_head.c", "-lm"], check=True)
+    assert subprocess.run([program], check=True, capture_output=True, text=True).stdout == output
