@@ -1,6 +1,7 @@
 """The C and the JavaScript port, over their pipes, judged as any other head; and how their harnesses behave."""
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -572,6 +574,82 @@ def test_damaged_bundles(port: Port, bundle: Path, tmp_path: Path, what: str) ->
     with pytest.raises(RefusedError, match="bad_bundle"):
         port.result("open_bundle", path=str(folder))
     assert "result" in port.ask("step", context=0, uniform=0.5, temperature=0.7, k=50)
+
+
+def sealed(folder: Path, **changes: Any) -> None:
+    """Change keys of a manifest and seal it again, so that what is wrong with it is not the seal."""
+    path = folder / "manifest.json"
+    manifest = {**json.loads(path.read_text("utf-8")), **changes, "sha256": "0" * 64}
+    for name in manifest["files"]:
+        content = (folder / name).read_bytes()
+        manifest["files"][name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    zeros = json.dumps(manifest)
+    path.write_text(zeros.replace("0" * 64, hashlib.sha256(zeros.encode()).hexdigest()), "utf-8")
+
+
+WRONG = [
+    {"version": 99},
+    {"version": 2.5},
+    {"format": "lm-head"},
+    {"tensors": {}},
+    {"hidden_size": 96},
+    {"vocab_size": 0},
+    {"prompts": None},
+    {"files": {}},
+    {"embedding": {"offset": 1777 + 2**20}},
+    {"embedding": {"offset": -8}},
+    {"embedding": {"offset": None}},
+    {"embedding": {"offset": 2**62}},
+    {"embedding": {"shape": [192, 2048]}},
+    {"embedding": {"shape": [2048 * 192]}},
+    {"embedding": {"shape": [2.0**40, 2.0**40]}},
+    {"embedding": {"dtype": "int8"}},
+    {"embedding": {"file": "../head.safetensors"}},
+    {"embedding": {"file": None}},
+    {"context": {"offset": 12449}},
+    {"context": {"shape": [15, 192]}},
+]
+
+
+@pytest.mark.parametrize("changes", WRONG)
+def test_sealed_bundles_that_contradict_themselves(
+    port: Port, bundle: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    """Nothing is read outside its file, and nothing of another shape."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(bundle, folder)
+    sealed(folder)
+    assert "result" in port.ask("open_bundle", path=str(folder))
+    tensors = json.loads((folder / "manifest.json").read_text("utf-8"))["tensors"]
+    for name in changes.keys() & tensors.keys():
+        changes = {"tensors": {**tensors, name: {**tensors[name], **changes[name]}}}
+    sealed(folder, **changes)
+    with pytest.raises(RefusedError, match="bad_bundle"):
+        port.result("open_bundle", path=str(folder))
+
+
+@spec("HEAD-2")
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_bundles_in_any_dtype_and_container(
+    port: Port, bundle: Path, weights: tuple[np.ndarray, np.ndarray], tmp_path: Path, dtype: str
+) -> None:
+    """16 bits are widened; a tensor may begin at any byte of its file; a bundle may hold the head alone."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(bundle, folder)
+    context, embedding = weights
+    stored = embedding.astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+    stored[0, :2] = 2.0**-24, -(2.0**-15)  # float16 has both as subnormal numbers
+    (folder / "weights.bin").write_bytes(b"!" + stored.tobytes())
+    tensors = json.loads((folder / "manifest.json").read_text("utf-8"))["tensors"]
+    tensors["embedding"] |= {"file": "weights.bin", "dtype": dtype, "offset": 1}
+    files = dict.fromkeys(["weights.bin", "contexts.safetensors"])
+    sealed(folder, tensors=tensors, files=files)
+    port.result("open_bundle", path=str(folder))
+    found = port.result("step", context=1, uniform=0.5, temperature=0.7, k=2048)["probs"]
+    inputs = {"context": context[1], "embedding": stored.astype(f32), "temperature": 0.7, "k": 2048}
+    compare("lm_head", reference.lm_head(**inputs), found, **inputs).require()
+    sealed(folder, tensors={"embedding": tensors["embedding"]}, files={"weights.bin": None}, prompts=0)
+    assert port.result("open_bundle", path=str(folder))["contexts"] == 0
 
 
 GARBAGE = [
