@@ -1,0 +1,128 @@
+"""ATLAS.md from the records: which rules each implementation keeps, how it differs, and the questions side by side."""
+
+import re
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from . import survey
+from .questions import QUESTIONS
+
+NAMES = (
+    "pytorch",
+    "transformers_processors",
+    "onnxruntime_operators",
+    "jax_lax",
+    "mlx_lm_sampler",
+    "ctranslate2_generator",
+    "numpy_naive",
+    "scipy_softmax",
+    "llm_c",
+    "llama2_c",
+)
+
+INTRO = """\
+# The atlas of LM heads
+
+What existing implementations do at each rule of [SPEC.md](../reference/SPEC.md), as found by running them on the
+[vectors](vectors/README.md) and on the checker's random cases. Written by `python -m ports.atlas`; nothing here is
+edited by hand.
+
+A difference is not a defect. Most of these libraries never set out to follow SPEC.md: which of two equal logits
+survives, whether temperature 0 means greedy decoding or an error, and whether bad input is refused or answered are
+choices. What matters to a port is to know them. The adapters in [`atlas/`](atlas) settle nothing and check nothing that
+the implementation leaves alone.
+"""
+
+MATRIX = """\
+## Rule by rule
+
+`=`: no case differs. `≠`: at least one does; see below which. Empty: the implementation has no function that the rule
+speaks of, or claims no such stream. HEAD-5 means here: the error is a `TypeError` for a wrong kind and a `ValueError`
+for a wrong value.
+"""
+
+NOT_RUN = """\
+## Not run here
+
+- **llama.cpp**: `llama-cpp-python` comes as source; its build did not end within 10 minutes on two shared cores. It has
+  entry points that would fit (`llama_sampler_init_top_k`, `llama_sampler_init_temp`, `llama_sampler_init_dist`).
+- **vLLM, FlashInfer, TensorRT-LLM, MLX on Metal**: they need a GPU.
+"""
+
+
+def page(records: dict[str, dict[str, Any]]) -> str:
+    """The whole document; `records` by the names of the adapters."""
+    names = [name for name in NAMES if name in records]
+    lines = [INTRO, *_what(names, records), "", MATRIX, *_matrix(names, records), "", *_questions(names, records)]
+    lines += [NOT_RUN, "## How each differs", ""]
+    for name in names:
+        lines += _differences(name, records[name])
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(
+        text, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _what(names: list[str], records: dict[str, Any]) -> Iterator[str]:
+    yield "| implementation | version | run on |"
+    yield "| --- | --- | --- |"
+    for name in names:
+        record = records[name]
+        versions = ", ".join(f"{package} {version}" for package, version in record["versions"].items())
+        yield f"| [{record['title']}](atlas/{name}.py) | {versions} | {record['date']} |"
+
+
+def _matrix(names: list[str], records: dict[str, Any]) -> Iterator[str]:
+    yield "| rule | " + " | ".join(records[name]["short"] for name in names) + " |"
+    yield "| --- |" + " :-: |" * len(names)
+    for rule, title in _titles().items():
+        marks = [_mark(records[name]["rules"].get(rule)) for name in names]
+        if any(marks):
+            yield f"| {rule} {title} | " + " | ".join(marks) + " |"
+
+
+def _mark(of_rule: dict[str, Any] | None) -> str:
+    return "" if of_rule is None else "≠" if of_rule["differ"] else "="
+
+
+def _titles() -> dict[str, str]:
+    """Rule -> heading, in the order of SPEC.md."""
+    return dict(re.findall(r"^### (\w+-\d+)\s+(.+)$", survey.SPEC.read_text("utf-8"), re.MULTILINE))
+
+
+def _questions(names: list[str], records: dict[str, Any]) -> Iterator[str]:
+    yield "## The same question to each"
+    yield ""
+    yield "Numbers are float32 where nothing else is said. *One token drawn* is by the implementation's own random stream,"
+    yield "from a fixed seed, or from the number 0.5 where it takes a number."
+    yield ""
+    for question in QUESTIONS:
+        groups: dict[str, list[str]] = {}
+        for name in names:
+            if question in records[name]["answers"]:
+                groups.setdefault(records[name]["answers"][question], []).append(records[name]["short"])
+        if groups:
+            yield f"- {question}?"
+            for answer, who in groups.items():
+                yield _wrapped(f"  - {answer}: {', '.join(who)}", "    ")
+    yield ""
+
+
+def _differences(name: str, record: dict[str, Any]) -> Iterator[str]:
+    yield f"### {record['title']}"
+    yield ""
+    yield _wrapped(record["about"])
+    yield ""
+    titles = _titles()
+    same = [rule for rule, found in record["rules"].items() if not found["differ"]]
+    yield _wrapped(f"No difference in {', '.join(same)}.")
+    yield ""
+    for rule, found in record["rules"].items():
+        if found["differ"]:
+            count = f"{found['differ']} of {found['cases']}"
+            yield _wrapped(f"- **{rule}** {titles[rule]} ({count}): {found['smallest']}", "  ")
+    yield ""
