@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from ..judge import Word
+from ..judge import Outcome, Word
 from ..vectors import Case, load_all
 from . import bundle_cases, random_cases, vectors
 from .port import Port
 from .process import GaveUpError
 from .results import BAD, Mark, Report, Result
 
+Answers = dict[int, tuple[Outcome, Any]]  # vector id -> outcome, and the whole of what came
 STORAGE_ORDER = "looks like: memory read in storage order, whatever the strides"
 
 
@@ -32,26 +34,38 @@ def check(port: Port, plan: Plan, watch: Callable[[str], None] = lambda phase: N
     Raises: OSError or ValueError if the bundle cannot be read; nothing that the port does raises.
     """
     described = {name: getattr(port, name) for name in ("name", "version", "language", "dtypes", "ties", "operations")}
-    report = Report(described)
+    report, answers = Report(described), {}
     try:
-        for phase, results in _phases(port, plan, report):
+        for phase, results in _phases(port, plan, answers):
             watch(phase)
-            report.results.extend(results)
+            report.results.extend(results)  # one by one: those before a port gives up are kept
             if phase == "smoke" and _broken(report):
-                report.gave_up = "the plainest vector of every operation failed to be answered: mend the harness first"
+                report.gave_up = "the plainest vector of every operation went without an answer: mend the harness first"
                 break
     except GaveUpError as error:
         report.gave_up = str(error)
     finally:
         port.close()
+    if not all(outcome.conforms for outcome, _ in answers.values()):
+        from .diagnosis import likely_mistakes  # brings PyTorch with it: only for a port that failed
+
+        watch("looking for the likely mistake")
+        report.mistakes.update(likely_mistakes(answers))
+    elif any(result.phase == "layout" and result.mark in BAD for result in report.results):
+        report.mistakes.update({result.op: STORAGE_ORDER for result in report.results if result.mark in BAD})
     return report
 
 
-def _phases(port: Port, plan: Plan, report: Report) -> Iterator[tuple[str, Iterable[Result]]]:
+def _phases(port: Port, plan: Plan, answers: Answers) -> Iterator[tuple[str, Iterable[Result]]]:
+    """The phases in order, each with its results as they come; `answers` is filled with those to the vectors."""
     files = load_all()
+    cases = [case for file in files for case in file.cases]
     smoke = vectors.smoke_cases(files)
     yield "smoke", (result for *_, result in vectors.run(port, smoke, "smoke"))
-    yield "vectors", _vectors(port, [case for file in files for case in file.cases], report)
+    yield "vectors", _vectors(port, cases, answers)
+    if port.in_other_layout is not None:
+        other = replace(port, call=port.in_other_layout)
+        yield "layout", _layout(other, [case for case in cases if case.id in answers and answers[case.id][0].conforms])
     if plan.examples:
         yield "random", random_cases.run(port, plan.examples)
     if plan.bundle is not None:
@@ -64,32 +78,28 @@ def _broken(report: Report) -> bool:
     return bool(marks) and all(mark == Mark.ERRORED for mark in marks)
 
 
-def _vectors(port: Port, cases: list[Case], report: Report) -> Iterator[Result]:
-    """All vectors, then what the failing ones look like."""
-    answers, failed = {}, False
-    last: list[object] = [None]
+def _vectors(port: Port, cases: list[Case], answers: Answers) -> Iterator[Result]:
+    """All vectors, the answers kept."""
+    last: list[Any] = [None]
 
-    def call(op: str, given: dict[str, object]) -> dict[str, object]:
+    def call(op: str, given: dict[str, Any]) -> dict[str, Any]:
         last[0] = None
         try:
             last[0] = port.call(op, given)
         except Exception as error:
             last[0] = error
             raise
-        return last[0]  # type: ignore[return-value]
+        return last[0]
 
     for case, outcome, result in vectors.run(replace(port, call=call), cases, "vectors"):
         if outcome is not None and outcome.word != Word.SKIPPED:
             answers[case.id] = (outcome, last[0])
-        failed = failed or result.mark in BAD
         yield result
-    if failed:
-        from .diagnosis import likely_mistakes  # brings PyTorch with it: only for a port that failed
 
-        report.mistakes.update(likely_mistakes(answers))
-    elif port.in_other_layout is not None:
-        for _, _, result in vectors.run(replace(port, call=port.in_other_layout), cases, "layout"):
-            if result.mark in BAD:
-                report.mistakes.setdefault(result.op, STORAGE_ORDER)
-                reason = f"{result.reason}, with its arrays in Fortran's memory order"
-                yield replace(result, rule="HEAD-4", reason=reason)
+
+def _layout(port: Port, cases: list[Case]) -> Iterator[Result]:
+    """What fails in another memory layout alone."""
+    for _, _, result in vectors.run(port, cases, "layout"):
+        if result.mark in BAD:
+            reason = f"{result.reason}, with its arrays in Fortran's memory order"
+            yield replace(result, rule="HEAD-4", reason=reason)

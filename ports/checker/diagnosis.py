@@ -20,8 +20,7 @@ from parity_tests.mutants import MUTANTS, Mutant
 from ..judge import Outcome, Word, judge, of_head
 from ..values import from_json
 from ..vectors import Case, Note, arguments, load_all
-
-Answers = dict[int, tuple[Outcome, Any]]  # vector id -> outcome, and the whole of what came
+from .check import Answers
 
 
 def likely_mistakes(answers: Answers) -> dict[str, str]:
@@ -31,7 +30,7 @@ def likely_mistakes(answers: Answers) -> dict[str, str]:
         by_op.setdefault(answer[0].case.op, {})[number] = answer
     found = {}
     for op, of_op in by_op.items():
-        failing = [outcome for outcome, _ in of_op.values() if outcome.word == Word.FAILED]
+        failing = [outcome for outcome, _ in of_op.values() if outcome.word in (Word.FAILED, Word.ERRORED)]
         if failing:
             found[op] = _explain(op, of_op, failing)
     return {op: text for op, text in found.items() if text}

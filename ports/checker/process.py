@@ -13,9 +13,9 @@ import signal
 import subprocess
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -23,8 +23,9 @@ from ..judge import RefusedError, SkippedError
 from ..values import from_json, number_to_json, to_json
 
 LONGEST_LINE = 2**26  # bytes; the largest honest reply, float64 logits of a large vocabulary, is far below
-STDERR_LINES = 10
-RESTARTS = 3
+STDERR_LINES = 8
+SILENT_BREAKS = 3  # how often it may hang or talk nonsense: each costs a time limit, or tells of a broken harness
+DEATHS = 60  # how often it may die: half-written ports do, on bad input, and a new process is quickly there
 
 
 class BrokenError(Exception):
@@ -50,7 +51,7 @@ class Process:
 
     def __init__(self, command: Sequence[str], timeout: float = 10.0) -> None:
         self.command, self.timeout = list(command), timeout
-        self.breaks = 0
+        self._breaks: Counter[bool] = Counter()  # by whether the process had died
         self._seq = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._lines: queue.Queue[bytes | None] = queue.Queue()
@@ -168,13 +169,14 @@ class Process:
             raise RefusedError(str(value.get("code")), str(value.get("message", ""))[:200])
         return value
 
-    def _broken(self, what: str) -> Any:
+    def _broken(self, what: str) -> NoReturn:
+        died = self._process is None or self._process.poll() is not None
         self._reap()
         tail = "".join(f"\n    {line}" for line in self._stderr)
         message = f"the port {what}" + (f"\n  its standard error ended with{tail}" if tail else "")
-        self.breaks += 1
-        if self.breaks > RESTARTS:
-            raise GaveUpError(f"gave up after {self.breaks} breaks of the protocol; the last one: {message}")
+        self._breaks[died] += 1
+        if self._breaks[died] > (DEATHS if died else SILENT_BREAKS):
+            raise GaveUpError(f"gave up after {self._breaks[died]} of these: the port {what}")
         raise BrokenError(message)
 
     def _ended(self) -> str:

@@ -17,7 +17,7 @@ SHOWN = 2  # failures of an operation that the terminal shows
 _COLUMNS = {
     Mark.IDENTICAL: "identical",
     Mark.WITHIN_BOUND: "in bound",
-    Mark.TIE_BREAK: "tie break",
+    Mark.TIE_BREAK: "tie",
     Mark.REFUSED: "refused",
     Mark.DIVERGED: "DIVERGED",
     Mark.ERRORED: "ERRORED",
@@ -43,13 +43,15 @@ def show(report: Report, console: Console) -> None:
     for title in (*_COLUMNS.values(), "error/bound"):
         table.add_column(title, justify="right", no_wrap=True)
     for op, counts, ratio in report.rows():
+        if counts.total() == counts[Mark.NOT_CHECKED]:
+            continue  # listed below
         numbers = [
             Text(str(counts[mark] or ""), style="bold red" if mark in BAD and counts[mark] else "") for mark in _COLUMNS
         ]
         table.add_row(op, *numbers, f"{ratio:.2g}" if ratio else "")
     console.print(table)
     by_op: dict[str, list[str]] = {}
-    for failure in report.failures:
+    for failure in sorted(report.failures, key=lambda failure: failure.mark == Mark.ERRORED):  # wrong answers first
         by_op.setdefault(failure.op, []).append(str(failure))
     for op, texts in by_op.items():
         for text in texts[:SHOWN]:
@@ -59,11 +61,23 @@ def show(report: Report, console: Console) -> None:
         if op in report.mistakes:
             console.print(Text(report.mistakes[op], style="bold"), soft_wrap=True)
         console.print()
-    for (op, reason), count in report.not_checked().items():
-        console.print(Text(f"not checked: {op}, {count} case{'s' * (count != 1)}: {reason}"), soft_wrap=True)
+    for line in not_checked(report):
+        console.print(Text(f"not checked: {line}"), soft_wrap=True)
     if report.gave_up:
         console.print(Text(report.gave_up, style="bold red"), soft_wrap=True)
     console.print(Text(conclusion(report), style="bold green" if report.status == 0 else "bold red"), soft_wrap=True)
+
+
+def not_checked(report: Report) -> list[str]:
+    """What was left out and why, a line a reason; operations that the port has not at all in one line."""
+    left = report.not_checked()
+    absent = [op for op, reason in left if reason == f"it has no {op}"]
+    by_reason: dict[str, list[str]] = {}
+    for (op, reason), count in left.items():
+        if op not in absent:
+            by_reason.setdefault(reason, []).append(f"{count} of {op}")
+    lines = [f"{', '.join(ops)}: {reason}" for reason, ops in by_reason.items()]
+    return ([f"{', '.join(absent)}: it has no such operations"] if absent else []) + lines
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -126,6 +140,7 @@ def html(report: Report) -> str:
     )
     return template.render(
         report=report,
+        left=not_checked(report),
         columns=_COLUMNS,
         bad=BAD,
         conclusion=conclusion(report),

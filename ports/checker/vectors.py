@@ -45,7 +45,7 @@ def _result(phase: str, outcome: Outcome) -> Result:
         outcome.ratio,
         outcome.rule,
         f"vector {case.id}, {case.comment}: {_inputs(case.inputs)}",
-        outcome.reason,
+        outcome.reason.removeprefix("BrokenError: ").removeprefix("ErroredError: "),
         brief(outcome.came),
         brief(outcome.expected),
     )

@@ -79,22 +79,21 @@ def test_clumsy_but_conforming(kind: str) -> None:
         ("unasked", "wrote a line unasked: 'loading weights ...'"),
     ],
 )
-def test_a_process_that_breaks_the_protocol(kind: str, words: str) -> None:
+def test_a_process_that_breaks_the_protocol(kind: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check goes on with a new process, gives up in the end, and is over; other operations are still judged."""
+    died = kind in ("dies", "crashes")
+    monkeypatch.setattr("ports.checker.process.DEATHS", 5)  # of sixty: a new interpreter takes its time
     process = Process([*HARNESS, kind])
-    report = check(from_command(process), replace_timeout(process))
+    greeted = from_command(process)
+    if not died:
+        process.timeout = 0.5  # now that the port, and its interpreter, is up
+    report = check(greeted, QUICK)
     assert report.status == 1
     errored = [result for result in report.failures if result.mark == Mark.ERRORED]
     assert errored
     assert any(words in result.reason for result in errored), [result.reason for result in errored]
-    assert "gave up after 4 breaks of the protocol" in report.gave_up
+    assert f"gave up after {6 if died else 4} of these: the port" in report.gave_up
     assert any(result.op == "top_k" and result.mark == Mark.IDENTICAL for result in report.results)
-
-
-def replace_timeout(process: Process) -> Plan:
-    """Half a second a request once the port, and its interpreter, is up."""
-    process.timeout = 0.5
-    return QUICK
 
 
 def test_the_last_lines_of_standard_error_are_shown() -> None:
