@@ -78,15 +78,17 @@ def contexts(
     _share_memory(model.h)
     for i, block in enumerate(model.h):
         block.register_forward_pre_hook(lambda m, _args, p=f"h.{i}.": _fill(m, p, weights, transposed))
-    before: list[torch.Tensor] = []
-    model.ln_f.register_forward_hook(lambda _m, inputs, _output: before.append(inputs[0][0, -1].clone()))
-    after = []
+    before, after = (np.empty((len(prompts), d), dtype=np.float32) for _ in range(2))
+    seen: list[torch.Tensor] = []
+    model.ln_f.register_forward_hook(lambda _m, inputs, output: seen.extend((inputs[0], output)))
     with one_thread():
-        for n, prompt in enumerate(prompts):
-            ids = torch.tensor([[used.index(token) for token in prompt]])
-            after.append(model(ids, use_cache=False).last_hidden_state[0, -1].clone())
-            report("contexts of the prompts", n + 1, len(prompts))
-    return torch.stack(before).numpy(), torch.stack(after).numpy()
+        # The longest first: the others then live in the memory that it has left.
+        for done, n in enumerate(sorted(range(len(prompts)), key=lambda n: -len(prompts[n])), 1):
+            model(torch.tensor([[used.index(token) for token in prompts[n]]]), use_cache=False)
+            before[n], after[n] = (hidden[0, -1].numpy() for hidden in seen)
+            seen.clear()
+            report("contexts of the prompts", done, len(prompts))
+    return before, after
 
 
 def _share_memory(blocks: torch.nn.ModuleList) -> None:

@@ -63,7 +63,10 @@ def write_into(folder: Path, source: Source, options: Options, report: Report = 
     vocab_size = min(head.rows, tokens.size(tokenizer) if tokenizer else config.get("vocab_size", head.rows))
     writer = _Writer(folder, options.container)
     writer.tensors("head", _head(weights, head, vocab_size, options, report))
-    n = 0
+    ids: list[list[int]] = []
+    if not options.head_only:
+        window = config.get("n_positions", 1024)
+        ids = [tokens.encode(tokenizer, text, window, vocab_size) for text in options.prompts]
     if tokenizer is not None:
         writer.json(
             "tokens.json",
@@ -73,9 +76,11 @@ def write_into(folder: Path, source: Source, options: Options, report: Report = 
                 "tokens": [raw.hex() for raw in tokens.token_bytes(tokenizer, vocab_size)],
             },
         )
-    if not options.head_only:
-        n = len(options.prompts)
-        _contexts_and_answers(writer, config, weights, tokenizer, vocab_size, options, report)
+    del tokenizer  # tens of MB that the model can use
+    if ids:
+        _contexts_and_answers(writer, config, weights, ids, vocab_size, report)
+        records = [{"text": text, "token_ids": tokens} for text, tokens in zip(options.prompts, ids, strict=True)]
+        writer.json("prompts.json", records)
     content = {
         "format": manifest.FORMAT,
         "version": manifest.VERSION,
@@ -89,14 +94,14 @@ def write_into(folder: Path, source: Source, options: Options, report: Report = 
         "dtype": options.dtype,
         "tied": head.tied,
         "layer_norm_epsilon": config.get("layer_norm_epsilon", 1e-5),
-        "prompts": n,
+        "prompts": len(ids),
         "tensors": writer.places,
         "files": {name: fingerprint(folder / name, report) for name in sorted(writer.files)},
     }
     (folder / "manifest.json").write_bytes(manifest.seal(content))
     bundle = open_unnamed(folder)
     bundle.verify(report)
-    if n:
+    if ids:
         bundle.reproduce(report)
 
 
@@ -161,18 +166,14 @@ def _contexts_and_answers(
     writer: _Writer,
     config: dict[str, Any],
     weights: Weights,
-    tokenizer: Any,
+    ids: list[list[int]],
     vocab_size: int,
-    options: Options,
     report: Report,
 ) -> None:
     report("loading PyTorch and Transformers", 0, 1)
     from .contexts import contexts, logits
 
     report("loading PyTorch and Transformers", 1, 1)
-
-    window = config.get("n_positions", 1024)
-    ids = [tokens.encode(tokenizer, text, window, vocab_size) for text in options.prompts]
     block_output, context = contexts(config, weights, ids, report)
     writer.tensors("contexts", {"block_output": Content.of(block_output), "context": Content.of(context)})
     exact = np.empty((len(ids), vocab_size))
@@ -180,8 +181,6 @@ def _contexts_and_answers(
     ours = np.empty((len(ids), vocab_size), dtype=np.float32)
     _gather(ours, logits(context, writer.table("embedding").blocks()), "PyTorch's logits", report)
     writer.tensors("expected", {"logits_exact": Content.of(exact), "logits": Content.of(ours)})
-    records = [{"text": text, "token_ids": tokens} for text, tokens in zip(options.prompts, ids, strict=True)]
-    writer.json("prompts.json", records)
 
 
 def _gather(result: np.ndarray, blocks: Iterator[np.ndarray], what: str, report: Report) -> None:
