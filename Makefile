@@ -7,7 +7,15 @@ THREADS ?= 1
 PYTEST = OMP_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest \
 	--numprocesses=2 --dist=worksteal $(PYTEST_ARGS)
 
-.PHONY: demo test test-thorough check format bench report clean
+.PHONY: setup setup-ports demo test test-thorough check format bench report vectors mutation clean
+
+setup: .venv/installed
+
+# What the C and JavaScript ports are built, run and checked with, where it is missing: Debian's packages.
+setup-ports:
+	@for tool in gcc make node valgrind; do command -v $$tool >/dev/null || missing=1; done; \
+	[ -f /usr/include/cjson/cJSON.h ] || missing=1; [ -z "$$missing" ] || \
+	{ apt-get update -qq && apt-get install -y -qq gcc make libcjson-dev valgrind nodejs; }
 
 demo: .venv/installed
 	@$(BIN)/python -m parity_tests side-by-side
@@ -33,6 +41,13 @@ bench: .venv/installed
 
 report: .venv/installed
 	@$(BIN)/python -m parity_tests report --html report.html
+
+vectors: .venv/installed
+	$(BIN)/python -m ports.generate
+
+mutation: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,mutation]'
+	$(BIN)/python -m parity_tests.mutation
 
 # The stamp is written last: an interrupted install is done again.
 .venv/installed: pyproject.toml constraints.txt

@@ -42,7 +42,7 @@ def gpt2(request: pytest.FixtureRequest) -> GPT2LMHeadModel:
         with torch.random.fork_rng(devices=[]):
             return random_gpt2()
     if not REAL:
-        pytest.skip("LM_HEAD_GPT2 is not set: name the folder of a checkpoint to run this on a real GPT-2")
+        pytest.skip("LM_HEAD_GPT2 is not set: name a Hub id or a checkpoint folder to run this on a real GPT-2")
     from weights_export.checkpoint import load
 
     return load(REAL).model

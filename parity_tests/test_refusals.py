@@ -16,9 +16,9 @@ def row(*values: float) -> np.ndarray:
     return np.array(values, f32)
 
 
-def words(head: Head, message: str) -> str:
+def words(head: Head, message: str) -> str | None:
     """A pattern for the message: ours are held to the word, of others only that they refuse is asked."""
-    return message if head.our_words else ""
+    return message if head.our_words else None
 
 
 BAD_LOGITS = [

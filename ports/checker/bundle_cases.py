@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file
 
 import reference
 from parity_tests.judges.draws import judge_draw
 from parity_tests.verdict import compare
+from weights_export.bundle import open_bundle
 
 from ..judge import RefusedError, SkippedError
 from .port import Port
@@ -27,8 +27,8 @@ def run(port: Port, folder: Path, thorough: bool) -> Iterator[Result]:
 
     Raises: OSError or ValueError if the bundle cannot be read here.
     """
-    embedding = load_file(folder / "head.safetensors")["embedding"]
-    contexts = load_file(folder / "contexts.safetensors")["context"]
+    bundle = open_bundle(folder)
+    embedding, contexts = bundle.embedding, bundle.context
     for stage, arguments in _stages(contexts[0], embedding):
         if stage in port.operations and not port.lacks(stage, arguments):
             yield _guarded("bundle", stage, lambda s=stage, a=arguments: one(port, s, a, "bundle"))

@@ -37,12 +37,17 @@ def likely_mistakes(answers: Answers) -> dict[str, str]:
 
 
 def _explain(op: str, answers: Answers, failing: Sequence[Outcome]) -> str:
-    cases = tuple(sorted(answers))
+    """One mistake if one explains every failure; else those of the answers, and which bad input goes unrefused."""
     left = {outcome.case.id for outcome in failing}
-    named: list[str] = []
     candidates = [(mutant, _explained(answers, _answers_of(mutant, op))) for mutant in _candidates(op)]
+    unrefused = {outcome.case.id: outcome.case for outcome in failing if outcome.case.result == "invalid"}
+    if not any(ids >= left for _, ids in candidates) and left - unrefused.keys():
+        left -= unrefused.keys()
+    else:
+        unrefused = {}
+    named: list[str] = []
     while left:  # a port may have made more than one mistake: each mutant explains what it explains
-        best = max((len(ids & left) for _, ids in candidates if ids), default=0)
+        best = max(len(ids & left) for _, ids in candidates)
         if not best:
             break
         equals = [(mutant, ids) for mutant, ids in candidates if len(ids & left) == best]
@@ -51,11 +56,13 @@ def _explain(op: str, answers: Answers, failing: Sequence[Outcome]) -> str:
         equals = [(mutant, ids) for mutant, ids in equals if _elsewhere(answers, mutant, op) == fewest]
         named.append(" or ".join(dict.fromkeys(mutant.looks_like for mutant, _ in equals)))
         left -= equals[0][1]
-    text = "looks like: " + "; and ".join(named) if named else ""
+    parts = ["looks like: " + "; and ".join(dict.fromkeys(named))] if named else []
     if left:
-        rest = _fingerprint(op, answers, left) or _what_they_look_for(left, cases)
-        text = f"{text}; and {rest}" if text else rest
-    return text
+        parts.append(_fingerprint(op, answers, left) or _what_they_look_for(left))
+    if unrefused:
+        codes = sorted({str(case.answers[0].expected.get("code")) for case in unrefused.values()})
+        parts.append(f"bad input is answered or dies, not refused: {', '.join(codes)}")
+    return "; and ".join(part for part in parts if part)
 
 
 def _candidates(op: str) -> Iterable[Mutant]:
@@ -196,10 +203,10 @@ def _fingerprint(op: str, answers: Answers, left: set[int]) -> str:
     return str(found.pop()) if len(found) == 1 and None not in found else ""
 
 
-def _what_they_look_for(left: set[int], cases: Sequence[int]) -> str:
+def _what_they_look_for(left: set[int]) -> str:
     """The mistakes named by the flags that all the unexplained failures share, else by the first one's."""
     by_id = {case.id: case for of_op in _cases().values() for case in of_op}
-    flags = [set(by_id[number].flags) for number in sorted(left) if number in cases]
+    flags = [set(by_id[number].flags) for number in sorted(left)]
     shared = set.intersection(*flags) if flags else set()
     names = sorted(shared or (flags[0] if flags else set()))
     return "the failing vectors look for: " + "; ".join(_notes()[name].mistake for name in names) if names else ""
