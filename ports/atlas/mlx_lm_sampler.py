@@ -1,10 +1,10 @@
-"""MLX on its CPU backend with mlx-lm's `sample_utils`: `apply_top_k`; `categorical_sampling` multiplies and draws."""
+"""MLX on its CPU backend with mlx-lm's `sample_utils`: `mx.matmul`, `apply_top_k`, `mx.softmax`, `make_sampler`."""
 
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
-from mlx_lm.sample_utils import apply_top_k, categorical_sampling
+from mlx_lm.sample_utils import apply_top_k, make_sampler
 
 from . import Otherwise
 
@@ -20,7 +20,7 @@ def compute_logits(context: Any, embedding: Any) -> np.ndarray:
 
 
 def apply_temperature(logits: Any, temperature: Any) -> np.ndarray:
-    """`logits * (1.0 / temp)`, the expression inside `categorical_sampling`; `make_sampler` diverts 0."""
+    """`logits * (1.0 / temp)`, the expression inside `make_sampler`'s; temperature 0 is another one."""
     if temperature == 0:
         raise Otherwise("takes the argmax")
     return np.array(mx.array(logits) * (1.0 / temperature))
@@ -36,7 +36,12 @@ def softmax(logits: Any) -> np.ndarray:
     return np.array(mx.softmax(mx.array(logits), axis=-1))
 
 
-def draw(logits: Any) -> int:
-    """`categorical_sampling` at temperature 1, seed 0."""
+def sample(logits: Any, temperature: float) -> int:
+    """`make_sampler(temp)`, seed 0."""
     mx.random.seed(0)
-    return int(categorical_sampling(mx.array(logits), 1.0))
+    return int(make_sampler(temp=temperature)(mx.array(logits)))
+
+
+def draw(logits: Any) -> int:
+    """At temperature 1."""
+    return sample(logits, 1.0)

@@ -42,8 +42,8 @@ def softmax(logits: Any) -> np.ndarray:
 
 def inverse_cdf(probs: Any, uniform: Any) -> np.ndarray:
     """`searchsorted` in the running sum, row by row."""
-    rows = [np.searchsorted(np.cumsum(row), u) for row, u in zip(probs.reshape(-1, probs.shape[-1]), uniform.flat)]
-    return np.array(rows, np.int64).reshape(probs.shape[:-1])
+    rows = zip(probs.reshape(-1, probs.shape[-1]), uniform.flat, strict=False)
+    return np.array([np.searchsorted(np.cumsum(row), u) for row, u in rows], np.int64).reshape(probs.shape[:-1])
 
 
 def draw(logits: Any) -> int:

@@ -62,9 +62,7 @@ def page(records: dict[str, dict[str, Any]]) -> str:
 
 
 def _wrapped(text: str, indent: str = "") -> str:
-    return textwrap.fill(
-        text, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
+    return textwrap.fill(text, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _what(names: list[str], records: dict[str, Any]) -> Iterator[str]:
@@ -82,7 +80,7 @@ def _matrix(names: list[str], records: dict[str, Any]) -> Iterator[str]:
     for rule, title in _titles().items():
         marks = [_mark(records[name]["rules"].get(rule)) for name in names]
         if any(marks):
-            yield f"| {rule} {title} | " + " | ".join(marks) + " |"
+            yield f"| {rule} {title} |" + "".join(f" {mark} |" if mark else " |" for mark in marks)
 
 
 def _mark(of_rule: dict[str, Any] | None) -> str:
@@ -97,8 +95,8 @@ def _titles() -> dict[str, str]:
 def _questions(names: list[str], records: dict[str, Any]) -> Iterator[str]:
     yield "## The same question to each"
     yield ""
-    yield "Numbers are float32 where nothing else is said. *One token drawn* is by the implementation's own random stream,"
-    yield "from a fixed seed, or from the number 0.5 where it takes a number."
+    yield "All logits are float32. *One token drawn* is by the implementation's own random stream from a fixed seed, or"
+    yield "by the number 0.5 where it takes one: which of several possible tokens comes up means nothing."
     yield ""
     for question in QUESTIONS:
         groups: dict[str, list[str]] = {}

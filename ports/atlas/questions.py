@@ -42,35 +42,50 @@ def _row(*numbers: float) -> np.ndarray:
 
 
 def _survivors(module: ModuleType, logits: np.ndarray, k: int) -> str:
-    if hasattr(module, "keep_top_k"):
-        kept = np.asarray(module.keep_top_k(logits, k))
-        ids = np.flatnonzero(kept > -np.inf)
-        return "ids " + value(ids) if ids.size < logits.size or ids.size <= LONG else "all of them"
-    return "ids, in its order, " + value(np.asarray(module.top_k(logits, k)[1]))
+    """The ids, ascending: their order is TOPK-3's business."""
+    if hasattr(module, "survivors"):
+        ids = np.array(module.survivors(logits, k))
+    elif hasattr(module, "keep_top_k"):
+        ids = np.flatnonzero(np.asarray(module.keep_top_k(logits, k)) > -np.inf)
+    else:
+        ids = np.sort(np.asarray(module.top_k(logits, k)[1]))
+    return f"ids {value(ids)}" if ids.size <= LONG else f"{ids.size:,} of them"
 
 
 NAN, INF = np.nan, np.inf
 BELOW_ONE = float(np.float32(1 - 2.0**-24))  # the largest float32 uniform
 TWELVE = np.float32(1 / 12)
 
+SURVIVORS = ("keep_top_k", "top_k", "survivors")
+
+
+def _sample(module: ModuleType, logits: np.ndarray, temperature: float) -> str:
+    if hasattr(module, "sample"):
+        return f"id {module.sample(logits, temperature)}"
+    return f"id {module.draw(module.apply_temperature(logits, temperature))}"
+
+
 QUESTIONS: dict[str, tuple[tuple[str, ...], Callable[[ModuleType], str]]] = {
     "which of [1, 2, 2, 2, 3] survive at k = 3": (
-        ("keep_top_k", "top_k"),
+        SURVIVORS,
         lambda m: _survivors(m, _row(1, 2, 2, 2, 3), 3),
     ),
-    "which of [2, 2] survive at k = 1": (("keep_top_k", "top_k"), lambda m: _survivors(m, _row(2, 2), 1)),
+    "which of [2, 2] survive at k = 1": (SURVIVORS, lambda m: _survivors(m, _row(2, 2), 1)),
     "which of 1,000 equal logits survive at k = 5": (
-        ("keep_top_k", "top_k"),
+        SURVIVORS,
         lambda m: _survivors(m, np.zeros(1000, np.float32), 5),
     ),
-    "which of [1, 2] survive at k = 2": (("keep_top_k", "top_k"), lambda m: _survivors(m, _row(1, 2), 2)),
-    "which of [1, 2] survive at k = 3": (("keep_top_k", "top_k"), lambda m: _survivors(m, _row(1, 2), 3)),
-    "which of [1, 2] survive at k = 0": (("keep_top_k", "top_k"), lambda m: _survivors(m, _row(1, 2), 0)),
+    "which of [1, 2] survive at k = 2": (SURVIVORS, lambda m: _survivors(m, _row(1, 2), 2)),
+    "which of [1, 2] survive at k = 3": (SURVIVORS, lambda m: _survivors(m, _row(1, 2), 3)),
+    "which of [1, 2] survive at k = 0": (SURVIVORS, lambda m: _survivors(m, _row(1, 2), 0)),
     "the logits [5, -3] at temperature 0.7": (
         ("apply_temperature",),
         lambda m: value(m.apply_temperature(_row(5, -3), 0.7)),
     ),
-    "the logits [1, 0] at temperature 0": (("apply_temperature",), lambda m: value(m.apply_temperature(_row(1, 0), 0.0))),
+    "the logits [1, 0] at temperature 0": (
+        ("apply_temperature",),
+        lambda m: value(m.apply_temperature(_row(1, 0), 0.0)),
+    ),
     "the logits [1, 0] at temperature -1": (
         ("apply_temperature",),
         lambda m: value(m.apply_temperature(_row(1, 0), -1.0)),
@@ -92,6 +107,14 @@ QUESTIONS: dict[str, tuple[tuple[str, ...], Callable[[ModuleType], str]]] = {
         ("inverse_cdf",),
         lambda m: "id " + value(m.inverse_cdf(_row(*[TWELVE] * 12, 0), np.array(BELOW_ONE))),
     ),
+    "one token drawn from the logits [20, 0] at temperature 0": (
+        ("apply_temperature", "sample"),
+        lambda m: _sample(m, _row(20, 0), 0.0),
+    ),
+    "one token drawn from the logits [20, 0] at temperature -1": (
+        ("apply_temperature", "sample"),
+        lambda m: _sample(m, _row(20, 0), -1.0),
+    ),
     "one token drawn from the logits [0, nan, 0]": (("draw",), lambda m: f"id {m.draw(_row(0, NAN, 0))}"),
     "one token drawn from the logits [-inf, -inf]": (("draw",), lambda m: f"id {m.draw(_row(-INF, -INF))}"),
     "one token drawn from the logits [-104, -104, -104, -inf]": (
@@ -104,11 +127,11 @@ QUESTIONS: dict[str, tuple[tuple[str, ...], Callable[[ModuleType], str]]] = {
 
 def answers(module: ModuleType) -> dict[str, str]:
     """Question -> answer, of those that the implementation has a function for."""
-    return {question: _answer(ask, module) for question, (needs, ask) in QUESTIONS.items() if _has(module, needs)}
-
-
-def _has(module: ModuleType, names: tuple[str, ...]) -> bool:
-    return any(hasattr(module, name) for name in names)
+    return {
+        question: _answer(ask, module)
+        for question, (functions, ask) in QUESTIONS.items()
+        if any(hasattr(module, function) for function in functions)
+    }
 
 
 def _answer(ask: Callable[[ModuleType], str], module: ModuleType) -> str:

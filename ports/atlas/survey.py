@@ -36,6 +36,8 @@ from . import questions
 
 SPEC = Path(reference.__file__).with_name("SPEC.md")
 EXAMPLES = 60  # random cases a stage, as many as the checker's default
+EMPTY = 100  # the size of a case without a number: smaller than all others, but it shows less
+RANDOM = 10**6  # of a random case: a vector, if there is one, is shown in its place
 FIRST_RULE = {  # of a stage: where a random case shows a difference without naming a rule
     "compute_logits": "LOGITS-1",
     "apply_temperature": "TEMP-1",
@@ -72,11 +74,11 @@ def survey(name: str, date: str) -> dict[str, Any]:
     module = adapter(name)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # of bad input that is answered: what is answered is recorded
-        findings = list(_findings(module))
+        found = list(findings(module))
         answers = questions.answers(module)
     rules: dict[str, Any] = {}
-    for rule in sorted({finding.rule for finding in findings}, key=_order):
-        of_rule = [finding for finding in findings if finding.rule == rule]
+    for rule in sorted({finding.rule for finding in found}, key=_order):
+        of_rule = [finding for finding in found if finding.rule == rule]
         differing = sorted((f for f in of_rule if f.difference), key=lambda f: f.size)
         rules[rule] = {"cases": len(of_rule), "differ": len(differing)}
         if differing:
@@ -98,11 +100,13 @@ def _order(rule: str) -> tuple[int, int]:
     return ("HEAD", "LOGITS", "TEMP", "TOPK", "SOFTMAX", "DRAW", "CDF", "RNG").index(stage), int(number)
 
 
-def _findings(module: ModuleType) -> Iterator[Finding]:
+def findings(module: ModuleType) -> Iterator[Finding]:
+    """What every vector and the random cases say of it."""
     port = _port(module)
-    # What random cases would find again and again: dtypes answered in another one, and operations that refuse good input.
+    # What random cases would only find again: dtypes answered in another one, refusals of good input, batches.
     narrow: set[str] = set()
     refused: set[str] = set()
+    batches: set[str] = set()
     for case, outcome, _ in vectors.run(port, [case for file in load_all() for case in file.cases], "vectors"):
         if outcome is None or outcome.word == Word.SKIPPED:
             continue
@@ -110,16 +114,20 @@ def _findings(module: ModuleType) -> Iterator[Finding]:
             yield finding
             if " raises " in finding.difference and case.result != "invalid":
                 refused.add(case.op)
+            if finding.difference and finding.rule == "HEAD-4":
+                batches.add(case.op)
             if finding.rule == "HEAD-2" and finding.difference and case.result != "invalid":
                 narrow |= {value["dtype"] for value in case.inputs.values() if isinstance(value, dict)}
     dtypes = tuple(name for name in ("float32", "float64") if name in port.dtypes and name not in narrow)
     operations = tuple(op for op in port.operations if op != "lm_head" or port.ties != ("all",))
-    quiet = replace(port, dtypes=dtypes or ("float32",), operations=operations, call=_Known(port.call, refused))
+    quiet = replace(
+        port, dtypes=dtypes or ("float32",), operations=operations, call=_Known(port.call, refused, batches)
+    )
     for result in random_cases.run(quiet, EXAMPLES):
         if result.mark in (Mark.DIVERGED, Mark.ERRORED):
             rule = result.rule if result.rule not in ("", "HEAD-5") else FIRST_RULE[result.op]
             came = f"; came {result.came}; the rule: {result.expected}" if result.came else ""
-            yield Finding(rule, f"`{result.op}({result.case})` {_raised(result.reason)}{came}", 10**6)
+            yield Finding(rule, f"`{result.op}({result.case})` {_raised(result.reason)}{came}", RANDOM)
 
 
 def _port(module: ModuleType) -> Port:
@@ -157,21 +165,25 @@ class _Call:
 
 
 class _Known:
-    """Good input that an operation is known to refuse is answered by the reference, so that the search goes on."""
+    """What an operation is known to do otherwise is answered by the reference, so that the search goes on."""
 
-    def __init__(self, call: Any, refused: set[str]) -> None:
-        self.call, self.refused = call, refused
+    def __init__(self, call: Any, refused: set[str], batches: set[str]) -> None:
+        self.call, self.refused, self.batches = call, refused, batches
 
     def __call__(self, op: str, given: dict[str, Any]) -> dict[str, Any]:
+        if op in self.batches and _is_batch(given):
+            return of_head(REFERENCE)(op, given)
         try:
             result: dict[str, Any] = self.call(op, given)
-        except SkippedError:
-            raise
-        except Exception:
-            if op not in self.refused:
+        except Exception as error:
+            if op not in self.refused or isinstance(error, SkippedError):
                 raise
             result = of_head(REFERENCE)(op, given)
         return result
+
+
+def _is_batch(inputs: dict[str, Any]) -> bool:
+    return any(np.ndim(given) > 1 for name, given in inputs.items() if name != "embedding")
 
 
 def _beyond_pointers(given: dict[str, Any]) -> bool:
@@ -181,7 +193,8 @@ def _beyond_pointers(given: dict[str, Any]) -> bool:
         return True
     if "embedding" in arrays:
         context, embedding = arrays["context"], arrays["embedding"]
-        return context.ndim == 0 or embedding.ndim != 2 or context.shape[-1] != embedding.shape[1]
+        fits = context.ndim > 0 and embedding.ndim == 2 and context.shape[-1:] == embedding.shape[1:]
+        return not (fits and len(embedding))
     first = next(iter(arrays.values()))
     return first.ndim == 0 or ("uniform" in arrays and arrays["uniform"].shape != first.shape[:-1])
 
@@ -201,21 +214,28 @@ def _tied(given: dict[str, Any]) -> bool:
 def _blamed(case: Case, outcome: Outcome, port: Port) -> str:
     """The rule that a case speaks of: its group's, but where the difference is one of another rule.
 
-    A batch that differs where each of its rows alone conforms is HEAD-4's, and nothing else is; so is a refusal of so
-    many axes. Where exactly k survive, but others, the suite's verdict tells a tie (TOPK-2) from a count (TOPK-1).
+    A batch that differs where each of its rows alone conforms is HEAD-4's, and nothing else is; so is one that is
+    refused where no row alone is. Where exactly k survive, but others, the suite's verdict tells a tie (TOPK-2) from a
+    wrong count (TOPK-1).
     """
     rule = outcome.rule or case.rule
     if outcome.conforms or case.result == "invalid" or rule in ("HEAD-2", "HEAD-3"):
         return rule
     inputs = arguments(case.inputs)
-    if case.op != "torch_rng" and any(np.ndim(given) > 1 for name, given in inputs.items() if name != "embedding"):
-        if "seed" in inputs:  # rows share a stream: none can be asked alone
-            return "HEAD-4" if outcome.word == Word.ERRORED else rule
-        if all(judge(row, port.call).conforms for row in _rows(case)):
+    if "seed" in inputs:  # rows share a stream: none can be asked alone
+        return "HEAD-4" if _refuses(outcome) and _is_batch(inputs) else rule
+    if _is_batch(inputs):
+        alone = [judge(row, port.call) for row in _rows(case)]
+        if all(row.conforms for row in alone) or (_refuses(outcome) and not any(map(_refuses, alone))):
             return "HEAD-4"
     if rule not in ("HEAD-4", "TOPK-1") or case.op == "multinomial":
         return rule
     return random_cases.one(port, case.op, inputs).rule or FIRST_RULE[case.op]
+
+
+def _refuses(outcome: Outcome) -> bool:
+    """Whether good input raised an error of any kind."""
+    return outcome.word == Word.ERRORED or outcome.reason == "refused"
 
 
 def _rows(case: Case) -> Iterator[Case]:
@@ -234,7 +254,7 @@ def _rows(case: Case) -> Iterator[Case]:
 
 def _of_vector(case: Case, outcome: Outcome, rule: str) -> Iterator[Finding]:
     """What a vector says: of its rule, and where it is refused, of HEAD-5 too."""
-    size = sum(len(value["data"]) for value in case.inputs.values() if isinstance(value, dict))
+    size = sum(len(value["data"]) for value in case.inputs.values() if isinstance(value, dict)) or EMPTY
     inputs = {name: given for name, given in arguments(case.inputs).items() if name != "ties"}
     call = f"`{case.op}({questions.shown(inputs)})`"
     kind = "TypeError" if wrong_kind(case) else "ValueError"
@@ -248,7 +268,7 @@ def _of_vector(case: Case, outcome: Outcome, rule: str) -> Iterator[Finding]:
         raised = _raised(outcome.reason if outcome.word == Word.ERRORED else outcome.came)
         yield Finding(case.rule)
         yield Finding("HEAD-5", f"{call} raises {raised.partition(':')[0]}; the rule: {kind}", size)
-    elif outcome.word == Word.ERRORED or outcome.reason == "refused":
+    elif _refuses(outcome):
         raised = _raised(outcome.reason if outcome.word == Word.ERRORED else outcome.came)
         yield Finding(rule, f"{call} raises {raised}; the rule: {_answer(outcome, case)}", size)
     elif case.result == "invalid":
@@ -277,8 +297,9 @@ def _difference(outcome: Outcome) -> str:
     reason, came, expected = outcome.reason, outcome.came, outcome.expected
     if not isinstance(came, np.ndarray) or not isinstance(expected, np.ndarray) or came.shape != expected.shape:
         return reason
-    if " has dtype " in reason:
-        return reason
+    dtype = re.match(r"(\w+) has dtype (\w+), not (\w+)", reason)
+    if dtype:
+        return "gives {} in {}; the rule: {}".format(*dtype.groups())
     name = reason.partition(" ")[0]
     if came.dtype.kind == "f":
         expected = expected.astype(came.dtype)
@@ -287,4 +308,3 @@ def _difference(outcome: Outcome) -> str:
         index = tuple(int(i) for i in place[1].split(",") if i)
         return f"gives {name}{list(index)} {came[index]}; the rule: {expected[index]}"
     return f"gives {name} {questions.value(came)}; the rule: {questions.value(expected)}"
-

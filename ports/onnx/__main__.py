@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from ..values import number_from_json, from_json, to_json
+from ..values import from_json, number_from_json, to_json
 from . import head
 from .refusals import FLOATS, Refused
 
@@ -78,7 +78,7 @@ def _argument(name: str, value: Any) -> Any:
     if isinstance(value, dict):
         return from_json(value)
     if name == "seed":
-        raise NotImplementedError("no random stream: ONNX's generators are each runtime's own")
+        raise NotImplementedError(head.NO_STREAM)
     return number_from_json(value) if name in ("temperature", "uniform") and isinstance(value, str) else value
 
 

@@ -187,8 +187,8 @@ def head(
 ) -> ModelProto:
     """The whole head in one graph: context, embedding, temperature, k -> logits, probs, and with `draw` a token.
 
-    `axes` is how many the context has: 2 for (batch, d). `draw="uniform"` adds the input `uniform` (...) and the output
-    `token_ids` (...), the walk; `draw="noise"` the input `noise` (..., V) and the output `token_ids` (..., 1), the race.
+    `axes` is how many the context has: 2 for (batch, d). `draw="uniform"` is the walk: it adds the input `uniform`
+    (...) and the output `token_ids` (...). `draw="noise"` is the race: `noise` (..., V) and `token_ids` (..., 1).
     With `embedding` the matrix is part of the file and no input.
     Raises: ValueError for another word in `draw`.
     """

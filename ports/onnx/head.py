@@ -9,6 +9,8 @@ from weights_export.bundle import BundleError, open_bundle
 from . import build, refusals
 from .run import run, run_operation, session
 
+NO_STREAM = "no random stream: ONNX's generators are each runtime's own"
+
 
 def compute_logits(context: np.ndarray, embedding: np.ndarray) -> dict[str, Any]:
     """`logits`."""
@@ -45,7 +47,7 @@ def multinomial(probs: np.ndarray, num_samples: Any = 1, noise: np.ndarray | Non
     """`token_ids`, from given noise. Raises: NotImplementedError where a seed is given in its place."""
     refusals.weights(probs, refusals.count("num_samples", num_samples))
     if noise is None:
-        raise NotImplementedError("no random stream: ONNX's generators are each runtime's own")
+        raise NotImplementedError(NO_STREAM)
     refusals.noise(noise, probs.shape)
     return run_operation("multinomial", probs=probs, noise=noise, num_samples=num_samples)
 

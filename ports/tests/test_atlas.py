@@ -1,0 +1,150 @@
+"""The atlas holds: what is installed does what the records say, and ATLAS.md is what the records give."""
+
+import importlib
+import json
+from importlib import metadata
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ports.atlas import Otherwise, questions, records, survey
+from ports.atlas.__main__ import ATLAS
+from ports.atlas.page import NAMES, page
+from ports.checker.port import STAGES
+
+spec = pytest.mark.spec
+IN_THE_DEV_INSTALL = (
+    "pytorch",
+    "transformers_processors",
+    "onnxruntime_operators",
+    "numpy_naive",
+    "scipy_softmax",
+    "llm_c",
+    "llama2_c",
+)
+OPTIONAL = [name for name in NAMES if name not in IN_THE_DEV_INSTALL]
+
+
+@pytest.fixture(scope="module")
+def recorded() -> dict[str, dict[str, Any]]:
+    return records.load_all()
+
+
+def test_every_implementation_has_a_record(recorded: dict[str, dict[str, Any]]) -> None:
+    assert set(recorded) == set(NAMES)
+
+
+def test_the_page_is_that_of_the_records(recorded: dict[str, dict[str, Any]]) -> None:
+    assert ATLAS.read_text("utf-8") == page(recorded), "run python -m ports.atlas"
+
+
+def test_the_page_depends_on_the_records(recorded: dict[str, dict[str, Any]]) -> None:
+    changed = json.loads(json.dumps(recorded))
+    changed["scipy_softmax"]["rules"]["SOFTMAX-2"] |= {"differ": 1, "smallest": "something else"}
+    assert page(changed) != page(recorded)
+    assert "something else" in page(changed)
+
+
+def hold(name: str, record: dict[str, Any]) -> None:
+    """Run it again: the very same record, but for the versions of another install, which are named."""
+    again = json.loads(json.dumps(survey.survey(name, record["date"])))
+    wrong = [key for key in record if record[key] != again.get(key)]
+    for key in wrong:
+        if isinstance(record[key], dict):
+            differing = {k for k in record[key].keys() | again[key].keys() if record[key].get(k) != again[key].get(k)}
+            told = "\n".join(f"{k}: {record[key].get(k)}\n  now {again[key].get(k)}" for k in sorted(differing))
+            pytest.fail(f"{name}: {key} changed, run python -m ports.atlas {name}\n{told}")
+    assert not wrong, f"{name}: {wrong} changed, run python -m ports.atlas {name}"
+
+
+@spec("HEAD-1", "TEMP-1", "TOPK-2", "TOPK-7", "SOFTMAX-1", "CDF-1")
+@pytest.mark.parametrize("name", IN_THE_DEV_INSTALL)
+def test_it_does_what_its_record_says(name: str, recorded: dict[str, dict[str, Any]]) -> None:
+    hold(name, recorded[name])
+
+
+@spec("TEMP-1", "TOPK-2", "SOFTMAX-1")
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_it_does_what_its_record_says_if_installed(name: str, recorded: dict[str, dict[str, Any]]) -> None:
+    for package, version in recorded[name]["versions"].items():
+        try:
+            found = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            pytest.skip(f"{package} is not installed: pip install '.[atlas]'")
+        if found != version:
+            pytest.skip(f"{package} {found} is installed, the record is of {version}")
+    hold(name, recorded[name])
+
+
+@pytest.mark.parametrize("name", IN_THE_DEV_INSTALL)
+def test_an_adapter_has_functions_of_the_reference_and_nothing_hidden(name: str) -> None:
+    module = survey.adapter(name)
+    assert any(hasattr(module, stage) for stage in STAGES)
+    assert module.TITLE
+    assert len(module.SHORT) <= 8
+    assert survey.versions(module).keys() == set(module.PACKAGES)
+
+
+@spec("TOPK-2", "TOPK-7", "HEAD-4", "TEMP-2")
+def test_what_is_known_of_them_is_found(recorded: dict[str, dict[str, Any]]) -> None:
+    """Facts that anybody can check by hand, so that a survey that finds nothing, or everything, is noticed."""
+
+    def differs(name: str, rule: str) -> bool:
+        return bool(recorded[name]["rules"][rule]["differ"])
+
+    assert differs("pytorch", "TOPK-2")  # torch.topk: unspecified
+    assert differs("pytorch", "HEAD-4")  # the lesson is written for one vector
+    assert not differs("pytorch", "RNG-3")  # it is PyTorch's stream
+    assert not differs("transformers_processors", "TOPK-7")
+    assert not differs("onnxruntime_operators", "TOPK-2")
+    assert differs("llm_c", "SOFTMAX-2")  # no maximum subtracted
+    assert not differs("llm_c", "HEAD-4")
+    assert differs("llama2_c", "CDF-2")  # the last id, masked or not
+    assert not differs("llama2_c", "SOFTMAX-2")
+    assert not differs("scipy_softmax", "SOFTMAX-2")
+
+
+@spec("SOFTMAX-1", "TOPK-1", "HEAD-5")
+def test_the_reference_itself_differs_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The survey on a head that keeps every rule, from an adapter as any other."""
+    module = importlib.import_module("reference")
+    for name, value in {"TITLE": "reference", "SHORT": "ref", "PACKAGES": (), "DTYPES": ("float32", "float64")}.items():
+        monkeypatch.setattr(module, name, value, raising=False)
+    monkeypatch.setattr(survey, "adapter", lambda name: module)
+    monkeypatch.setattr(survey, "EXAMPLES", 10)
+    found = survey.survey("reference", "a day")["rules"]
+    assert {rule: result for rule, result in found.items() if result["differ"]} == {}
+    assert sum(result["cases"] for result in found.values()) > 150
+
+
+def one_row_or_greedy(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """Takes temperature 0 for greedy decoding, and knows no batches."""
+    if temperature == 0:
+        raise Otherwise("takes the argmax")
+    if np.ndim(logits) > 1:
+        raise RuntimeError("one row only")
+    return (logits / np.asarray(logits).dtype.type(temperature)).astype(logits.dtype)
+
+
+ODD = SimpleNamespace(__name__=f"{__name__}:ODD", apply_temperature=one_row_or_greedy)
+
+
+@spec("HEAD-4", "TEMP-2")
+def test_differences_go_to_the_rule_that_they_are_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey, "EXAMPLES", 10)
+    with np.errstate(all="ignore"):
+        found = [finding for finding in survey.findings(ODD) if finding.difference]
+    of = {rule: [f.difference for f in found if f.rule == rule] for rule in {f.rule for f in found}}
+    assert of["HEAD-4"]
+    assert all("raises RuntimeError: one row only" in text for text in of["HEAD-4"])
+    assert any(text.endswith("takes the argmax; the rule: refuse") for text in of["TEMP-2"])
+    assert "TEMP-1" not in of
+
+
+def test_numbers_are_written_in_their_own_digits() -> None:
+    row = np.array([0.1, -0.0, -np.inf, 2], np.float32)
+    assert questions.shown({"logits": row, "k": 2}) == "logits [0.1, -0, -inf, 2], k 2"
+    assert questions.shown({"logits": row.astype(np.float64)}).startswith("logits float64 [0.10000000149011612, -0,")
+    assert questions.value(np.zeros(1000)) == "(1,000 numbers)"
