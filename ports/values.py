@@ -44,11 +44,16 @@ def number_from_json(value: Any) -> float:
     """
     if isinstance(value, str):
         if value not in WORDS:
-            raise ValueError(f"{value!r} is no number: write a JSON number or one of {', '.join(map(repr, WORDS))}")
+            raise ValueError(
+                f"{value[:80]!r} is no number: write a JSON number or one of {', '.join(map(repr, WORDS))}"
+            )
         return WORDS[value]
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"{value!r} is no number")
-    return value
+        raise ValueError(f"{str(value)[:80]!r} is no number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError("an integer beyond the range of float64 is no number of a tensor") from None
 
 
 def to_json(array: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from ..judge import Call, of_head
 from ..values import DTYPES
 from .process import BrokenError, ErroredError, Process
+from .results import brief
 
 if TYPE_CHECKING:  # a run-time import would bring PyTorch with it
     from parity_tests.heads import Head
@@ -89,7 +90,7 @@ def _greeted(process: Process) -> Port:
     if not set(hello["operations"]) & {*STAGES, "torch_rng"}:
         raise NoPortError("hello: operations names no stage and no torch_rng: there is nothing to check")
     return Port(
-        *(hello[key] for key in ("name", "version", "language")),
+        *(brief(hello[key], 60) for key in ("name", "version", "language")),
         *(tuple(hello[key]) for key in ("dtypes", "ties", "operations")),
         call=process.call,
         close=process.close,

@@ -21,6 +21,7 @@ import numpy as np
 
 from ..judge import RefusedError, SkippedError
 from ..values import from_json, number_to_json, to_json
+from .results import printable
 
 LONGEST_LINE = 2**26  # bytes; the largest honest reply, float64 logits of a large vocabulary, is far below
 STDERR_LINES = 8
@@ -160,13 +161,13 @@ class Process:
         kind = kinds.pop()
         value = reply[kind]
         if kind == "skipped":
-            raise SkippedError(str(value)[:200])
+            raise SkippedError(printable(str(value)[:200]))
         if kind == "errored":
-            raise ErroredError(str(value)[:2000])
+            raise ErroredError(printable(str(value)[:2000]))
         if not isinstance(value, dict):
             self._broken(f"{kind} must be an object: {_excerpt(line)}")
         if kind == "refused":
-            raise RefusedError(str(value.get("code")), str(value.get("message", ""))[:200])
+            raise RefusedError(*(printable(str(value.get(key, ""))[:200]) for key in ("code", "message")))
         return value
 
     def _broken(self, what: str) -> NoReturn:
@@ -221,7 +222,7 @@ def _read_lines(stream: Any, lines: "queue.Queue[bytes | None]") -> None:
 def _keep_last(stream: Any, tail: deque[str]) -> None:
     with contextlib.suppress(OSError, ValueError):
         while line := stream.readline(10_000):
-            tail.append(line.decode(errors="replace").rstrip()[:200])
+            tail.append(printable(line.decode(errors="replace").rstrip()[:200]))
 
 
 def _excerpt(line: bytes) -> str:

@@ -37,11 +37,12 @@ class Result:
     expected: str = ""
 
     def __str__(self) -> str:
+        """What a person reads; nothing of the port's own words in it can steer a terminal."""
         broken = f" breaks {self.rule}" if self.rule else ""
         lines = [f"{self.op} {self.mark}{broken}: {self.reason}", f"  case      {self.case}"]
         if self.mark == Mark.DIVERGED:
             lines += [f"  came      {self.came}", f"  expected  {self.expected}"]
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
 
 @dataclass
@@ -82,6 +83,11 @@ def _counts(results: Iterable[Result]) -> tuple[Counter[Mark], float]:
 
 
 def brief(value: Any, width: int = 300) -> str:
-    """One line, not too long, whatever it is."""
-    text = " ".join(str(value).split())
+    """One line, not too long, whatever it is: nothing in it can steer a terminal or break a file."""
+    text = printable(" ".join(str(value).split()))
     return text if len(text) <= width else text[:width] + " ..."
+
+
+def printable(text: str) -> str:
+    """What cannot be shown, lone surrogates included, replaced; line breaks stay."""
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)

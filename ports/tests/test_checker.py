@@ -1,5 +1,6 @@
 """The checker on trial: conforming ports pass, every kind of broken process gets its verdict, nothing hangs."""
 
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -9,13 +10,20 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rich.console import Console
 
 from ports.__main__ import main
+from ports.checker import vectors
 from ports.checker.check import Plan, check
 from ports.checker.port import NoPortError, Port, from_command, from_python
 from ports.checker.process import BrokenError, Process
-from ports.checker.results import Mark
-from ports.judge import Call, SkippedError
+from ports.checker.report import as_json, html, junit, show
+from ports.checker.results import Mark, Report
+from ports.judge import Call, SkippedError, of_head
+from ports.tests.harness import HEAD, answer
+from ports.vectors import load
 
 HARNESS = [sys.executable, "-m", "ports.tests.harness"]
 QUICK = Plan(examples=5, bundle=None)
@@ -224,3 +232,54 @@ def test_command_lines_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixt
         with pytest.raises(SystemExit) as stopped:
             main(words)
         assert stopped.value.code == 2
+
+
+class Mangled(Process):
+    """A port that answers softmax right, but for what happens to the bytes of its line on the way."""
+
+    def __init__(self, edits: list[tuple[int, bytes]]) -> None:
+        super().__init__(["none"])
+        self.edits = edits
+
+    def request(self, op: str, inputs: dict[str, Any]) -> dict[str, Any]:
+        self._seq = 7
+        line = json.dumps({"seq": 7, **answer(of_head(HEAD), {"op": op, "inputs": inputs})}).encode()
+        for place, replacement in self.edits:
+            place %= len(line)
+            line = line[:place] + replacement + line[place + len(replacement) :]
+        return self._reply(line)
+
+
+PIECES = [
+    b"",
+    b"[",
+    b"}",
+    b'"',
+    b"-1",
+    b"1e999",
+    b"null",
+    b"true",
+    b"\xff",
+    b"\\ud800",
+    b"9" * 400,
+    b'"result"',
+    b",",
+    b"\\u001b",
+]
+
+
+@settings(suppress_health_check=list(HealthCheck), max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 10**4), st.sampled_from(PIECES) | st.binary(max_size=3)), max_size=4))
+def test_whatever_a_port_writes_the_checker_reports(edits: list[tuple[int, bytes]]) -> None:
+    """Every reply, however mangled, ends as a result, and every result as a report in all its forms."""
+    process = Mangled(edits)
+    process._breaks[False] = -1000  # not to give up
+    whole = Port("mangled", "", "Python", ("float32",), (), ("softmax",), process.call)
+    softmax = load("softmax").cases
+    report = Report(dict.fromkeys(("name", "version", "language"), "x") | {"dtypes": (), "ties": ()})
+    report.results += [result for *_, result in vectors.run(whole, softmax[:3] + softmax[-2:], "vectors")]
+    assert len(report.results) == 5
+    show(report, Console(file=io.StringIO(), width=100))
+    json.dumps(as_json(report), allow_nan=False)
+    ElementTree.fromstring(junit(report).split("?>", 1)[1])
+    html(report).encode()
