@@ -91,13 +91,22 @@ class Process:
             )
         deadline = time.monotonic() + self.timeout
         self._send(line, deadline)
-        try:
-            reply = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
-        except queue.Empty:
-            self._broken(f"gave no reply to {op} within {self.timeout:g} s")
+        reply = self._next_line(op, deadline)
         if reply is None:
             self._broken(f"ended ({self._ended()}) instead of replying to {op}")
         return self._reply(reply)
+
+    def _next_line(self, op: str, deadline: float) -> bytes | None:
+        """The next line, None at the end; also where a child of a port that died keeps its standard output open."""
+        while True:
+            died = self._process is not None and self._process.poll() is not None
+            try:
+                return self._lines.get(timeout=0.1)
+            except queue.Empty:
+                if died:
+                    return None
+                if time.monotonic() > deadline:
+                    self._broken(f"gave no reply to {op} within {self.timeout:g} s")
 
     def close(self) -> None:
         """Ask the port to stop, and see to it that it does. Raises nothing."""
