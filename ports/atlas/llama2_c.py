@@ -1,7 +1,8 @@
 """llama2.c's head, of `run.c`: matmul, division, softmax and `sample_mult`, re-enacted in NumPy's float32.
 
 The product and all sums are taken one after the other in float; the walk compares with the uniform itself, not with a
-part of the total, and where no running sum exceeds, the last id is drawn. There is no top-k.
+part of the total, and where no running sum exceeds, the last id is drawn. There is no top-k. The program divides and
+exponentiates in place, in a buffer of its own; here the results are arrays of their own.
 """
 
 from typing import Any

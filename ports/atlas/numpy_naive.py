@@ -23,8 +23,8 @@ def apply_temperature(logits: Any, temperature: Any) -> np.ndarray:
 
 
 def top_k(logits: Any, k: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The whole row sorted, reversed and cut."""
-    token_ids = np.argsort(logits, axis=-1)[..., ::-1][..., :k]
+    """The whole row sorted, reversed and cut; by the stable sort, for the default one depends on the processor."""
+    token_ids = np.argsort(logits, axis=-1, kind="stable")[..., ::-1][..., :k]
     return np.take_along_axis(logits, token_ids, axis=-1), token_ids
 
 

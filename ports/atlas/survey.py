@@ -5,13 +5,15 @@ An adapter is a module of this package with any of the functions of `reference.h
 - `TITLE`, `SHORT`, `PACKAGES`: its name, the column's, and the distributions whose versions are recorded;
 - `DTYPES`: the dtypes it can be handed, all four if not given;
 - `TIES = "all"` if it follows TOPK-7; its `keep_top_k` has no `ties`: most have one rule;
-- `POINTERS = True` for C functions re-enacted, which get floats behind a pointer: no other dtype or shape exists there;
+- `POINTERS = True` for what is handed one row of floats and nothing else, as a C function is: HEAD-2 to HEAD-4 say
+  nothing of it, and the adapter calls it row by row;
 - `draw(logits) -> id`: one token by its own random stream, for `questions.py`.
 
 It settles nothing and checks nothing that the implementation leaves alone.
 """
 
 import importlib
+import platform
 import re
 import warnings
 from collections.abc import Iterator
@@ -34,9 +36,11 @@ from ..values import from_json, to_json
 from ..vectors import Answer, Case, arguments, load_all
 from . import questions
 
+PLATFORM = f"{platform.system()} {platform.machine()}"
 SPEC = Path(reference.__file__).with_name("SPEC.md")
 EXAMPLES = 60  # random cases a stage, as many as the checker's default
-EMPTY = 100  # the size of a case without a number: smaller than all others, but it shows less
+ODD = 100  # the size of a case with a tensor that is empty or has no axis: small, but it shows less
+SHOWN = 6  # numbers of another answer that are shown in full
 RANDOM = 10**6  # of a random case: a vector, if there is one, is shown in its place
 FIRST_RULE = {  # of a stage: where a random case shows a difference without naming a rule
     "compute_logits": "LOGITS-1",
@@ -55,6 +59,7 @@ class Finding:
     """What one case says of one rule: "" if it is kept, else how the implementation differs."""
 
     rule: str
+    op: str
     difference: str = ""
     size: int = 0  # numbers in the inputs: the smallest case is shown
 
@@ -82,13 +87,14 @@ def survey(name: str, date: str) -> dict[str, Any]:
         differing = sorted((f for f in of_rule if f.difference), key=lambda f: f.size)
         rules[rule] = {"cases": len(of_rule), "differ": len(differing)}
         if differing:
-            rules[rule]["smallest"] = differing[0].difference
+            rules[rule] |= {"in": list(dict.fromkeys(f.op for f in differing)), "smallest": differing[0].difference}
     return {
         "name": name,
         "title": module.TITLE,
         "short": module.SHORT,
         "about": " ".join((module.__doc__ or "").split()),
         "versions": versions(module),
+        "platform": PLATFORM,
         "date": date,
         "rules": rules,
         "answers": answers,
@@ -111,7 +117,8 @@ def findings(module: ModuleType) -> Iterator[Finding]:
         if outcome is None or outcome.word == Word.SKIPPED:
             continue
         for finding in _of_vector(case, outcome, _blamed(case, outcome, port)):
-            yield finding
+            if not (getattr(module, "POINTERS", False) and finding.rule in ("HEAD-2", "HEAD-3", "HEAD-4")):
+                yield finding
             if " raises " in finding.difference and case.result != "invalid":
                 refused.add(case.op)
             if finding.difference and finding.rule == "HEAD-4":
@@ -127,7 +134,7 @@ def findings(module: ModuleType) -> Iterator[Finding]:
         if result.mark in (Mark.DIVERGED, Mark.ERRORED):
             rule = result.rule if result.rule not in ("", "HEAD-5") else FIRST_RULE[result.op]
             came = f"; came {result.came}; the rule: {result.expected}" if result.came else ""
-            yield Finding(rule, f"`{result.op}({result.case})` {_raised(result.reason)}{came}", RANDOM)
+            yield Finding(rule, result.op, f"`{result.op}({result.case})` {_raised(result.reason)}{came}", RANDOM)
 
 
 def _port(module: ModuleType) -> Port:
@@ -152,7 +159,7 @@ class _Call:
         if op == "keep_top_k" and ties != self.ties[0]:
             raise SkippedError(f"no ties={ties!r}")
         if self.pointers and _beyond_pointers(given):
-            raise SkippedError("a C function: floats behind a pointer")
+            raise SkippedError("one row of floats is all it can be handed")
         if op == "lm_head" and self.ties == ("all",) and _tied(given):
             raise SkippedError("a tie at the cut: it follows the other contract, TOPK-7")
         named = given.pop("ties", None)
@@ -254,27 +261,31 @@ def _rows(case: Case) -> Iterator[Case]:
 
 def _of_vector(case: Case, outcome: Outcome, rule: str) -> Iterator[Finding]:
     """What a vector says: of its rule, and where it is refused, of HEAD-5 too."""
-    size = sum(len(value["data"]) for value in case.inputs.values() if isinstance(value, dict)) or EMPTY
+    tensors = {name: value for name, value in case.inputs.items() if isinstance(value, dict)}
+    odd = any(not value["data"] or not (value["shape"] or name == "uniform") for name, value in tensors.items())
+    size = sum(len(value["data"]) for value in tensors.values()) + odd * ODD
     inputs = {name: given for name, given in arguments(case.inputs).items() if name != "ties"}
     call = f"`{case.op}({questions.shown(inputs)})`"
     kind = "TypeError" if wrong_kind(case) else "ValueError"
     if outcome.conforms:
-        yield Finding(case.rule)
+        yield Finding(case.rule, case.op)
         if case.result == "invalid":
-            yield Finding("HEAD-5")
+            yield Finding("HEAD-5", case.op)
     elif outcome.reason.startswith("Otherwise: "):
-        yield Finding(case.rule, f"{call} {outcome.reason.removeprefix('Otherwise: ')}; the rule: refuse", size)
+        yield Finding(
+            case.rule, case.op, f"{call} {outcome.reason.removeprefix('Otherwise: ')}; the rule: refuse", size
+        )
     elif case.result == "invalid" and (outcome.word == Word.ERRORED or outcome.reason.startswith("refused as")):
         raised = _raised(outcome.reason if outcome.word == Word.ERRORED else outcome.came)
-        yield Finding(case.rule)
-        yield Finding("HEAD-5", f"{call} raises {raised.partition(':')[0]}; the rule: {kind}", size)
+        yield Finding(case.rule, case.op)
+        yield Finding("HEAD-5", case.op, f"{call} raises {raised.partition(':')[0]}; the rule: {kind}", size)
     elif _refuses(outcome):
         raised = _raised(outcome.reason if outcome.word == Word.ERRORED else outcome.came)
-        yield Finding(rule, f"{call} raises {raised}; the rule: {_answer(outcome, case)}", size)
+        yield Finding(rule, case.op, f"{call} raises {raised}; the rule: {_answer(outcome, case)}", size)
     elif case.result == "invalid":
-        yield Finding(rule, f"{call} gives {_answer(outcome, case)}; the rule: refuse", size)
+        yield Finding(rule, case.op, f"{call} gives {_answer(outcome, case)}; the rule: refuse", size)
     else:
-        yield Finding(rule, f"{call} {_difference(outcome)}", size)
+        yield Finding(rule, case.op, f"{call} {_difference(outcome)}", size)
 
 
 def _raised(error: Any) -> str:
@@ -304,7 +315,7 @@ def _difference(outcome: Outcome) -> str:
     if came.dtype.kind == "f":
         expected = expected.astype(came.dtype)
     place = re.search(r"(?:differs|is off) at \[([\d, ]*)\]", reason)
-    if came.size > questions.LONG and place:
+    if came.size > SHOWN and place:
         index = tuple(int(i) for i in place[1].split(",") if i)
         return f"gives {name}{list(index)} {came[index]}; the rule: {expected[index]}"
     return f"gives {name} {questions.value(came)}; the rule: {questions.value(expected)}"
