@@ -31,11 +31,31 @@ def main(arguments: list[str] | None = None) -> int:
     check.add_argument("--json", action="store_true", help="print JSON in place of the table")
     check.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML too")
     check.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained HTML page too")
+    explorer = commands.add_parser("explorer", help="write a page on which a bundle's head can be watched")
+    explorer.add_argument("bundle", nargs="?", type=Path, metavar="BUNDLE", help="default: the embedded tiny GPT-2's")
+    explorer.add_argument("-o", "--output", type=Path, default=Path("explorer.html"), metavar="FILE")
     words = sys.argv[1:] if arguments is None else arguments
     # What follows -- is the port's own, options included; without -- there is one word, a Python object.
     cut = words.index("--") if "--" in words else len(words)
     options = parser.parse_args([*words[:cut], *(["COMMAND"] if words[cut + 1 :] else [])])
+    if options.command == "explorer":
+        return _explorer(options)
     return _check(check, options, words[cut + 1 :])
+
+
+def _explorer(options: argparse.Namespace) -> int:
+    from weights_export.bundle import open_bundle
+
+    from .explorer.page import write
+
+    folder = options.bundle or Path(__file__).with_name("tiny_bundle")
+    try:
+        write(open_bundle(folder), options.output)
+    except (OSError, ValueError) as error:
+        print(f"ports explorer: {error}", file=sys.stderr)
+        return 2
+    print(options.output)
+    return 0
 
 
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace, command: list[str]) -> int:

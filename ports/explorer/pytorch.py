@@ -1,0 +1,64 @@
+"""What PyTorch says: probabilities and seeded draws of a bundle at a few settings, to be shown beside the page's own."""
+
+import base64
+from typing import Any
+
+import numpy as np
+
+from weights_export.bundle import Bundle
+
+SETTINGS = ((0.7, 50), (1.0, 50), (1.5, 50), (0.7, 5), (1.0, None))  # temperature, k; None: the whole vocabulary
+SEEDS = 200
+
+
+def answers(bundle: Bundle) -> dict[str, Any]:
+    """For each setting the survivors, their probabilities and the first token of every seed, for each prompt.
+
+    Arrays are little-endian bytes in base64: `ids` (N, k) int32, in order of value, or None for every token in order
+    of id; `probs` (N, k) float32; `draws` (N, SEEDS) int32. Without PyTorch there are no settings; on a PyTorch with
+    another random stream [RNG-1] no draws. `note` says which.
+    """
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return {"note": "PyTorch was not installed where this page was made.", "settings": []}
+    import torch_impl
+    from parity_tests.random_stream import OTHER_STREAM, local_stream_is_mt19937
+
+    same_stream = local_stream_is_mt19937()
+    context, embedding = (torch.from_numpy(np.array(x, np.float32)) for x in (bundle.context, bundle.embedding))
+    settings = []
+    for temperature, k in SETTINGS:
+        n = min(k or len(embedding), len(embedding))
+        if any(s["temperature"] == temperature and s["k"] == n for s in settings):
+            continue  # a vocabulary of at most 50
+        scaled = torch_impl.apply_temperature(torch_impl.compute_logits(context, embedding), temperature)
+        probs = torch_impl.softmax(torch_impl.keep_top_k(scaled, n))  # (N, V)
+        ids = None if n == len(embedding) else torch_impl.top_k(scaled, n)[1]
+        settings.append(
+            {
+                "temperature": temperature,
+                "k": n,
+                "ids": None if ids is None else _base64(ids.numpy(), "<i4"),
+                "probs": _base64((probs if ids is None else probs.gather(-1, ids)).numpy(), "<f4"),
+                "draws": _base64(_draws(probs), "<i4") if same_stream else None,
+            }
+        )
+    note = f"PyTorch {torch.__version__.split('+')[0]}, computed when this page was made."
+    if not same_stream:
+        note += f" It has no draws: {OTHER_STREAM.split(',')[0]}."
+    return {"note": note, "settings": settings}
+
+
+def _draws(probs: Any) -> np.ndarray:
+    """`torch.multinomial`'s first token for each row and seed: `(N, V) -> (N, SEEDS)`."""
+    import torch
+
+    def first(row: torch.Tensor, seed: int) -> int:
+        return int(torch.multinomial(row, 1, generator=torch.Generator().manual_seed(seed)))
+
+    return np.array([[first(row, seed) for seed in range(SEEDS)] for row in probs])
+
+
+def _base64(array: np.ndarray, dtype: str) -> str:
+    return base64.b64encode(np.ascontiguousarray(array, dtype=dtype).tobytes()).decode("ascii")

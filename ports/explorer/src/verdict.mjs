@@ -1,0 +1,114 @@
+/** The suite's four words for this page and PyTorch, as parity_tests/judges has them, for one row in float32. */
+
+import { topK } from "../../javascript/lm_head.mjs";
+import * as bounds from "./bounds.mjs";
+
+const identical = (a, b) => a.length === b.length && a.every((x, i) => Object.is(x, b[i]));
+
+/** The largest error / bound; Infinity for nan and where an exact value is missed. */
+function worst(values, exact, bound) {
+  let ratio = 0;
+  for (let v = 0; v < exact.length; v++) {
+    if (values[v] === exact[v]) continue;
+    const r = Math.abs(values[v] - exact[v]) / bound[v];
+    if (!(r <= ratio)) ratio = Number.isNaN(r) ? Infinity : r;
+  }
+  return ratio;
+}
+
+const plus = (a, b) => a.map((x, v) => x + b[v]);
+
+/** How far logits may be off: by a float32 head, and by the float64 oracle itself. */
+export function logitErrors(context, embedding) {
+  const magnitude = bounds.magnitude(context, embedding);
+  const [float32, float64] = ["float32", "float64"].map((dtype) => bounds.logits(magnitude, context.length, dtype));
+  return plus(float32, float64);
+}
+
+/**
+ * Logits of two heads, each within its bound of the exact ones  [LOGITS-2].
+ *
+ * @param {Float32Array} ours (V)
+ * @param {Float32Array} theirs (V)
+ * @param {Float64Array} exact (V)
+ * @param {Float64Array} error (V), of `logitErrors`
+ * @returns {{word: string, ratio: number, rule?: string}} the word, and their largest error / bound
+ */
+export function logits(ours, theirs, exact, error) {
+  const ratio = worst(theirs, exact, error);
+  if (!(ratio <= 1 && worst(ours, exact, error) <= 1)) return { word: "DIVERGED", ratio, rule: "LOGITS-2" };
+  return { word: identical(ours, theirs) ? "IDENTICAL" : "WITHIN_BOUND", ratio };
+}
+
+/** The judge of the whole head at one setting: how far each probability may be off, and what a row of them is. */
+export class HeadJudge {
+  constructor(exact, error, temperature, k) {
+    const T = Math.fround(temperature);
+    this.scaled = exact.map((x) => x / T);
+    this.error = bounds.temperature(exact, T, "float32", error);
+    this.k = Math.min(k, exact.length);
+    // In order of value, then of id; all of them need no order, only which is the last.
+    const whole = this.k === exact.length;
+    const order = whole ? exact.keys() : topK(this.scaled, this.k + 1).tokenIds;
+    this.best = Array.from(order).slice(0, this.k);
+    const lowest = (a, v) => (this.scaled[v] <= this.scaled[a] ? v : a);
+    this.last = whole ? this.best.reduce(lowest, 0) : order[this.k - 1];
+    this.runnerUp = whole ? this.last : order[this.k];
+    this.top = new Uint8Array(exact.length);
+    for (const v of this.best) this.top[v] = 1;
+  }
+
+  /** Closer to token `v` than both their errors allow to tell. */
+  #near(token, v) {
+    return Math.abs(this.scaled[token] - this.scaled[v]) <= this.error[token] + this.error[v];
+  }
+
+  /** A float32 row of probabilities: which rule it breaks, its largest error / bound, exact values and bound. */
+  row(probs) {
+    const support = probs.map((p) => (p > 0 ? 1 : 0));
+    let alive = support.reduce((a, b) => a + b, 0);
+    if (alive > this.k || support.some((s, v) => s && !this.top[v] && !this.#near(v, this.last)))
+      return { rule: "TOPK-1", ratio: 0 };
+    for (const v of this.best) {
+      if (alive >= this.k) break; // what is missing underflowed to zero, best first
+      if (!support[v]) alive++;
+      support[v] = 1;
+    }
+    if (this.best.some((v) => !support[v] && !this.#near(v, this.runnerUp))) return { rule: "TOPK-1", ratio: 0 };
+    const kept = this.scaled.map((x, v) => (support[v] ? x : -Infinity));
+    const exact = bounds.exactSoftmax(kept);
+    const bound = plus(
+      bounds.softmax(kept, "float32", this.error, exact),
+      bounds.softmax(kept, "float64", null, exact),
+    );
+    const ratio = worst(probs, exact, bound);
+    return { rule: ratio <= 1 ? "" : "HEAD-1", ratio, exact, bound };
+  }
+
+  /** Two rows  [HEAD-1]. */
+  compare(ours, theirs) {
+    const [mine, other] = [this.row(ours), this.row(theirs)];
+    const fault = other.rule || mine.rule;
+    if (fault) return { word: "DIVERGED", ratio: other.ratio, rule: fault };
+    if (identical(ours, theirs)) return { word: "IDENTICAL", ratio: other.ratio };
+    const same = ours.every((p, v) => p > 0 === theirs[v] > 0);
+    return { word: same ? "WITHIN_BOUND" : "TIE_BREAK", ratio: other.ratio };
+  }
+}
+
+/**
+ * Two tokens drawn from the same noise, from probabilities that are off by at most `error`  [DRAW-1, DRAW-2].
+ *
+ * @param {number} ours
+ * @param {number} theirs
+ * @param {Float32Array} probs (V)
+ * @param {Float32Array} noise (V)
+ * @param {(v: number) => number} error
+ */
+export function draw(ours, theirs, probs, noise, error) {
+  if (!(probs[theirs] > 0)) return { word: "DIVERGED", rule: "DRAW-2" };
+  if (ours === theirs) return { word: "IDENTICAL" };
+  const bound = (v) => ["float32", "float64"].reduce((sum, t) => sum + bounds.race(probs[v], noise[v], t, error(v)), 0);
+  const lead = Math.abs(probs[ours] / noise[ours]) - Math.abs(probs[theirs] / noise[theirs]);
+  return lead <= bound(ours) + bound(theirs) ? { word: "TIE_BREAK" } : { word: "DIVERGED", rule: "DRAW-1" };
+}
