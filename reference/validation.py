@@ -168,3 +168,8 @@ def running_sum(values: np.ndarray) -> np.ndarray:
         row = tuple(np.argwhere(~finite)[0])
         raise ValueError(f"the sum of {_place('probs', row)} overflows: divide the row by its largest value first")
     return values
+
+
+def vocabulary(name: str, values: Any) -> np.ndarray:
+    """`values` as `(..., V)`, V >= 1, for a caller that looks for nan and inf on its own way through them."""
+    return _vocabulary(name, values)

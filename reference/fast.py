@@ -1,0 +1,188 @@
+"""From context vector to drawn token, fast: what `head.py` computes, on the k survivors alone after the cut.
+
+`head.py` is the one to read; this file says what can be left out without changing a rule of `SPEC.md`.
+
+    context [..., d]
+        |   compute_logits   the product: nearly all of the time, and the only array as long as the vocabulary
+    logits [..., V]
+        |   survivors        the candidates are found through the largest logit of each of about sqrt(V k) groups; only
+        |                    they are divided by the temperature, sorted and put through the softmax
+    probs, token_ids [..., k]
+        |   draw             the race among the survivors: noise is made for them alone
+    token ids [...]
+
+Bad input is refused as in `head.py`, with the same words. The maxima of the groups show nan and inf, so good logits pay
+nothing for the check; once something is wrong, the functions of `head.py` are asked to say where.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from . import head, validation
+from .torch_rng import BLOCK, TorchGenerator
+
+
+def _group_maxima(rows: np.ndarray, k: int) -> np.ndarray:
+    """The largest of each group of a row, `(rows, V) -> (rows, width)`, k <= width: nan wins, as in `max`.
+
+    A row is laid out as a table of about sqrt(V / k) lines, and a group is one of its columns: token v is in group
+    `v % width`. So the maxima are taken line by line, along memory, and k groups hold about as many tokens as there are
+    groups.
+    """
+    vocab_size = rows.shape[1]
+    width = -(-vocab_size // math.isqrt(vocab_size // k))
+    whole = vocab_size - vocab_size % width  # the last line of the table may be shorter
+    maxima: np.ndarray = rows[:, :whole].reshape(len(rows), whole // width, width).max(axis=1)
+    rest = maxima[:, : vocab_size - whole]
+    np.maximum(rest, rows[:, whole:], out=rest)
+    return maxima
+
+
+def _candidates(rows: np.ndarray, maxima: np.ndarray, lowest: np.ndarray) -> Iterator[np.ndarray]:
+    """For each row the ids, ascending, of all tokens not below its `lowest`: only groups that reach it are read."""
+    vocab_size, width = rows.shape[1], maxima.shape[1]
+    lines = np.arange(0, vocab_size, width)[:, None]
+    for row, largest, low in zip(rows, maxima, lowest, strict=True):
+        token_ids = (lines + np.flatnonzero(largest >= low)).reshape(-1)  # line by line: ascending
+        if token_ids[-1] >= vocab_size:
+            token_ids = token_ids[token_ids < vocab_size]
+        yield token_ids[row[token_ids] >= low]
+
+
+def _kth(maxima: np.ndarray, k: int) -> np.ndarray:
+    """The k-th largest maximum of each row. k tokens are at least as large, so the k-th token is: `-> (rows,)`."""
+    kth: np.ndarray = np.partition(maxima, maxima.shape[1] - k, axis=1)[:, maxima.shape[1] - k]
+    return kth
+
+
+def top_k(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """`head.top_k` by another way: the same values, ids, ties and refusals  [TOPK-1 to TOPK-5].
+
+    >>> top_k(np.array([1.0, 2.0, 3.0, 2.0, 2.0]), 3)
+    (array([3., 2., 2.]), array([2, 1, 3]))
+    """
+    logits, k = validation.logits(logits), validation.count("k", k)
+    rows, k = logits.reshape(-1, logits.shape[-1]), min(k, logits.shape[-1])
+    maxima, token_ids = _group_maxima(rows, k), np.empty((len(rows), k), np.int64)
+    for row, candidates, winners in zip(rows, _candidates(rows, maxima, _kth(maxima, k)), token_ids, strict=True):
+        winners[:] = candidates[np.argsort(-row[candidates], kind="stable")[:k]]
+    token_ids = token_ids.reshape(*logits.shape[:-1], k)
+    return np.take_along_axis(logits, token_ids, axis=-1), token_ids
+
+
+def survivors(logits: Any, temperature: float = 0.7, k: int = 50) -> tuple[np.ndarray, np.ndarray]:
+    """Temperature, cut and softmax: `(..., V) -> probs, token_ids`, each `(..., min(k, V))`, ids ascending.
+
+    The probabilities are those of `softmax(keep_top_k(apply_temperature(logits, temperature), k))` within its bound:
+    the sum is taken over k weights, not V  [TEMP-1, TOPK-2, SOFTMAX-1]. Dividing keeps the order but can make ties,
+    which the lowest ids win: so the cut takes along what could be the k-th once divided. If fewer than k logits are
+    finite, places with probability 0 are left over at the end.
+    Raises: as the stages do.
+
+    >>> survivors(np.array([1.0, 3.0, -np.inf, 3.0]), temperature=1.0, k=2)
+    (array([0.5, 0.5]), array([1, 3]))
+    """
+    k = validation.count("k", k)
+    logits = validation.vocabulary("logits", logits)
+    divisor = validation.temperature(temperature, logits.dtype)
+    rows, k = logits.reshape(-1, logits.shape[-1]), min(k, logits.shape[-1])
+    maxima = _group_maxima(rows, k)
+    largest = maxima.max(axis=1)
+    with np.errstate(over="ignore"):
+        if not np.isfinite(largest / divisor).all():
+            head.apply_temperature(logits, temperature)  # raises, with the place
+    quotients = np.full((len(rows), k), -np.inf, logits.dtype)
+    token_ids = np.full((len(rows), k), logits.shape[-1] - 1)
+    lowest = _may_divide_to_the_same(_kth(maxima, k), divisor)
+    for i, candidates in enumerate(_candidates(rows, maxima, lowest)):
+        with np.errstate(over="ignore"):  # a single logit may overflow to -inf (TEMP-3): probability 0
+            divided = rows[i, candidates] / divisor
+        kept = np.sort(np.argsort(-divided, kind="stable")[:k])
+        quotients[i, : len(kept)], token_ids[i, : len(kept)] = divided[kept], candidates[kept]
+    shape = (*logits.shape[:-1], k)
+    return head.softmax(quotients.reshape(shape)), token_ids.reshape(shape)
+
+
+def _may_divide_to_the_same(kth: np.ndarray, divisor: np.floating) -> np.ndarray:
+    """A number below which no finite logit can have the same quotient as `kth`, masked tokens being below it.
+
+    Two quotients that round to one number q are at most `2 u |q| + s` apart, s being the smallest subnormal, and so
+    their numerators at most `2 u |kth| (1 + u) + 2 s divisor`: here four times that, which covers its own rounding.
+    """
+    limits = np.finfo(kth.dtype)
+    with np.errstate(over="ignore"):
+        slack = 4 * limits.eps * np.abs(kth) + kth.dtype.type(8 * float(limits.smallest_subnormal) * float(divisor))
+        lowest: np.ndarray = np.maximum(kth - slack, limits.min)
+    return lowest
+
+
+class _Logarithms(TorchGenerator):
+    """The step from given U to exponentials, as `TorchGenerator` takes it  [RNG-3]."""
+
+    def __init__(self, uniforms: np.ndarray) -> None:
+        self._left = uniforms
+
+    def _uniform53(self, size: Any) -> np.ndarray:
+        uniforms, self._left = self._left[:size], self._left[size:]
+        return uniforms
+
+
+class _AmongSurvivors:
+    """Noise for the survivors alone, from a source that ends where V numbers for each row would have left it."""
+
+    def __init__(self, rng: Any, token_ids: np.ndarray, vocab_size: int) -> None:
+        self._rng, self._token_ids, self._vocab_size = validation.generator(rng), token_ids, vocab_size
+
+    def standard_exponential(self, size: Any, dtype: Any) -> np.ndarray:
+        """One number for each survivor, `size` being their shape."""
+        if isinstance(self._rng, np.random.Generator):  # no seed promises its tokens: any numbers will do
+            numbers: np.ndarray = self._rng.standard_exponential(size=size, dtype=dtype)
+            return numbers
+        if isinstance(self._rng, TorchGenerator):
+            return _Logarithms(self._uniforms(self._rng)).standard_exponential(size, dtype)
+        of_all = np.broadcast_to(dtype.type(0), (*size[:-1], self._vocab_size))
+        given = validation.noise(self._rng.standard_exponential(size=of_all.shape, dtype=dtype), of_all)
+        return np.take_along_axis(given, self._token_ids, axis=-1)
+
+    def _uniforms(self, rng: TorchGenerator) -> np.ndarray:
+        """The U of each survivor, `(rows * k,)`: token v of row r is number `r V + v` of the stream  [RNG-5]."""
+        token_ids = self._token_ids.reshape(-1, self._token_ids.shape[-1])
+        numbers = (token_ids + self._vocab_size * np.arange(len(token_ids))[:, None]).reshape(-1)  # ascending
+        uniforms, end = np.empty(len(numbers)), len(token_ids) * self._vocab_size
+        seams = np.searchsorted(numbers, np.arange(0, end + BLOCK, BLOCK))
+        for start, first, last in zip(range(0, end, BLOCK), seams[:-1], seams[1:], strict=False):
+            uniforms[first:last] = rng._uniform53(min(BLOCK, end - start))[numbers[first:last] - start]
+        return uniforms
+
+
+def draw(probs: Any, token_ids: np.ndarray, vocab_size: int, num_samples: int = 1, *, rng: Any) -> np.ndarray:
+    """`head.multinomial` among survivors: `probs`, `token_ids` `(..., k) -> (..., num_samples)`  [DRAW-1 to DRAW-6].
+
+    The ids of a row must ascend, so that the first of equal race values has the lowest. A `TorchGenerator` gives the
+    same tokens as if all V had taken part and ends at the same place of its stream; a `numpy.random.Generator` gives
+    the same distribution; any other source is asked for V numbers for each row, as `head.multinomial` asks.
+    Raises: as `head.multinomial`.
+
+    >>> draw(np.array([0.25, 0.75]), np.array([1, 2]), 3, 2, rng=TorchGenerator(0))  # as the three of [0, 1, 3]
+    array([2, 1])
+    """
+    places = head.multinomial(probs, num_samples, rng=_AmongSurvivors(rng, token_ids, vocab_size))
+    return np.take_along_axis(token_ids, places, axis=-1)
+
+
+def next_token(context: Any, embedding: Any, temperature: float = 0.7, k: int = 50, *, rng: Any) -> np.ndarray:
+    """One token for each context vector, `(..., d), (V, d) -> (...)`: `multinomial(lm_head(...), rng=rng)[..., 0]`.
+
+    Sums are taken over k numbers instead of V, so a probability may differ in its last bits; and the drawn token only
+    where two race values are closer than that  [HEAD-1, DRAW-1, RNG-5].
+    Raises: what the stages raise.
+
+    >>> next_token(np.array([1.0]), np.array([[0.0], [2.0], [2.0], [1.0]]), k=2, rng=TorchGenerator(0))
+    array(2)
+    """
+    logits = head.compute_logits(context, embedding)  # [..., d] -> [..., V]
+    probs, token_ids = survivors(logits, temperature, k)  # [..., V] -> [..., k]
+    return draw(probs, token_ids, logits.shape[-1], rng=rng)[..., 0]
