@@ -15,7 +15,7 @@ from parity_tests.heads import to_torch, torch_generator
 from .pytorch import array, draw, multinomial, softmax
 
 __all__ = ["draw", "multinomial", "softmax"]
-TITLE, SHORT = "Transformers' processors", "Transf."
+TITLE, SHORT = "Transformers", "Transf."
 PACKAGES = ("transformers", "torch")
 TIES = "all"
 generator, takes_noise = torch_generator, False

@@ -32,7 +32,8 @@ def top_k(logits: np.ndarray, k: Any = 50) -> dict[str, Any]:
 
 def keep_top_k(logits: np.ndarray, k: Any = 50, ties: str = "lowest_id") -> dict[str, Any]:
     """`logits`, -inf outside the survivors."""
-    refusals.logits(logits), refusals.count("k", k)
+    refusals.logits(logits)
+    refusals.count("k", k)
     if ties not in ("lowest_id", "all"):
         raise refusals.Refused("bad_ties", f"ties is {ties!r}: it must be 'lowest_id' or 'all'")
     return {"logits": run_operation("keep_top_k", ties, logits=logits, k=k)["kept"]}
@@ -93,7 +94,9 @@ class Bundle:
         self._dtype = "float64" if "float64" in dtypes.values() else "float32"
 
     def step(self, context: int, uniform: float, temperature: Any = 0.7, k: Any = 50) -> dict[str, Any]:
-        """`probs` and `token_id` of one context, in one run of the graph."""
+        """`probs` and `token_id` of one context, in one run of the graph. Raises: IndexError for one there is not."""
+        if not 0 <= context < len(self.contexts):
+            raise IndexError(f"context is {context}: the bundle has {len(self.contexts)}, counted from 0")
         inputs = {
             "context": self.contexts[context],
             "temperature": refusals.temperature(temperature, self._dtype),

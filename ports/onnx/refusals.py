@@ -42,7 +42,8 @@ def vocabulary(name: str, array: np.ndarray) -> np.ndarray:
 
 def factors(context: np.ndarray, embedding: np.ndarray) -> None:
     """`(..., d)` and `(V, d)`  [LOGITS-4]. MatMul would take a context without an axis, or a transposed matrix."""
-    floats("context", context), floats("embedding", embedding)
+    floats("context", context)
+    floats("embedding", embedding)
     if context.ndim == 0 or embedding.ndim != 2 or not len(embedding) or context.shape[-1] != embedding.shape[1]:
         shapes = f"context has shape {context.shape} and embedding {embedding.shape}"
         raise Refused("bad_shape", f"{shapes}: they must be (..., d) and (V, d), V >= 1")
@@ -68,9 +69,13 @@ def scaled(array: np.ndarray) -> np.ndarray:
 
 def temperature(value: Any, dtype: str) -> float:
     """A number that is finite and above 0 in the dtype of the logits  [TEMP-2]. Div would answer inf, nan or signs."""
-    with np.errstate(over="ignore"):
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        rounded = np.dtype("float64" if dtype == "float64" else "float32").type(value) if number else math.nan
+    rounded = math.nan
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            with np.errstate(over="ignore"):
+                rounded = np.dtype("float64" if dtype == "float64" else "float32").type(value)
+        except OverflowError:  # an integer beyond float64
+            rounded = math.inf
     if not 0 < rounded < math.inf:
         remedy = "it must be finite and > 0; for greedy decoding take the argmax"
         raise Refused("bad_temperature", f"temperature is {value!r}, {rounded} in {dtype}: {remedy}")

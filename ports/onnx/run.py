@@ -25,7 +25,7 @@ def _session(operation: str, kinds: Kinds, ties: str) -> onnxruntime.InferenceSe
     dtypes, axes = {name: dtype for name, dtype, _ in kinds}, {name: count for name, _, count in kinds}
     if operation == "lm_head":
         return session(build.head(dtypes, axes["context"]))
-    wide = any(dtype == "float64" for name, dtype in dtypes.items() if name != "uniform")
+    wide = any(dtype == "float64" for name, dtype in dtypes.items() if name not in ("uniform", "noise"))
     return session(build.stage(operation, "float64" if wide else "float32", dtypes, axes, ties))
 
 

@@ -12,6 +12,7 @@ import pytest
 import reference
 from parity_tests.verdict import compare
 from ports.checker import check as plan
+from ports.checker.bundle_cases import EMBEDDED
 from ports.checker.port import OPERATIONS, STAGES, from_command
 from ports.checker.process import Process
 from ports.checker.results import Mark
@@ -151,6 +152,28 @@ def test_the_command_writes_a_file(draw: str, tmp_path: Path, capsys: Any, monke
 @pytest.mark.parametrize("k", [3, 10**6, 2**63, 10**30])
 def test_any_k_above_v_means_v(k: int) -> None:
     np.testing.assert_array_equal(head.top_k(f32([1, 3, 2]), k)["token_ids"], [1, 2, 0])
+
+
+@spec("TEMP-2")
+@pytest.mark.parametrize("temperature", [0, -1, 1e-50, 1e50, 10**400, float("nan"), True, "1", None, [1]])
+def test_bad_temperatures_are_refused(temperature: Any) -> None:
+    with pytest.raises(refusals.Refused) as caught:
+        head.apply_temperature(f32([1, 2]), temperature)
+    assert caught.value.code == "bad_temperature"
+
+
+@spec("DRAW-1", "HEAD-2")
+def test_the_race_is_run_in_the_dtype_of_the_weights() -> None:
+    noise = np.array([1.0, 1.0 - 2.0**-40])  # equal in float32
+    assert head.multinomial(f32([0.5, 0.5]), 1, noise)["token_ids"].tolist() == [0]
+    assert head.multinomial(np.array([0.5, 0.5]), 1, noise)["token_ids"].tolist() == [1]
+
+
+@pytest.mark.parametrize("context", [-1, 16])
+def test_a_context_that_is_not_in_the_bundle_is_an_error(context: int) -> None:
+    bundle = head.Bundle(str(EMBEDDED))
+    with pytest.raises(IndexError, match="the bundle has 16"):
+        bundle.step(context, 0.5)
 
 
 @spec("HEAD-5")
