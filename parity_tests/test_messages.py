@@ -61,6 +61,11 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: reference.apply_temperature(ROW, 1e-50), ValueError, f"temperature is 1e-50 (0.0 in float32): {GREEDY}"),
     (lambda: reference.apply_temperature(ROW, 1e50), ValueError, f"temperature is 1e+50 (inf in float32): {GREEDY}"),
     (
+        lambda: reference.apply_temperature(ROW, np.float64(1e50)),
+        ValueError,
+        f"temperature is 1e+50 (inf in float32): {GREEDY}",
+    ),
+    (
         lambda: reference.apply_temperature(ROW, 10**400),
         ValueError,
         f"temperature is {10**400} (inf in float32): {GREEDY}",

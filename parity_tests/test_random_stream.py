@@ -77,7 +77,8 @@ def test_seeds_that_pytorch_refuses_are_refused(generator: Any) -> None:
 @spec("RNG-1")
 def test_only_the_low_32_bits_of_a_seed_count(generator: Any) -> None:
     """PyTorch's own choice: 0 and 2**32 are the same stream, which a port that uses all 64 bits would not draw."""
-    assert generator(2**32 + 5).uniform(3).tolist() == generator(5).uniform(3).tolist()
+    for seed, same in ((2**32 + 5, 5), (-(2**63), 0), (2**64 - 1, -1)):
+        assert generator(seed).uniform(3).tolist() == generator(same).uniform(3).tolist()
 
 
 @spec("RNG-3")
