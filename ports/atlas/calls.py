@@ -1,0 +1,98 @@
+"""How an adapter is called: what is not its to answer is skipped, and what is known of it is not found again."""
+
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+import reference
+from parity_tests.heads import REFERENCE
+
+from ..checker.port import FLOATS, Port, from_python
+from ..judge import SkippedError, of_head
+
+
+def port_of(module: ModuleType) -> Port:
+    """An adapter as the checker takes it."""
+    found = from_python(module.__name__)
+    ties = (getattr(module, "TIES", "lowest_id"),)
+    return replace(
+        found,
+        dtypes=getattr(module, "DTYPES", FLOATS),
+        ties=ties,
+        call=Call(found.call, ties, getattr(module, "POINTERS", False)),
+    )
+
+
+class Call:
+    """The implementation as it is called, and what is not its to answer left out."""
+
+    def __init__(self, call: Any, ties: tuple[str, ...], pointers: bool) -> None:
+        self.call, self.ties, self.pointers = call, ties, pointers
+
+    def __call__(self, op: str, given: dict[str, Any]) -> dict[str, Any]:
+        """As `judge.Call`."""
+        ties = given.get("ties", "lowest_id")
+        if op == "keep_top_k" and ties != self.ties[0]:
+            raise SkippedError(f"no ties={ties!r}")
+        if self.pointers and _beyond_pointers(given):
+            raise SkippedError("one row of floats is all it can be handed")
+        if op == "lm_head" and self.ties == ("all",) and _tied(given):
+            raise SkippedError("a tie at the cut: it follows the other contract, TOPK-7")
+        named = given.pop("ties", None)
+        try:
+            result: dict[str, Any] = self.call(op, given)
+        finally:
+            if named is not None:
+                given["ties"] = named
+        return result
+
+
+class Known:
+    """What an operation is known to do otherwise is answered by the reference, so that the search goes on."""
+
+    def __init__(self, call: Any, refused: set[str], batches: set[str]) -> None:
+        self.call, self.refused, self.batches = call, refused, batches
+
+    def __call__(self, op: str, given: dict[str, Any]) -> dict[str, Any]:
+        """As `judge.Call`."""
+        if op in self.batches and is_batch(given):
+            return of_head(REFERENCE)(op, given)
+        try:
+            result: dict[str, Any] = self.call(op, given)
+        except Exception as error:
+            if op not in self.refused or isinstance(error, SkippedError):
+                raise
+            result = of_head(REFERENCE)(op, given)
+        return result
+
+
+def is_batch(inputs: dict[str, Any]) -> bool:
+    """Whether any argument has a leading axis."""
+    return any(np.ndim(given) > 1 for name, given in inputs.items() if name != "embedding")
+
+
+def _beyond_pointers(given: dict[str, Any]) -> bool:
+    """Whether the shapes or dtypes are ones that no C caller can hand over."""
+    arrays = {name: value for name, value in given.items() if isinstance(value, np.ndarray)}
+    if any(array.dtype.name not in FLOATS or array.shape[-1:] == (0,) for array in arrays.values()):
+        return True
+    if "embedding" in arrays:
+        context, embedding = arrays["context"], arrays["embedding"]
+        fits = context.ndim > 0 and embedding.ndim == 2 and context.shape[-1:] == embedding.shape[1:]
+        return not (fits and len(embedding))
+    first = next(iter(arrays.values()))
+    return first.ndim == 0 or ("uniform" in arrays and arrays["uniform"].shape != first.shape[:-1])
+
+
+def _tied(given: dict[str, Any]) -> bool:
+    """Whether the two contracts for ties part here, by the reference."""
+    k, temperature = given.get("k", 50), given.get("temperature", 0.7)
+    try:
+        logits = reference.compute_logits(given["context"], given["embedding"])
+        logits = reference.apply_temperature(logits, temperature)
+        kept = [reference.keep_top_k(logits, k, ties) for ties in ("lowest_id", "all")]
+    except (ValueError, TypeError):
+        return False
+    return not np.array_equal(*kept)
