@@ -7,7 +7,7 @@ THREADS ?= 1
 PYTEST = OMP_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest \
 	--numprocesses=2 --dist=worksteal $(PYTEST_ARGS)
 
-.PHONY: setup setup-ports demo test test-thorough check format bench report vectors mutation clean
+.PHONY: setup setup-ports demo test test-thorough check format bench report vectors atlas mutation clean
 
 setup: .venv/installed
 
@@ -44,6 +44,9 @@ report: .venv/installed
 
 vectors: .venv/installed
 	$(BIN)/python -m ports.generate
+
+atlas: .venv/installed
+	$(BIN)/python -m ports.atlas
 
 mutation: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,mutation]'

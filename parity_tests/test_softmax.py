@@ -29,6 +29,14 @@ def test_masked_tokens_are_exactly_zero(head: Head, row: np.ndarray) -> None:
     assert (head.softmax(row)[row == -np.inf] == 0).all()
 
 
+@spec("SOFTMAX-3")
+@pytest.mark.parametrize("row", [[-12_000.0, -np.inf, -12_001.0], [-3e38, -np.inf], [-np.inf, -70_000.0]])
+def test_no_finite_logit_is_as_low_as_a_mask(head: Head, row: list[float]) -> None:
+    """An additive mask of -10,000, or of float16's lowest number, would win here."""
+    probs = np.asarray(head.softmax(np.array(row, np.float32)))
+    assert ((probs > 0) == np.isfinite(row)).all()
+
+
 @spec("SOFTMAX-2")
 @given(strategies.logits())
 def test_rows_sum_to_one_within_the_bound(head: Head, row: np.ndarray) -> None:

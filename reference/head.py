@@ -82,7 +82,7 @@ def top_k(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
 
     `(..., V) -> values, token_ids`, each `(..., min(k, V))`, by value descending, then by token id ascending. Exactly
     k survive; of tokens tied for the last place the lowest ids do. `torch.topk` and most runtimes leave ties open;
-    `jax.lax.top_k` and ONNX's TopK settle them this way.
+    ONNX's TopK settles them this way, and `jax.lax.top_k` but for signed zeros.
     Raises: ValueError for k < 1 (k > V means V) and for logits as above; TypeError if k is not an integer.
 
     >>> top_k(np.array([1.0, 2.0, 3.0, 2.0, 2.0]), 3)
