@@ -119,6 +119,8 @@ def main() -> int:
         copy_tracked(folder)
         print("this takes about half an hour", file=sys.stderr)
         mutmut(folder, "run", "--max-children", "2")
+        # Once more those that survived: in a kept folder they may be of before the latest tests.
+        mutmut(folder, "run", "--max-children", "2", *(n for n, s in statuses(folder).items() if s == "survived"))
         found = statuses(folder)
         survivors = [survivor(folder, name) for name, status in found.items() if status == "survived"]
     counts: dict[str, Counter[str]] = {}
