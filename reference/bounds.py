@@ -132,3 +132,38 @@ def running_sum(probs: Any, dtype: str = "float64", error: Any = 0.0) -> np.ndar
     total, n = p.sum(axis=-1), p.shape[-1] + 1
     moved = 2 * np.broadcast_to(error, p.shape).sum(axis=-1)
     return 2 * (gamma(n, dtype) + gamma(n, "float64")) * total + moved + smallest_normal(dtype)
+
+
+LOG_ULPS = 4  # as EXP_ULPS, and for the same libraries
+
+
+def log_probs(logits: Any, dtype: str, error: Any = 0.0, blocks: int = 1) -> np.ndarray:
+    """Absolute error of `z - max - log sum_j exp(z_j - max)`: `(..., V) -> (..., V)`, from logits off by `error`.
+
+    Of any token, where the sum is taken in up to `blocks` parts with a running maximum (`scoring.log_probs`). A weight
+    is rescaled by `exp(old maximum - new)` whenever the maximum rises. The exponents of a weight and of its factors
+    are all <= 0 and add up to `x_j = z_j - max`, so their subtractions round by `u |x_j|` together, however many there
+    are. With one exp and one product more for each block, a weight is off by the factor `exp(a_j)`,
+    `|a_j| <= A_j = u |x_j| + blocks (eps_exp + u) + error`; the sum S of n weights by `sum_j p_j exp(A_j)` and by
+    `gamma_(n + blocks)`. As S >= 1 (the maximum's own weight is 1), its logarithm is off by `-log(1 - sum_error)` and
+    by its own accuracy, and two subtractions round. -inf is exactly -inf and has bound 0. Tokens of a sum
+    that underflow add n times the smallest normal number.
+    """
+    z = np.asarray(logits, dtype=np.float64)
+    alive = np.isfinite(z)
+    u, n = unit_roundoff(dtype), z.shape[-1]
+    x = np.where(alive, z - z.max(axis=-1, keepdims=True), 0.0)
+    weights = np.where(alive, np.exp(x), 0.0)
+    total = weights.sum(axis=-1, keepdims=True)
+    eps_exp, eps_log = 2 * EXP_ULPS * u, 2 * LOG_ULPS * u
+    worst = np.max(np.where(alive, error, 0.0), axis=-1, keepdims=True)
+    a = u * (np.abs(x) + 2 * worst) + blocks * (eps_exp + u) / (1 - eps_exp - u) + error
+    with np.errstate(over="ignore", invalid="ignore"):
+        off = np.sum(np.where(weights > 0, weights / total * np.expm1(a), 0.0), axis=-1, keepdims=True)
+        growth = gamma(n + blocks, dtype)
+        sum_error = off + growth * (1 + off) + (n + blocks) * smallest_normal(dtype)
+        of_log = np.where(sum_error < 1, -np.log1p(-np.minimum(sum_error, 1 - 2.0**-53)), np.inf)
+        bound = error + u * (np.abs(x) + 2 * worst) + of_log + eps_log * (np.log(total) + of_log)
+        bound = bound + u * (np.abs(x) + np.log(total) + bound) + smallest_normal(dtype)
+    covers_float64 = 1 + 2 * (n + 8) * unit_roundoff("float64")  # this evaluation's own rounding
+    return np.where(alive, bound * covers_float64, 0.0)

@@ -41,15 +41,17 @@ def _group_maxima(rows: np.ndarray, k: int) -> np.ndarray:
     return maxima
 
 
-def _candidates(rows: np.ndarray, maxima: np.ndarray, lowest: np.ndarray) -> Iterator[np.ndarray]:
-    """For each row the ids, ascending, of all tokens not below its `lowest`: only groups that reach it are read."""
+def _candidates(rows: np.ndarray, maxima: np.ndarray, lowest: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each row the logits not below its `lowest`, and their ids, ascending: only groups that reach it are read."""
     vocab_size, width = rows.shape[1], maxima.shape[1]
     lines = np.arange(0, vocab_size, width)[:, None]
     for row, largest, low in zip(rows, maxima, lowest, strict=True):
         token_ids = (lines + np.flatnonzero(largest >= low)).reshape(-1)  # line by line: ascending
         if token_ids[-1] >= vocab_size:
             token_ids = token_ids[token_ids < vocab_size]
-        yield token_ids[row[token_ids] >= low]
+        logits = row.take(token_ids)
+        reach = (logits >= low).nonzero()[0]
+        yield logits.take(reach), token_ids.take(reach)
 
 
 def _kth(maxima: np.ndarray, k: int) -> np.ndarray:
@@ -67,8 +69,8 @@ def top_k(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
     logits, k = validation.logits(logits), validation.count("k", k)
     rows, k = logits.reshape(-1, logits.shape[-1]), min(k, logits.shape[-1])
     maxima, token_ids = _group_maxima(rows, k), np.empty((len(rows), k), np.int64)
-    for row, candidates, winners in zip(rows, _candidates(rows, maxima, _kth(maxima, k)), token_ids, strict=True):
-        winners[:] = candidates[np.argsort(-row[candidates], kind="stable")[:k]]
+    for (values, candidates), winners in zip(_candidates(rows, maxima, _kth(maxima, k)), token_ids, strict=True):
+        winners[:] = candidates[np.argsort(-values, kind="stable")[:k]]
     token_ids = token_ids.reshape(*logits.shape[:-1], k)
     return np.take_along_axis(logits, token_ids, axis=-1), token_ids
 
@@ -90,20 +92,22 @@ def survivors(logits: Any, temperature: float = 0.7, k: int = 50) -> tuple[np.nd
     divisor = validation.temperature(temperature, logits.dtype)
     rows, k = logits.reshape(-1, logits.shape[-1]), min(k, logits.shape[-1])
     maxima = _group_maxima(rows, k)
-    largest = maxima.max(axis=1)
-    with np.errstate(over="ignore"):
-        if not np.isfinite(largest / divisor).all():
-            head.apply_temperature(logits, temperature)  # raises, with the place
-    quotients = np.full((len(rows), k), -np.inf, logits.dtype)
     token_ids = np.full((len(rows), k), logits.shape[-1] - 1)
-    lowest = _may_divide_to_the_same(_kth(maxima, k), divisor)
-    for i, candidates in enumerate(_candidates(rows, maxima, lowest)):
-        with np.errstate(over="ignore"):  # a single logit may overflow to -inf (TEMP-3): probability 0
-            divided = rows[i, candidates] / divisor
-        kept = np.sort(np.argsort(-divided, kind="stable")[:k])
-        quotients[i, : len(kept)], token_ids[i, : len(kept)] = divided[kept], candidates[kept]
+    x = np.full((len(rows), k), -np.inf, logits.dtype)
+    with np.errstate(over="ignore"):  # single logits may overflow to -inf (TEMP-3)
+        largest = maxima.max(axis=1, keepdims=True) / divisor
+        if not np.isfinite(largest).all():
+            head.apply_temperature(logits, temperature)  # raises, with the place
+        lowest = _may_divide_to_the_same(_kth(maxima, k), divisor)
+        for i, (values, candidates) in enumerate(_candidates(rows, maxima, lowest)):
+            quotients = values / divisor
+            kept = (-quotients).argsort(kind="stable")[:k]
+            kept.sort()
+            x[i, : len(kept)], token_ids[i, : len(kept)] = quotients.take(kept), candidates.take(kept)
+        weights = np.exp(x - largest)
+    probs = weights / weights.sum(axis=1, keepdims=True)
     shape = (*logits.shape[:-1], k)
-    return head.softmax(quotients.reshape(shape)), token_ids.reshape(shape)
+    return probs.reshape(shape), token_ids.reshape(shape)
 
 
 def _may_divide_to_the_same(kth: np.ndarray, divisor: np.floating) -> np.ndarray:
@@ -113,9 +117,8 @@ def _may_divide_to_the_same(kth: np.ndarray, divisor: np.floating) -> np.ndarray
     their numerators at most `2 u |kth| (1 + u) + 2 s divisor`: here four times that, which covers its own rounding.
     """
     limits = np.finfo(kth.dtype)
-    with np.errstate(over="ignore"):
-        slack = 4 * limits.eps * np.abs(kth) + kth.dtype.type(8 * float(limits.smallest_subnormal) * float(divisor))
-        lowest: np.ndarray = np.maximum(kth - slack, limits.min)
+    slack = 4 * limits.eps * np.abs(kth) + kth.dtype.type(8 * float(limits.smallest_subnormal) * float(divisor))
+    lowest: np.ndarray = np.maximum(kth - slack, limits.min)
     return lowest
 
 
@@ -130,32 +133,28 @@ class _Logarithms(TorchGenerator):
         return uniforms
 
 
-class _AmongSurvivors:
-    """Noise for the survivors alone, from a source that ends where V numbers for each row would have left it."""
+def _noise(rng: Any, token_ids: np.ndarray, vocab_size: int, dtype: np.dtype) -> np.ndarray:
+    """One number for each survivor, from a source that ends where V numbers for each row would have left it."""
+    if isinstance(rng, np.random.Generator):  # no seed promises its tokens: any numbers will do
+        numbers: np.ndarray = rng.standard_exponential(size=token_ids.shape, dtype=dtype)
+        return numbers
+    if isinstance(rng, TorchGenerator):
+        return _Logarithms(_uniforms(rng, token_ids, vocab_size)).standard_exponential(token_ids.shape, dtype)
+    of_all = np.broadcast_to(dtype.type(0), (*token_ids.shape[:-1], vocab_size))
+    given = validation.noise(rng.standard_exponential(size=of_all.shape, dtype=dtype), of_all)
+    return np.take_along_axis(given, token_ids, axis=-1)
 
-    def __init__(self, rng: Any, token_ids: np.ndarray, vocab_size: int) -> None:
-        self._rng, self._token_ids, self._vocab_size = validation.generator(rng), token_ids, vocab_size
 
-    def standard_exponential(self, size: Any, dtype: Any) -> np.ndarray:
-        """One number for each survivor, `size` being their shape."""
-        if isinstance(self._rng, np.random.Generator):  # no seed promises its tokens: any numbers will do
-            numbers: np.ndarray = self._rng.standard_exponential(size=size, dtype=dtype)
-            return numbers
-        if isinstance(self._rng, TorchGenerator):
-            return _Logarithms(self._uniforms(self._rng)).standard_exponential(size, dtype)
-        of_all = np.broadcast_to(dtype.type(0), (*size[:-1], self._vocab_size))
-        given = validation.noise(self._rng.standard_exponential(size=of_all.shape, dtype=dtype), of_all)
-        return np.take_along_axis(given, self._token_ids, axis=-1)
-
-    def _uniforms(self, rng: TorchGenerator) -> np.ndarray:
-        """The U of each survivor, `(rows * k,)`: token v of row r is number `r V + v` of the stream  [RNG-5]."""
-        token_ids = self._token_ids.reshape(-1, self._token_ids.shape[-1])
-        numbers = (token_ids + self._vocab_size * np.arange(len(token_ids))[:, None]).reshape(-1)  # ascending
-        uniforms, end = np.empty(len(numbers)), len(token_ids) * self._vocab_size
-        seams = np.searchsorted(numbers, np.arange(0, end + BLOCK, BLOCK))
-        for start, first, last in zip(range(0, end, BLOCK), seams[:-1], seams[1:], strict=False):
-            uniforms[first:last] = rng._uniform53(min(BLOCK, end - start))[numbers[first:last] - start]
-        return uniforms
+def _uniforms(rng: TorchGenerator, token_ids: np.ndarray, vocab_size: int) -> np.ndarray:
+    """The U of each survivor, `(rows * k,)`: token v of row r is number `r V + v` of the stream  [RNG-5]."""
+    token_ids = token_ids.reshape(-1, token_ids.shape[-1])
+    numbers = (token_ids + vocab_size * np.arange(len(token_ids))[:, None]).reshape(-1)  # ascending
+    outputs, end = np.empty(len(numbers), np.uint64), len(token_ids) * vocab_size
+    seams = np.searchsorted(numbers, np.arange(0, end + BLOCK, BLOCK))
+    for start, first, last in zip(range(0, end, BLOCK), seams[:-1], seams[1:], strict=False):
+        block = rng._stream.randint(2**64, size=min(BLOCK, end - start), dtype=np.uint64)
+        outputs[first:last] = block[numbers[first:last] - start]
+    return (outputs & (2**53 - 1)) * 2.0**-53
 
 
 def draw(probs: Any, token_ids: np.ndarray, vocab_size: int, num_samples: int = 1, *, rng: Any) -> np.ndarray:
@@ -169,7 +168,17 @@ def draw(probs: Any, token_ids: np.ndarray, vocab_size: int, num_samples: int = 
     >>> draw(np.array([0.25, 0.75]), np.array([1, 2]), 3, 2, rng=TorchGenerator(0))  # as the three of [0, 1, 3]
     array([2, 1])
     """
-    places = head.multinomial(probs, num_samples, rng=_AmongSurvivors(rng, token_ids, vocab_size))
+    num_samples = validation.count("num_samples", num_samples)
+    return _race(validation.probabilities(probs, num_samples), token_ids, vocab_size, num_samples, rng)
+
+
+def _race(probs: np.ndarray, token_ids: np.ndarray, vocab_size: int, num_samples: int, rng: Any) -> np.ndarray:
+    """`draw` from probabilities that are known to be good."""
+    noise = _noise(validation.generator(rng), token_ids, vocab_size, probs.dtype)
+    race = np.full_like(probs, -1)  # where tokens of probability zero stay: behind all others
+    with np.errstate(divide="ignore", over="ignore"):  # noise may be 0, which wins; abs because it may be -0.0
+        np.divide(probs, np.abs(noise), out=race, where=probs > 0)
+    places = race.argmax(axis=-1)[..., None] if num_samples == 1 else head._largest(race, num_samples)
     return np.take_along_axis(token_ids, places, axis=-1)
 
 
@@ -185,4 +194,4 @@ def next_token(context: Any, embedding: Any, temperature: float = 0.7, k: int = 
     """
     logits = head.compute_logits(context, embedding)  # [..., d] -> [..., V]
     probs, token_ids = survivors(logits, temperature, k)  # [..., V] -> [..., k]
-    return draw(probs, token_ids, logits.shape[-1], rng=rng)[..., 0]
+    return _race(probs, token_ids, logits.shape[-1], 1, rng)[..., 0]

@@ -173,3 +173,43 @@ def running_sum(values: np.ndarray) -> np.ndarray:
 def vocabulary(name: str, values: Any) -> np.ndarray:
     """`values` as `(..., V)`, V >= 1, for a caller that looks for nan and inf on its own way through them."""
     return _vocabulary(name, values)
+
+
+def block_of_logits(logits: np.ndarray, largest: np.ndarray, start: int, shape: tuple[int, ...], name: str) -> None:
+    """Refuses nan and +inf in a block `(N, width)` of logits, the ids from `start` on, with the place in `(*shape, V)`.
+
+    `largest` `(N,)` are the maxima of its rows.
+    """
+    bad = ~(largest < np.inf)
+    if bad.any():
+        row = int(np.argmax(bad))
+        column = int(np.argmax(~(logits[row] < np.inf)))
+        index = (*(int(i) for i in np.unravel_index(row, shape)), start + column)
+        raise ValueError(
+            f"{_place(name, index)} is {logits[row, column]}: it must be finite, or -inf for a masked token; "
+            "look for nan, inf or an overflow in the context, the embedding or the mask"
+        )
+
+
+def some_finite(alive: np.ndarray, shape: tuple[int, ...], name: str) -> None:
+    """Refuses rows of which no logit is finite: `alive` `(N,)` is false for them."""
+    if not alive.all():
+        row = np.unravel_index(int(np.argmin(alive)), shape) if shape else ()
+        raise ValueError(f"{_place(name, row)} is -inf for every token: leave at least one token unmasked")
+
+
+def token_ids(values: Any, shape: tuple[int, ...], vocab_size: int) -> np.ndarray:
+    """Integers in [0, V), one for each context vector, as int64."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"token_ids has dtype {array.dtype}: token ids are integers")
+    if array.shape != shape:
+        raise ValueError(f"token_ids has shape {array.shape}: it must be {shape}, one id per context vector")
+    bad = (array < 0) | (array >= vocab_size)
+    if bad.any():
+        index = tuple(np.argwhere(bad)[0])
+        raise ValueError(
+            f"{_place('token_ids', index)} is {array[index]}: it must be in [0, {vocab_size}), the vocabulary; "
+            "leave out positions that are not to be scored"
+        )
+    return array.astype(np.int64)

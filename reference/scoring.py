@@ -1,0 +1,180 @@
+"""How probable given tokens are, for many positions at once, in bounded memory: no N x V logits at any time.
+
+The vocabulary is taken in blocks of rows of the embedding. Each block gives `(N, block)` logits, which go into a
+running maximum and a running sum of exponentials (the online log-sum-exp of Milakov & Gimelshein 2018,
+https://arxiv.org/abs/1805.02867) and are then forgotten. What is held beyond the inputs: one block of logits, one
+more of its size for `top_k`, the block's rows of the embedding where they have to be converted, and a few numbers for
+each position; so O(N block), whatever V is.
+
+Logits and temperature are those of `head.py` [LOGITS-1, LOGITS-2, TEMP-1 to TEMP-3]; tokens are not cut. `...` are any
+number of batch axes, N positions in all. Bad input is refused as there [HEAD-5, SOFTMAX-4].
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from . import head, validation
+
+BLOCK = 1024  # rows of the embedding at a time
+
+
+class _Blocks:
+    """The scaled logits of N positions, `(N, width)` at a time, ids ascending; each block overwrites the last one."""
+
+    def __init__(self, context: Any, embedding: Any, temperature: float, block: int) -> None:
+        self._embedding = np.asarray(embedding)
+        # Checked through a stand-in of the same shape, which a conversion does not copy: blocks are converted singly.
+        stored: Any = self._embedding.dtype
+        stand_in = np.zeros((), validation.COMPUTE_DTYPE.get(stored.name, stored))
+        context, _ = validation.product(context, np.broadcast_to(stand_in, self._embedding.shape))
+        self.shape, self.dtype, self.vocab_size = context.shape[:-1], context.dtype, len(self._embedding)
+        self._rows = context.reshape(math.prod(self.shape), context.shape[-1])  # [..., d] -> [N, d]
+        self._divisor = validation.temperature(temperature, context.dtype)
+        self.name = "logits" if self._divisor == 1 else f"(logits / temperature={temperature})"
+        self._block = min(validation.count("block", block), self.vocab_size)
+
+    def __len__(self) -> int:
+        """How many positions."""
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """The first id of each block, its logits `(N, width)`, and the largest of each row `(N,)`."""
+        memory = np.empty(len(self) * self._block, self.dtype)
+        for start in range(0, self.vocab_size, self._block):
+            part = self._embedding[start : start + self._block].astype(self.dtype, copy=False)
+            logits = memory[: len(self) * len(part)].reshape(len(self), len(part))
+            with np.errstate(over="ignore", invalid="ignore"):  # refused in the next lines
+                np.matmul(self._rows, part.T, out=logits)
+            largest = logits.max(axis=1)
+            validation.block_of_logits(logits, largest, start, self.shape, "logits")
+            if self._divisor != 1:  # a division by 1 changes no bit
+                with np.errstate(over="ignore"):
+                    np.divide(logits, self._divisor, out=logits)
+                    largest /= self._divisor  # dividing keeps the order
+                validation.block_of_logits(logits, largest, start, self.shape, self.name)
+            yield start, logits, largest
+
+    def token_ids(self, token_ids: Any) -> np.ndarray:
+        """The given ids as `(N,)`."""
+        return validation.token_ids(token_ids, self.shape, self.vocab_size).reshape(-1)
+
+    def check(self, largest: np.ndarray) -> None:
+        """Refuses positions without a finite logit; `largest` `(N,)` is over all of the vocabulary."""
+        validation.some_finite(largest > -np.inf, self.shape, self.name)
+
+
+def _given(token_ids: np.ndarray, start: int, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which positions have their token in this block, and its logit there."""
+    here = np.flatnonzero((token_ids >= start) & (token_ids < start + logits.shape[1]))
+    return here, logits[here, token_ids[here] - start]
+
+
+def log_probs(context: Any, embedding: Any, token_ids: Any, temperature: float = 1.0, block: int = BLOCK) -> np.ndarray:
+    """The log-probability of one given token for each position: `(..., d), (V, d), (...) -> (...)`.
+
+    `x_t - log sum_j exp(x_j)`, `x = logits / temperature - maximum`. The result differs with `block` as sums in another
+    order do, within `bounds.log_probs`. -inf for a token whose logit is -inf.
+    Raises: as `compute_logits`, `apply_temperature` and `softmax`; ValueError for ids outside [0, V), for another
+    shape than the context's and for `block` < 1; TypeError for ids that are no integers.
+
+    >>> log_probs(np.ones((2, 1)), np.log([[1.0], [2.0], [5.0]]), np.array([0, 1])).round(4)  # log(1/8), log(2/8)
+    array([-2.0794, -1.3863])
+    """
+    blocks = _Blocks(context, embedding, temperature, block)
+    token_ids = blocks.token_ids(token_ids)
+    maximum = np.full(len(blocks), -np.inf, blocks.dtype)
+    lowest = np.finfo(blocks.dtype).min  # stands in for a maximum of -inf, so that no -inf is subtracted from itself
+    shift, total, given = np.full_like(maximum, lowest), np.zeros_like(maximum), np.empty_like(maximum)
+    with np.errstate(over="ignore", under="ignore"):
+        for start, logits, largest in blocks:
+            here, values = _given(token_ids, start, logits)
+            given[here] = values
+            np.maximum(maximum, largest, out=maximum)
+            before, shift = shift, np.maximum(maximum, lowest)
+            total *= np.exp(before - shift)
+            logits -= shift[:, None]
+            total += np.exp(logits, out=logits).sum(axis=1)
+    blocks.check(maximum)
+    result: np.ndarray = (given - maximum) - np.log(total)
+    return result.reshape(blocks.shape)
+
+
+def cross_entropy(context: Any, embedding: Any, token_ids: Any, temperature: float = 1.0, block: int = BLOCK) -> float:
+    """Minus the mean of `log_probs` over all positions, in nats: what a language model is trained on.
+
+    Raises: as `log_probs`; ValueError for no positions, of which there is no mean.
+
+    >>> round(cross_entropy(np.ones((2, 1)), np.log([[1.0], [3.0]]), np.array([0, 1])), 4)  # -(log 1/4 + log 3/4) / 2
+    0.837
+    """
+    scores = log_probs(context, embedding, token_ids, temperature, block)
+    if scores.size == 0:
+        raise ValueError(f"token_ids has shape {scores.shape}: the mean needs at least one position")
+    return -float(scores.mean(dtype=np.float64))
+
+
+def perplexity(context: Any, embedding: Any, token_ids: Any, temperature: float = 1.0, block: int = BLOCK) -> float:
+    """`exp(cross_entropy)`: of how many equally probable tokens the model was as uncertain; inf where it overflows.
+
+    Raises: as `cross_entropy`.
+
+    >>> round(perplexity(np.ones((1, 1)), np.zeros((8, 1)), np.array([3])), 4)
+    8.0
+    """
+    with np.errstate(over="ignore"):
+        return float(np.exp(cross_entropy(context, embedding, token_ids, temperature, block)))
+
+
+def rank(context: Any, embedding: Any, token_ids: Any, temperature: float = 1.0, block: int = BLOCK) -> np.ndarray:
+    """How many tokens come before the given one, `(..., d), (V, d), (...) -> (...)`: 0 for the most probable.
+
+    In the order of `top_k`, by logit descending, then by id ascending [TOPK-3]: `top_k(...)[1][rank]` is the token.
+    The product is taken twice: a token can be counted only once the given one's logit is known, and that must come
+    from the same block, bit for bit.
+    Raises: as `log_probs`.
+
+    >>> rank(np.ones(1), np.array([[1.0], [3.0], [3.0], [2.0]]), np.array(2))
+    array(1)
+    """
+    blocks = _Blocks(context, embedding, temperature, block)
+    token_ids = blocks.token_ids(token_ids)
+    given, maximum = np.empty(len(blocks), blocks.dtype), np.full(len(blocks), -np.inf, blocks.dtype)
+    for start, logits, largest in blocks:
+        here, values = _given(token_ids, start, logits)
+        given[here] = values
+        np.maximum(maximum, largest, out=maximum)
+    blocks.check(maximum)
+    before = np.zeros(len(blocks), np.int64)
+    for start, logits, _ in blocks:
+        before += np.count_nonzero(logits > given[:, None], axis=1)
+        earlier = start + np.arange(logits.shape[1]) < token_ids[:, None]
+        before += np.count_nonzero((logits == given[:, None]) & earlier, axis=1)
+    return before.reshape(blocks.shape)
+
+
+def top_k(
+    context: Any, embedding: Any, k: int, temperature: float = 1.0, block: int = BLOCK
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k largest scaled logits of each position and their ids: `(..., d), (V, d) -> (..., min(k, V))` twice.
+
+    `head.top_k(head.apply_temperature(head.compute_logits(context, embedding), temperature), k)`, ties included, but
+    for rounding of the product [TOPK-1 to TOPK-5]. The best so far stand before each block's logits in id order among
+    equals, so that the lowest ids win again.
+    Raises: as `log_probs`; ValueError for `k` < 1.
+
+    >>> top_k(np.ones(1), np.array([[1.0], [3.0], [3.0], [2.0]]), 2, block=1)
+    (array([3., 3.]), array([1, 2]))
+    """
+    blocks, k = _Blocks(context, embedding, temperature, block), validation.count("k", k)
+    values, token_ids = np.empty((len(blocks), 0), blocks.dtype), np.empty((len(blocks), 0), np.int64)
+    for start, logits, _ in blocks:
+        ids = np.broadcast_to(start + np.arange(logits.shape[1]), logits.shape)
+        values, token_ids = np.concatenate([values, logits], axis=1), np.concatenate([token_ids, ids], axis=1)
+        best = head._largest(values, min(k, values.shape[1]))
+        values, token_ids = np.take_along_axis(values, best, axis=1), np.take_along_axis(token_ids, best, axis=1)
+    blocks.check(values[:, 0])
+    shape = (*blocks.shape, min(k, blocks.vocab_size))
+    return values.reshape(shape), token_ids.reshape(shape)

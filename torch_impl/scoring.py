@@ -1,0 +1,203 @@
+"""How probable given tokens are, in bounded memory, in PyTorch: the same names and refusals as `reference/scoring.py`.
+
+The vocabulary is taken in blocks of rows of the embedding, `(N, block)` logits at a time, which go into a running
+maximum and a running sum of exponentials. Everything stays on the device of the context. For measuring, not for
+training: no gradients flow.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import validation
+
+BLOCK = 1024  # rows of the embedding at a time
+
+
+class _Blocks:
+    """The scaled logits of N positions, `(N, width)` at a time, ids ascending; each block overwrites the last one."""
+
+    def __init__(self, context: Any, embedding: Any, temperature: float, block: int) -> None:
+        # Checked as a tensor without memory, which a conversion does not copy: blocks are converted one by one.
+        checked = embedding.to("meta") if isinstance(embedding, Tensor) and embedding.dim() else embedding
+        context, _ = validation.product(context, checked)
+        self._embedding, self._rows = embedding, context.reshape(math.prod(context.shape[:-1]), context.shape[-1])
+        self.shape, self.dtype, self.vocab_size = context.shape[:-1], context.dtype, len(embedding)
+        self._divisor = validation.temperature(temperature, context)
+        self.name = "logits" if self._divisor == 1 else f"(logits / temperature={temperature})"
+        self._block = min(validation.count("block", block), self.vocab_size)
+
+    def __len__(self) -> int:
+        """How many positions."""
+        return len(self._rows)
+
+    def full(self, value: float, dtype: torch.dtype | None = None) -> Tensor:
+        """One number for each position, `(N,)`."""
+        return torch.full((len(self),), value, dtype=dtype or self.dtype, device=self._rows.device)
+
+    def __iter__(self) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """The first id of each block, its logits `(N, width)`, and the largest of each row `(N,)`."""
+        memory = torch.empty(len(self) * self._block, dtype=self.dtype, device=self._rows.device)
+        for start in range(0, self.vocab_size, self._block):
+            part = self._embedding[start : start + self._block].to(self.dtype)
+            logits = memory[: len(self) * len(part)].view(len(self), len(part))
+            torch.mm(self._rows, part.T, out=logits)
+            self._refuse(logits, start, "logits")
+            if self._divisor != 1:  # a division by 1 changes no bit
+                logits /= self._divisor
+                self._refuse(logits, start, self.name)
+            yield start, logits, logits.amax(dim=1)
+
+    def _refuse(self, logits: Tensor, start: int, name: str) -> None:
+        bad = ~(logits.amax(dim=1) < math.inf)
+        if bad.any():
+            row, column = validation._first(~(logits < math.inf))
+            index = (*(int(i) for i in torch.unravel_index(torch.tensor(row), self.shape)), start + column)
+            raise ValueError(
+                f"{validation._place(name, index)} is {logits[row, column].item()}: it must be finite, or -inf for a "
+                "masked token; look for nan, inf or an overflow in the context, the embedding or the mask"
+            )
+
+    def check(self, largest: Tensor) -> None:
+        """Refuses positions without a finite logit; `largest` `(N,)` is over all of the vocabulary."""
+        masked = (largest == -math.inf).reshape(self.shape)
+        if masked.any():
+            place = validation._place(self.name, validation._first(masked) if self.shape else ())
+            raise ValueError(f"{place} is -inf for every token: leave at least one token unmasked")
+
+    def token_ids(self, values: Any) -> Tensor:
+        """The given ids as `(N,)`."""
+        return token_ids(values, self.shape, self.vocab_size).to(self._rows.device).reshape(-1)
+
+
+def token_ids(values: Any, shape: torch.Size, vocab_size: int) -> Tensor:
+    """Integers in [0, V), one for each context vector."""
+    tensor = torch.as_tensor(values)
+    if tensor.dtype.is_floating_point or tensor.dtype.is_complex or tensor.dtype == torch.bool:
+        raise TypeError(f"token_ids has dtype {tensor.dtype}: token ids are integers")
+    if tensor.shape != shape:
+        raise ValueError(
+            f"token_ids has shape {tuple(tensor.shape)}: it must be {tuple(shape)}, one id per context vector"
+        )
+    bad = (tensor < 0) | (tensor >= vocab_size)
+    if bad.any():
+        index = validation._first(bad) if shape else ()
+        raise ValueError(
+            f"{validation._place('token_ids', index)} is {tensor[index].item()}: it must be in [0, {vocab_size}), the "
+            "vocabulary; leave out positions that are not to be scored"
+        )
+    return tensor.long()
+
+
+def _given(token_ids: Tensor, start: int, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Which positions have their token in this block, and its logit there."""
+    here = ((token_ids >= start) & (token_ids < start + logits.shape[1])).nonzero()[:, 0]
+    return here, logits[here, token_ids[here] - start]
+
+
+@torch.no_grad()
+def log_probs(
+    context: Tensor, embedding: Tensor, token_ids: Any, temperature: float = 1.0, block: int = BLOCK
+) -> Tensor:
+    """The log-probability of one given token for each position: `(..., d), (V, d), (...) -> (...)`.
+
+    What `-F.cross_entropy(logits / temperature, token_ids, reduction="none")` gives, within the bounds of both.
+    Raises: as the stages of the head; ValueError for ids outside [0, V), for another shape than the context's and for
+    `block` < 1; TypeError for ids that are no integers.
+
+    >>> log_probs(torch.ones(2, 1), torch.tensor([[1.0], [2.0], [5.0]]).log(), torch.tensor([0, 1]))
+    tensor([-2.0794, -1.3863])
+    """
+    blocks = _Blocks(context, embedding, temperature, block)
+    token_ids = blocks.token_ids(token_ids)
+    maximum, total, given = blocks.full(-math.inf), blocks.full(0), blocks.full(0)
+    lowest = torch.finfo(blocks.dtype).min  # stands in for a maximum of -inf, so that no -inf is subtracted from itself
+    shift = blocks.full(lowest)
+    for start, logits, largest in blocks:
+        here, given[here] = _given(token_ids, start, logits)
+        maximum = torch.maximum(maximum, largest)
+        before, shift = shift, maximum.clamp(min=lowest)
+        total = total * (before - shift).exp() + logits.sub_(shift[:, None]).exp_().sum(dim=1)
+    blocks.check(maximum)
+    return ((given - maximum) - total.log()).reshape(blocks.shape)
+
+
+def cross_entropy(
+    context: Tensor, embedding: Tensor, token_ids: Any, temperature: float = 1.0, block: int = BLOCK
+) -> float:
+    """Minus the mean of `log_probs` over all positions, in nats: `F.cross_entropy`, and the loss of Transformers.
+
+    Raises: as `log_probs`; ValueError for no positions, of which there is no mean.
+
+    >>> round(cross_entropy(torch.ones(2, 1), torch.tensor([[1.0], [3.0]]).log(), torch.tensor([0, 1])), 4)
+    0.837
+    """
+    scores = log_probs(context, embedding, token_ids, temperature, block)
+    if scores.numel() == 0:
+        raise ValueError(f"token_ids has shape {tuple(scores.shape)}: the mean needs at least one position")
+    return -scores.mean(dtype=torch.float64).item()
+
+
+def perplexity(
+    context: Tensor, embedding: Tensor, token_ids: Any, temperature: float = 1.0, block: int = BLOCK
+) -> float:
+    """`exp(cross_entropy)`; inf where it overflows.
+
+    Raises: as `cross_entropy`.
+
+    >>> round(perplexity(torch.ones(1, 1), torch.zeros(8, 1), torch.tensor([3])), 4)
+    8.0
+    """
+    mean = torch.tensor(cross_entropy(context, embedding, token_ids, temperature, block), dtype=torch.float64)
+    return mean.exp().item()
+
+
+@torch.no_grad()
+def rank(context: Tensor, embedding: Tensor, token_ids: Any, temperature: float = 1.0, block: int = BLOCK) -> Tensor:
+    """How many tokens come before the given one in the order of `top_k`: `(..., d), (V, d), (...) -> (...)`.
+
+    The product is taken twice: the given logit must come from the same block, bit for bit.
+    Raises: as `log_probs`.
+
+    >>> rank(torch.ones(1), torch.tensor([[1.0], [3.0], [3.0], [2.0]]), torch.tensor(2))
+    tensor(1)
+    """
+    blocks = _Blocks(context, embedding, temperature, block)
+    token_ids = blocks.token_ids(token_ids)
+    given, maximum = blocks.full(0), blocks.full(-math.inf)
+    for start, logits, largest in blocks:
+        here, given[here] = _given(token_ids, start, logits)
+        maximum = torch.maximum(maximum, largest)
+    blocks.check(maximum)
+    before = blocks.full(0, torch.long)
+    for start, logits, _ in blocks:
+        earlier = start + torch.arange(logits.shape[1], device=logits.device) < token_ids[:, None]
+        before += ((logits > given[:, None]) | ((logits == given[:, None]) & earlier)).sum(dim=1)
+    return before.reshape(blocks.shape)
+
+
+@torch.no_grad()
+def top_k(
+    context: Tensor, embedding: Tensor, k: int, temperature: float = 1.0, block: int = BLOCK
+) -> tuple[Tensor, Tensor]:
+    """The k largest scaled logits of each position and their ids, ties to the lowest id: `-> (..., min(k, V))` twice.
+
+    Raises: as `log_probs`; ValueError for `k` < 1.
+
+    >>> top_k(torch.ones(1), torch.tensor([[1.0], [3.0], [3.0], [2.0]]), 2, block=1)
+    (tensor([3., 3.]), tensor([1, 2]))
+    """
+    blocks, k = _Blocks(context, embedding, temperature, block), validation.count("k", k)
+    values, ids = blocks.full(0)[:, None][:, :0], blocks.full(0, torch.long)[:, None][:, :0]
+    for start, logits, _ in blocks:
+        new = torch.arange(start, start + logits.shape[1], device=logits.device).expand(logits.shape)
+        values, ids = torch.cat([values, logits], dim=1), torch.cat([ids, new], dim=1)
+        # The best so far stand first and in id order among equals, so a stable sort lets the lowest ids win.
+        values, order = values.sort(dim=1, descending=True, stable=True)
+        values, ids = values[:, :k], ids.gather(1, order[:, :k])
+    blocks.check(values[:, 0])
+    shape = (*blocks.shape, min(k, blocks.vocab_size))
+    return values.reshape(shape), ids.reshape(shape)
