@@ -30,5 +30,4885 @@ OF USE, DATA OR PROFITS, WHETHER IN AN ACTION OF CONTRACT, NEGLIGENCE OR OTHER
 TORTIOUS ACTION, ARISING OUT OF OR IN CONNECTION WITH THE USE OR PERFORMANCE OF
 THIS SOFTWARE.
 */
-(()=>{function bt(t,n){return t==null||n==null?NaN:t<n?-1:t>n?1:t>=n?0:NaN}function Yi(t,n){return t==null||n==null?NaN:n<t?-1:n>t?1:n>=t?0:NaN}function be(t){let n,e,r;t.length!==2?(n=bt,e=(a,c)=>bt(t(a),c),r=(a,c)=>t(a)-c):(n=t===bt||t===Yi?t:ji,e=t,r=t);function i(a,c,u=0,h=a.length){if(u<h){if(n(c,c)!==0)return h;do{let l=u+h>>>1;e(a[l],c)<0?u=l+1:h=l}while(u<h)}return u}function o(a,c,u=0,h=a.length){if(u<h){if(n(c,c)!==0)return h;do{let l=u+h>>>1;e(a[l],c)<=0?u=l+1:h=l}while(u<h)}return u}function s(a,c,u=0,h=a.length){let l=i(a,c,u,h-1);return l>u&&r(a[l-1],c)>-r(a[l],c)?l-1:l}return{left:i,center:s,right:o}}function ji(){return 0}function Ki(t){return t===null?NaN:+t}var ve=be(bt),Mn=ve.right,Iu=ve.left,Ru=be(Ki).center;var Cu=ke(Me),Ou=ke(Wi);function ke(t){return function(n,e,r=e){if(!((e=+e)>=0))throw new RangeError("invalid rx");if(!((r=+r)>=0))throw new RangeError("invalid ry");let{data:i,width:o,height:s}=n;if(!((o=Math.floor(o))>=0))throw new RangeError("invalid width");if(!((s=Math.floor(s!==void 0?s:i.length/o))>=0))throw new RangeError("invalid height");if(!o||!s||!e&&!r)return n;let a=e&&t(e),c=r&&t(r),u=i.slice();return a&&c?(ut(a,u,i,o,s),ut(a,i,u,o,s),ut(a,u,i,o,s),ct(c,i,u,o,s),ct(c,u,i,o,s),ct(c,i,u,o,s)):a?(ut(a,i,u,o,s),ut(a,u,i,o,s),ut(a,i,u,o,s)):c&&(ct(c,i,u,o,s),ct(c,u,i,o,s),ct(c,i,u,o,s)),n}}function ut(t,n,e,r,i){for(let o=0,s=r*i;o<s;)t(n,e,o,o+=r,1)}function ct(t,n,e,r,i){for(let o=0,s=r*i;o<r;++o)t(n,e,o,o+s,r)}function Wi(t){let n=Me(t);return(e,r,i,o,s)=>{i<<=2,o<<=2,s<<=2,n(e,r,i+0,o+0,s),n(e,r,i+1,o+1,s),n(e,r,i+2,o+2,s),n(e,r,i+3,o+3,s)}}function Me(t){let n=Math.floor(t);if(n===t)return Gi(t);let e=t-n,r=2*t+1;return(i,o,s,a,c)=>{if(!((a-=c)>=s))return;let u=n*o[s],h=c*n,l=h+c;for(let f=s,d=s+h;f<d;f+=c)u+=o[Math.min(a,f)];for(let f=s,d=a;f<=d;f+=c)u+=o[Math.min(a,f+h)],i[f]=(u+e*(o[Math.max(s,f-l)]+o[Math.min(a,f+l)]))/r,u-=o[Math.max(s,f-h)]}}function Gi(t){let n=2*t+1;return(e,r,i,o,s)=>{if(!((o-=s)>=i))return;let a=t*r[i],c=s*t;for(let u=i,h=i+c;u<h;u+=s)a+=r[Math.min(o,u)];for(let u=i,h=o;u<=h;u+=s)a+=r[Math.min(o,u+c)],e[u]=a/n,a-=r[Math.max(i,u-c)]}}function Ji(t,n){let e=0;if(n===void 0)for(let r of t)r!=null&&(r=+r)>=r&&++e;else{let r=-1;for(let i of t)(i=n(i,++r,t))!=null&&(i=+i)>=i&&++e}return e}function lt(t,n){let e,r;if(n===void 0)for(let i of t)i!=null&&(e===void 0?i>=i&&(e=r=i):(e>i&&(e=i),r<i&&(r=i)));else{let i=-1;for(let o of t)(o=n(o,++i,t))!=null&&(e===void 0?o>=o&&(e=r=o):(e>o&&(e=o),r<o&&(r=o)))}return[e,r]}function Qi(t){return t}var Zi=Array.prototype,to=Zi.slice;function kn(t){return()=>t}var no=Math.sqrt(50),eo=Math.sqrt(10),ro=Math.sqrt(2);function Bt(t,n,e){let r=(n-t)/Math.max(0,e),i=Math.floor(Math.log10(r)),o=r/Math.pow(10,i),s=o>=no?10:o>=eo?5:o>=ro?2:1,a,c,u;return i<0?(u=Math.pow(10,-i)/s,a=Math.round(t*u),c=Math.round(n*u),a/u<t&&++a,c/u>n&&--c,u=-u):(u=Math.pow(10,i)*s,a=Math.round(t/u),c=Math.round(n/u),a*u<t&&++a,c*u>n&&--c),c<a&&.5<=e&&e<2?Bt(t,n,e*2):[a,c,u]}function vt(t,n,e){if(n=+n,t=+t,e=+e,!(e>0))return[];if(t===n)return[t];let r=n<t,[i,o,s]=r?Bt(n,t,e):Bt(t,n,e);if(!(o>=i))return[];let a=o-i+1,c=new Array(a);if(r)if(s<0)for(let u=0;u<a;++u)c[u]=(o-u)/-s;else for(let u=0;u<a;++u)c[u]=(o-u)*s;else if(s<0)for(let u=0;u<a;++u)c[u]=(i+u)/-s;else for(let u=0;u<a;++u)c[u]=(i+u)*s;return c}function tt(t,n,e){return n=+n,t=+t,e=+e,Bt(t,n,e)[2]}function $e(t,n,e){n=+n,t=+t,e=+e;let r=n<t,i=r?tt(n,t,e):tt(t,n,e);return(r?-1:1)*(i<0?1/-i:i)}function io(t,n,e){let r;for(;;){let i=tt(t,n,e);if(i===r||i===0||!isFinite(i))return[t,n];if(i>0){let o=Math.ceil(t/i),s=Math.floor(n/i);t=(o-(o*i>t))*i,n=(s+(s*i<n))*i}else if(i<0){let o=-i,s=Math.ceil(t*o),a=Math.floor(n*o);t=(s-(s/o>t))/o,n=(a+(a/o<n))/o}r=i}}function oo(t){return Math.max(1,Math.ceil(Math.log(Ji(t))/Math.LN2)+1)}function Ae(){var t=Qi,n=lt,e=oo;function r(i){Array.isArray(i)||(i=Array.from(i));var o,s=i.length,a,c,u=new Array(s);for(o=0;o<s;++o)u[o]=t(i[o],o,i);var h=n(u),l=h[0],f=h[1],d=e(u,l,f);if(!Array.isArray(d)){let w=f,y=+d;if(n===lt&&([l,f]=io(l,f,y)),d=vt(l,f,y),d[0]<=l&&(c=tt(l,f,y)),d[d.length-1]>=f)if(w>=f&&n===lt){let b=tt(l,f,y);isFinite(b)&&(b>0?f=(Math.floor(f/b)+1)*b:b<0&&(f=(Math.ceil(f*-b)+1)/-b))}else d.pop()}for(var p=d.length,m=0,_=p;d[m]<=l;)++m;for(;d[_-1]>f;)--_;(m||_<p)&&(d=d.slice(m,_),p=_-m);var g=new Array(p+1),v;for(o=0;o<=p;++o)v=g[o]=[],v.x0=o>0?d[o-1]:l,v.x1=o<p?d[o]:f;if(isFinite(c)){if(c>0)for(o=0;o<s;++o)(a=u[o])!=null&&l<=a&&a<=f&&g[Math.min(p,Math.floor((a-l)/c))].push(i[o]);else if(c<0){for(o=0;o<s;++o)if((a=u[o])!=null&&l<=a&&a<=f){let w=Math.floor((l-a)*c);g[Math.min(p,w+(d[w]<=a))].push(i[o])}}}else for(o=0;o<s;++o)(a=u[o])!=null&&l<=a&&a<=f&&g[Mn(d,a,0,p)].push(i[o]);return g}return r.value=function(i){return arguments.length?(t=typeof i=="function"?i:kn(i),r):t},r.domain=function(i){return arguments.length?(n=typeof i=="function"?i:kn([i[0],i[1]]),r):n},r.thresholds=function(i){return arguments.length?(e=typeof i=="function"?i:kn(Array.isArray(i)?to.call(i):i),r):e},r}function kt(t,n){let e;if(n===void 0)for(let r of t)r!=null&&(e<r||e===void 0&&r>=r)&&(e=r);else{let r=-1;for(let i of t)(i=n(i,++r,t))!=null&&(e<i||e===void 0&&i>=i)&&(e=i)}return e}var Pu=so(Math.random);function so(t){return function(e,r=0,i=e.length){let o=i-(r=+r);for(;o;){let s=t()*o--|0,a=e[o+r];e[o+r]=e[s+r],e[s+r]=a}return e}}function pt(t,n,e){t.prototype=n.prototype=e,e.constructor=t}function At(t,n){var e=Object.create(t.prototype);for(var r in n)e[r]=n[r];return e}function J(){}var it=.7,dt=1/it,ft="\\s*([+-]?\\d+)\\s*",Mt="\\s*([+-]?(?:\\d*\\.)?\\d+(?:[eE][+-]?\\d+)?)\\s*",U="\\s*([+-]?(?:\\d*\\.)?\\d+(?:[eE][+-]?\\d+)?)%\\s*",ao=/^#([0-9a-f]{3,8})$/,uo=new RegExp(`^rgb\\(${ft},${ft},${ft}\\)$`),co=new RegExp(`^rgb\\(${U},${U},${U}\\)$`),lo=new RegExp(`^rgba\\(${ft},${ft},${ft},${Mt}\\)$`),fo=new RegExp(`^rgba\\(${U},${U},${U},${Mt}\\)$`),ho=new RegExp(`^hsl\\(${Mt},${U},${U}\\)$`),po=new RegExp(`^hsla\\(${Mt},${U},${U},${Mt}\\)$`),Ne={aliceblue:15792383,antiquewhite:16444375,aqua:65535,aquamarine:8388564,azure:15794175,beige:16119260,bisque:16770244,black:0,blanchedalmond:16772045,blue:255,blueviolet:9055202,brown:10824234,burlywood:14596231,cadetblue:6266528,chartreuse:8388352,chocolate:13789470,coral:16744272,cornflowerblue:6591981,cornsilk:16775388,crimson:14423100,cyan:65535,darkblue:139,darkcyan:35723,darkgoldenrod:12092939,darkgray:11119017,darkgreen:25600,darkgrey:11119017,darkkhaki:12433259,darkmagenta:9109643,darkolivegreen:5597999,darkorange:16747520,darkorchid:10040012,darkred:9109504,darksalmon:15308410,darkseagreen:9419919,darkslateblue:4734347,darkslategray:3100495,darkslategrey:3100495,darkturquoise:52945,darkviolet:9699539,deeppink:16716947,deepskyblue:49151,dimgray:6908265,dimgrey:6908265,dodgerblue:2003199,firebrick:11674146,floralwhite:16775920,forestgreen:2263842,fuchsia:16711935,gainsboro:14474460,ghostwhite:16316671,gold:16766720,goldenrod:14329120,gray:8421504,green:32768,greenyellow:11403055,grey:8421504,honeydew:15794160,hotpink:16738740,indianred:13458524,indigo:4915330,ivory:16777200,khaki:15787660,lavender:15132410,lavenderblush:16773365,lawngreen:8190976,lemonchiffon:16775885,lightblue:11393254,lightcoral:15761536,lightcyan:14745599,lightgoldenrodyellow:16448210,lightgray:13882323,lightgreen:9498256,lightgrey:13882323,lightpink:16758465,lightsalmon:16752762,lightseagreen:2142890,lightskyblue:8900346,lightslategray:7833753,lightslategrey:7833753,lightsteelblue:11584734,lightyellow:16777184,lime:65280,limegreen:3329330,linen:16445670,magenta:16711935,maroon:8388608,mediumaquamarine:6737322,mediumblue:205,mediumorchid:12211667,mediumpurple:9662683,mediumseagreen:3978097,mediumslateblue:8087790,mediumspringgreen:64154,mediumturquoise:4772300,mediumvioletred:13047173,midnightblue:1644912,mintcream:16121850,mistyrose:16770273,moccasin:16770229,navajowhite:16768685,navy:128,oldlace:16643558,olive:8421376,olivedrab:7048739,orange:16753920,orangered:16729344,orchid:14315734,palegoldenrod:15657130,palegreen:10025880,paleturquoise:11529966,palevioletred:14381203,papayawhip:16773077,peachpuff:16767673,peru:13468991,pink:16761035,plum:14524637,powderblue:11591910,purple:8388736,rebeccapurple:6697881,red:16711680,rosybrown:12357519,royalblue:4286945,saddlebrown:9127187,salmon:16416882,sandybrown:16032864,seagreen:3050327,seashell:16774638,sienna:10506797,silver:12632256,skyblue:8900331,slateblue:6970061,slategray:7372944,slategrey:7372944,snow:16775930,springgreen:65407,steelblue:4620980,tan:13808780,teal:32896,thistle:14204888,tomato:16737095,turquoise:4251856,violet:15631086,wheat:16113331,white:16777215,whitesmoke:16119285,yellow:16776960,yellowgreen:10145074};pt(J,mt,{copy(t){return Object.assign(new this.constructor,this,t)},displayable(){return this.rgb().displayable()},hex:Te,formatHex:Te,formatHex8:mo,formatHsl:go,formatRgb:Se,toString:Se});function Te(){return this.rgb().formatHex()}function mo(){return this.rgb().formatHex8()}function go(){return Fe(this).formatHsl()}function Se(){return this.rgb().formatRgb()}function mt(t){var n,e;return t=(t+"").trim().toLowerCase(),(n=ao.exec(t))?(e=n[1].length,n=parseInt(n[1],16),e===6?Ee(n):e===3?new T(n>>8&15|n>>4&240,n>>4&15|n&240,(n&15)<<4|n&15,1):e===8?zt(n>>24&255,n>>16&255,n>>8&255,(n&255)/255):e===4?zt(n>>12&15|n>>8&240,n>>8&15|n>>4&240,n>>4&15|n&240,((n&15)<<4|n&15)/255):null):(n=uo.exec(t))?new T(n[1],n[2],n[3],1):(n=co.exec(t))?new T(n[1]*255/100,n[2]*255/100,n[3]*255/100,1):(n=lo.exec(t))?zt(n[1],n[2],n[3],n[4]):(n=fo.exec(t))?zt(n[1]*255/100,n[2]*255/100,n[3]*255/100,n[4]):(n=ho.exec(t))?Ce(n[1],n[2]/100,n[3]/100,1):(n=po.exec(t))?Ce(n[1],n[2]/100,n[3]/100,n[4]):Ne.hasOwnProperty(t)?Ee(Ne[t]):t==="transparent"?new T(NaN,NaN,NaN,0):null}function Ee(t){return new T(t>>16&255,t>>8&255,t&255,1)}function zt(t,n,e,r){return r<=0&&(t=n=e=NaN),new T(t,n,e,r)}function En(t){return t instanceof J||(t=mt(t)),t?(t=t.rgb(),new T(t.r,t.g,t.b,t.opacity)):new T}function Nt(t,n,e,r){return arguments.length===1?En(t):new T(t,n,e,r??1)}function T(t,n,e,r){this.r=+t,this.g=+n,this.b=+e,this.opacity=+r}pt(T,Nt,At(J,{brighter(t){return t=t==null?dt:Math.pow(dt,t),new T(this.r*t,this.g*t,this.b*t,this.opacity)},darker(t){return t=t==null?it:Math.pow(it,t),new T(this.r*t,this.g*t,this.b*t,this.opacity)},rgb(){return this},clamp(){return new T(et(this.r),et(this.g),et(this.b),Xt(this.opacity))},displayable(){return-.5<=this.r&&this.r<255.5&&-.5<=this.g&&this.g<255.5&&-.5<=this.b&&this.b<255.5&&0<=this.opacity&&this.opacity<=1},hex:Ie,formatHex:Ie,formatHex8:_o,formatRgb:Re,toString:Re}));function Ie(){return`#${nt(this.r)}${nt(this.g)}${nt(this.b)}`}function _o(){return`#${nt(this.r)}${nt(this.g)}${nt(this.b)}${nt((isNaN(this.opacity)?1:this.opacity)*255)}`}function Re(){let t=Xt(this.opacity);return`${t===1?"rgb(":"rgba("}${et(this.r)}, ${et(this.g)}, ${et(this.b)}${t===1?")":`, ${t})`}`}function Xt(t){return isNaN(t)?1:Math.max(0,Math.min(1,t))}function et(t){return Math.max(0,Math.min(255,Math.round(t)||0))}function nt(t){return t=et(t),(t<16?"0":"")+t.toString(16)}function Ce(t,n,e,r){return r<=0?t=n=e=NaN:e<=0||e>=1?t=n=NaN:n<=0&&(t=NaN),new B(t,n,e,r)}function Fe(t){if(t instanceof B)return new B(t.h,t.s,t.l,t.opacity);if(t instanceof J||(t=mt(t)),!t)return new B;if(t instanceof B)return t;t=t.rgb();var n=t.r/255,e=t.g/255,r=t.b/255,i=Math.min(n,e,r),o=Math.max(n,e,r),s=NaN,a=o-i,c=(o+i)/2;return a?(n===o?s=(e-r)/a+(e<r)*6:e===o?s=(r-n)/a+2:s=(n-e)/a+4,a/=c<.5?o+i:2-o-i,s*=60):a=c>0&&c<1?0:s,new B(s,a,c,t.opacity)}function Vt(t,n,e,r){return arguments.length===1?Fe(t):new B(t,n,e,r??1)}function B(t,n,e,r){this.h=+t,this.s=+n,this.l=+e,this.opacity=+r}pt(B,Vt,At(J,{brighter(t){return t=t==null?dt:Math.pow(dt,t),new B(this.h,this.s,this.l*t,this.opacity)},darker(t){return t=t==null?it:Math.pow(it,t),new B(this.h,this.s,this.l*t,this.opacity)},rgb(){var t=this.h%360+(this.h<0)*360,n=isNaN(t)||isNaN(this.s)?0:this.s,e=this.l,r=e+(e<.5?e:1-e)*n,i=2*e-r;return new T($n(t>=240?t-240:t+120,i,r),$n(t,i,r),$n(t<120?t+240:t-120,i,r),this.opacity)},clamp(){return new B(Oe(this.h),Ht(this.s),Ht(this.l),Xt(this.opacity))},displayable(){return(0<=this.s&&this.s<=1||isNaN(this.s))&&0<=this.l&&this.l<=1&&0<=this.opacity&&this.opacity<=1},formatHsl(){let t=Xt(this.opacity);return`${t===1?"hsl(":"hsla("}${Oe(this.h)}, ${Ht(this.s)*100}%, ${Ht(this.l)*100}%${t===1?")":`, ${t})`}`}}));function Oe(t){return t=(t||0)%360,t<0?t+360:t}function Ht(t){return Math.max(0,Math.min(1,t||0))}function $n(t,n,e){return(t<60?n+(e-n)*t/60:t<180?e:t<240?n+(e-n)*(240-t)/60:n)*255}var De=Math.PI/180,Be=180/Math.PI,Ut=18,ze=.96422,He=1,Xe=.82521,Ue=4/29,ht=6/29,Ve=3*ht*ht,yo=ht*ht*ht;function Ye(t){if(t instanceof V)return new V(t.l,t.a,t.b,t.opacity);if(t instanceof W)return Ke(t);t instanceof T||(t=En(t));var n=Sn(t.r),e=Sn(t.g),r=Sn(t.b),i=An((.2225045*n+.7168786*e+.0606169*r)/He),o,s;return n===e&&e===r?o=s=i:(o=An((.4360747*n+.3850649*e+.1430804*r)/ze),s=An((.0139322*n+.0971045*e+.7141733*r)/Xe)),new V(116*i-16,500*(o-i),200*(i-s),t.opacity)}function je(t,n,e,r){return arguments.length===1?Ye(t):new V(t,n,e,r??1)}function V(t,n,e,r){this.l=+t,this.a=+n,this.b=+e,this.opacity=+r}pt(V,je,At(J,{brighter(t){return new V(this.l+Ut*(t??1),this.a,this.b,this.opacity)},darker(t){return new V(this.l-Ut*(t??1),this.a,this.b,this.opacity)},rgb(){var t=(this.l+16)/116,n=isNaN(this.a)?t:t+this.a/500,e=isNaN(this.b)?t:t-this.b/200;return n=ze*Nn(n),t=He*Nn(t),e=Xe*Nn(e),new T(Tn(3.1338561*n-1.6168667*t-.4906146*e),Tn(-.9787684*n+1.9161415*t+.033454*e),Tn(.0719453*n-.2289914*t+1.4052427*e),this.opacity)}}));function An(t){return t>yo?Math.pow(t,1/3):t/Ve+Ue}function Nn(t){return t>ht?t*t*t:Ve*(t-Ue)}function Tn(t){return 255*(t<=.0031308?12.92*t:1.055*Math.pow(t,1/2.4)-.055)}function Sn(t){return(t/=255)<=.04045?t/12.92:Math.pow((t+.055)/1.055,2.4)}function wo(t){if(t instanceof W)return new W(t.h,t.c,t.l,t.opacity);if(t instanceof V||(t=Ye(t)),t.a===0&&t.b===0)return new W(NaN,0<t.l&&t.l<100?0:NaN,t.l,t.opacity);var n=Math.atan2(t.b,t.a)*Be;return new W(n<0?n+360:n,Math.sqrt(t.a*t.a+t.b*t.b),t.l,t.opacity)}function Yt(t,n,e,r){return arguments.length===1?wo(t):new W(t,n,e,r??1)}function W(t,n,e,r){this.h=+t,this.c=+n,this.l=+e,this.opacity=+r}function Ke(t){if(isNaN(t.h))return new V(t.l,0,0,t.opacity);var n=t.h*De;return new V(t.l,Math.cos(n)*t.c,Math.sin(n)*t.c,t.opacity)}pt(W,Yt,At(J,{brighter(t){return new W(this.h,this.c,this.l+Ut*(t??1),this.opacity)},darker(t){return new W(this.h,this.c,this.l-Ut*(t??1),this.opacity)},rgb(){return Ke(this).rgb()}}));var We=-.14861,In=1.78277,Rn=-.29227,jt=-.90649,$t=1.97294,Pe=$t*jt,Le=$t*In,qe=In*Rn-jt*We;function xo(t){if(t instanceof rt)return new rt(t.h,t.s,t.l,t.opacity);t instanceof T||(t=En(t));var n=t.r/255,e=t.g/255,r=t.b/255,i=(qe*r+Pe*n-Le*e)/(qe+Pe-Le),o=r-i,s=($t*(e-i)-Rn*o)/jt,a=Math.sqrt(s*s+o*o)/($t*i*(1-i)),c=a?Math.atan2(s,o)*Be-120:NaN;return new rt(c<0?c+360:c,a,i,t.opacity)}function Kt(t,n,e,r){return arguments.length===1?xo(t):new rt(t,n,e,r??1)}function rt(t,n,e,r){this.h=+t,this.s=+n,this.l=+e,this.opacity=+r}pt(rt,Kt,At(J,{brighter(t){return t=t==null?dt:Math.pow(dt,t),new rt(this.h,this.s,this.l*t,this.opacity)},darker(t){return t=t==null?it:Math.pow(it,t),new rt(this.h,this.s,this.l*t,this.opacity)},rgb(){var t=isNaN(this.h)?0:(this.h+120)*De,n=+this.l,e=isNaN(this.s)?0:this.s*n*(1-n),r=Math.cos(t),i=Math.sin(t);return new T(255*(n+e*(We*r+In*i)),255*(n+e*(Rn*r+jt*i)),255*(n+e*($t*r)),this.opacity)}}));function Ze(t,n,e,r,i){var o=t*t,s=o*t;return((1-3*t+3*o-s)*n+(4-6*o+3*s)*e+(1+3*t+3*o-3*s)*r+s*i)/6}function bo(t){var n=t.length-1;return function(e){var r=e<=0?e=0:e>=1?(e=1,n-1):Math.floor(e*n),i=t[r],o=t[r+1],s=r>0?t[r-1]:2*i-o,a=r<n-1?t[r+2]:2*o-i;return Ze((e-r/n)*n,s,i,o,a)}}function vo(t){var n=t.length;return function(e){var r=Math.floor(((e%=1)<0?++e:e)*n),i=t[(r+n-1)%n],o=t[r%n],s=t[(r+1)%n],a=t[(r+2)%n];return Ze((e-r/n)*n,i,o,s,a)}}var Gt=t=>()=>t;function tr(t,n){return function(e){return t+e*n}}function ko(t,n,e){return t=Math.pow(t,e),n=Math.pow(n,e)-t,e=1/e,function(r){return Math.pow(t+r*n,e)}}function Ln(t,n){var e=n-t;return e?tr(t,e>180||e<-180?e-360*Math.round(e/360):e):Gt(isNaN(t)?n:t)}function Mo(t){return(t=+t)==1?C:function(n,e){return e-n?ko(n,e,t):Gt(isNaN(n)?e:n)}}function C(t,n){var e=n-t;return e?tr(t,e):Gt(isNaN(t)?n:t)}var Ge=(function t(n){var e=Mo(n);function r(i,o){var s=e((i=Nt(i)).r,(o=Nt(o)).r),a=e(i.g,o.g),c=e(i.b,o.b),u=C(i.opacity,o.opacity);return function(h){return i.r=s(h),i.g=a(h),i.b=c(h),i.opacity=u(h),i+""}}return r.gamma=t,r})(1);function nr(t){return function(n){var e=n.length,r=new Array(e),i=new Array(e),o=new Array(e),s,a;for(s=0;s<e;++s)a=Nt(n[s]),r[s]=a.r||0,i[s]=a.g||0,o[s]=a.b||0;return r=t(r),i=t(i),o=t(o),a.opacity=1,function(c){return a.r=r(c),a.g=i(c),a.b=o(c),a+""}}}var Du=nr(bo),Bu=nr(vo);function $o(t,n){n||(n=[]);var e=t?Math.min(n.length,t.length):0,r=n.slice(),i;return function(o){for(i=0;i<e;++i)r[i]=t[i]*(1-o)+n[i]*o;return r}}function Ao(t){return ArrayBuffer.isView(t)&&!(t instanceof DataView)}function No(t,n){var e=n?n.length:0,r=t?Math.min(e,t.length):0,i=new Array(r),o=new Array(e),s;for(s=0;s<r;++s)i[s]=Jt(t[s],n[s]);for(;s<e;++s)o[s]=n[s];return function(a){for(s=0;s<r;++s)o[s]=i[s](a);return o}}function To(t,n){var e=new Date;return t=+t,n=+n,function(r){return e.setTime(t*(1-r)+n*r),e}}function z(t,n){return t=+t,n=+n,function(e){return t*(1-e)+n*e}}function So(t,n){var e={},r={},i;(t===null||typeof t!="object")&&(t={}),(n===null||typeof n!="object")&&(n={});for(i in n)i in t?e[i]=Jt(t[i],n[i]):r[i]=n[i];return function(o){for(i in e)r[i]=e[i](o);return r}}var On=/[-+]?(?:\d+\.?\d*|\.?\d+)(?:[eE][-+]?\d+)?/g,Cn=new RegExp(On.source,"g");function Eo(t){return function(){return t}}function Io(t){return function(n){return t(n)+""}}function Ro(t,n){var e=On.lastIndex=Cn.lastIndex=0,r,i,o,s=-1,a=[],c=[];for(t=t+"",n=n+"";(r=On.exec(t))&&(i=Cn.exec(n));)(o=i.index)>e&&(o=n.slice(e,o),a[s]?a[s]+=o:a[++s]=o),(r=r[0])===(i=i[0])?a[s]?a[s]+=i:a[++s]=i:(a[++s]=null,c.push({i:s,x:z(r,i)})),e=Cn.lastIndex;return e<n.length&&(o=n.slice(e),a[s]?a[s]+=o:a[++s]=o),a.length<2?c[0]?Io(c[0].x):Eo(n):(n=c.length,function(u){for(var h=0,l;h<n;++h)a[(l=c[h]).i]=l.x(u);return a.join("")})}function Jt(t,n){var e=typeof n,r;return n==null||e==="boolean"?Gt(n):(e==="number"?z:e==="string"?(r=mt(n))?(n=r,Ge):Ro:n instanceof mt?Ge:n instanceof Date?To:Ao(n)?$o:Array.isArray(n)?No:typeof n.valueOf!="function"&&typeof n.toString!="function"||isNaN(n)?So:z)(t,n)}function er(t,n){return t=+t,n=+n,function(e){return Math.round(t*(1-e)+n*e)}}var Je=180/Math.PI,Pn={translateX:0,translateY:0,rotate:0,skewX:0,scaleX:1,scaleY:1};function rr(t,n,e,r,i,o){var s,a,c;return(s=Math.sqrt(t*t+n*n))&&(t/=s,n/=s),(c=t*e+n*r)&&(e-=t*c,r-=n*c),(a=Math.sqrt(e*e+r*r))&&(e/=a,r/=a,c/=a),t*r<n*e&&(t=-t,n=-n,c=-c,s=-s),{translateX:i,translateY:o,rotate:Math.atan2(n,t)*Je,skewX:Math.atan(c)*Je,scaleX:s,scaleY:a}}var Wt;function Co(t){let n=new(typeof DOMMatrix=="function"?DOMMatrix:WebKitCSSMatrix)(t+"");return n.isIdentity?Pn:rr(n.a,n.b,n.c,n.d,n.e,n.f)}function Oo(t){return t==null||(Wt||(Wt=document.createElementNS("http://www.w3.org/2000/svg","g")),Wt.setAttribute("transform",t),!(t=Wt.transform.baseVal.consolidate()))?Pn:(t=t.matrix,rr(t.a,t.b,t.c,t.d,t.e,t.f))}function ir(t,n,e,r){function i(u){return u.length?u.pop()+" ":""}function o(u,h,l,f,d,p){if(u!==l||h!==f){var m=d.push("translate(",null,n,null,e);p.push({i:m-4,x:z(u,l)},{i:m-2,x:z(h,f)})}else(l||f)&&d.push("translate("+l+n+f+e)}function s(u,h,l,f){u!==h?(u-h>180?h+=360:h-u>180&&(u+=360),f.push({i:l.push(i(l)+"rotate(",null,r)-2,x:z(u,h)})):h&&l.push(i(l)+"rotate("+h+r)}function a(u,h,l,f){u!==h?f.push({i:l.push(i(l)+"skewX(",null,r)-2,x:z(u,h)}):h&&l.push(i(l)+"skewX("+h+r)}function c(u,h,l,f,d,p){if(u!==l||h!==f){var m=d.push(i(d)+"scale(",null,",",null,")");p.push({i:m-4,x:z(u,l)},{i:m-2,x:z(h,f)})}else(l!==1||f!==1)&&d.push(i(d)+"scale("+l+","+f+")")}return function(u,h){var l=[],f=[];return u=t(u),h=t(h),o(u.translateX,u.translateY,h.translateX,h.translateY,l,f),s(u.rotate,h.rotate,l,f),a(u.skewX,h.skewX,l,f),c(u.scaleX,u.scaleY,h.scaleX,h.scaleY,l,f),u=h=null,function(d){for(var p=-1,m=f.length,_;++p<m;)l[(_=f[p]).i]=_.x(d);return l.join("")}}}var zu=ir(Co,"px, ","px)","deg)"),Hu=ir(Oo,", ",")",")"),Po=1e-12;function Qe(t){return((t=Math.exp(t))+1/t)/2}function Lo(t){return((t=Math.exp(t))-1/t)/2}function qo(t){return((t=Math.exp(2*t))-1)/(t+1)}var Xu=(function t(n,e,r){function i(o,s){var a=o[0],c=o[1],u=o[2],h=s[0],l=s[1],f=s[2],d=h-a,p=l-c,m=d*d+p*p,_,g;if(m<Po)g=Math.log(f/u)/n,_=function(A){return[a+A*d,c+A*p,u*Math.exp(n*A*g)]};else{var v=Math.sqrt(m),w=(f*f-u*u+r*m)/(2*u*e*v),y=(f*f-u*u-r*m)/(2*f*e*v),b=Math.log(Math.sqrt(w*w+1)-w),M=Math.log(Math.sqrt(y*y+1)-y);g=(M-b)/n,_=function(A){var L=A*g,O=Qe(b),X=u/(e*v)*(O*qo(n*L+b)-Lo(b));return[a+X*d,c+X*p,u*O/Qe(n*L+b)]}}return _.duration=Math.abs(g)*1e3*n/Math.SQRT2,_}return i.rho=function(o){var s=Math.max(.001,+o),a=s*s,c=a*a;return t(s,a,c)},i})(Math.SQRT2,2,4);function or(t){return function(n,e){var r=t((n=Vt(n)).h,(e=Vt(e)).h),i=C(n.s,e.s),o=C(n.l,e.l),s=C(n.opacity,e.opacity);return function(a){return n.h=r(a),n.s=i(a),n.l=o(a),n.opacity=s(a),n+""}}}var Uu=or(Ln),Vu=or(C);function sr(t){return function(n,e){var r=t((n=Yt(n)).h,(e=Yt(e)).h),i=C(n.c,e.c),o=C(n.l,e.l),s=C(n.opacity,e.opacity);return function(a){return n.h=r(a),n.c=i(a),n.l=o(a),n.opacity=s(a),n+""}}}var Yu=sr(Ln),ju=sr(C);function ar(t){return(function n(e){e=+e;function r(i,o){var s=t((i=Kt(i)).h,(o=Kt(o)).h),a=C(i.s,o.s),c=C(i.l,o.l),u=C(i.opacity,o.opacity);return function(h){return i.h=s(h),i.s=a(h),i.l=c(Math.pow(h,e)),i.opacity=u(h),i+""}}return r.gamma=n,r})(1)}var Ku=ar(Ln),Wu=ar(C);function Fo(t){return Math.abs(t=Math.round(t))>=1e21?t.toLocaleString("en").replace(/,/g,""):t.toString(10)}function Zt(t,n){if(!isFinite(t)||t===0)return null;var e=(t=n?t.toExponential(n-1):t.toExponential()).indexOf("e"),r=t.slice(0,e);return[r.length>1?r[0]+r.slice(2):r,+t.slice(e+1)]}function gt(t){return t=Zt(Math.abs(t)),t?t[1]:NaN}function Do(t,n){return function(e,r){for(var i=e.length,o=[],s=0,a=t[0],c=0;i>0&&a>0&&(c+a+1>r&&(a=Math.max(1,r-c)),o.push(e.substring(i-=a,i+a)),!((c+=a+1)>r));)a=t[s=(s+1)%t.length];return o.reverse().join(n)}}function Bo(t){return function(n){return n.replace(/[0-9]/g,function(e){return t[+e]})}}var zo=/^(?:(.)?([<>=^]))?([+\-( ])?([$#])?(0)?(\d+)?(,)?(\.\d+)?(~)?([a-z%])?$/i;function _t(t){if(!(n=zo.exec(t)))throw new Error("invalid format: "+t);var n;return new qn({fill:n[1],align:n[2],sign:n[3],symbol:n[4],zero:n[5],width:n[6],comma:n[7],precision:n[8]&&n[8].slice(1),trim:n[9],type:n[10]})}_t.prototype=qn.prototype;function qn(t){this.fill=t.fill===void 0?" ":t.fill+"",this.align=t.align===void 0?">":t.align+"",this.sign=t.sign===void 0?"-":t.sign+"",this.symbol=t.symbol===void 0?"":t.symbol+"",this.zero=!!t.zero,this.width=t.width===void 0?void 0:+t.width,this.comma=!!t.comma,this.precision=t.precision===void 0?void 0:+t.precision,this.trim=!!t.trim,this.type=t.type===void 0?"":t.type+""}qn.prototype.toString=function(){return this.fill+this.align+this.sign+this.symbol+(this.zero?"0":"")+(this.width===void 0?"":Math.max(1,this.width|0))+(this.comma?",":"")+(this.precision===void 0?"":"."+Math.max(0,this.precision|0))+(this.trim?"~":"")+this.type};function Ho(t){t:for(var n=t.length,e=1,r=-1,i;e<n;++e)switch(t[e]){case".":r=i=e;break;case"0":r===0&&(r=e),i=e;break;default:if(!+t[e])break t;r>0&&(r=0);break}return r>0?t.slice(0,r)+t.slice(i+1):t}var tn;function Xo(t,n){var e=Zt(t,n);if(!e)return tn=void 0,t.toPrecision(n);var r=e[0],i=e[1],o=i-(tn=Math.max(-8,Math.min(8,Math.floor(i/3)))*3)+1,s=r.length;return o===s?r:o>s?r+new Array(o-s+1).join("0"):o>0?r.slice(0,o)+"."+r.slice(o):"0."+new Array(1-o).join("0")+Zt(t,Math.max(0,n+o-1))[0]}function ur(t,n){var e=Zt(t,n);if(!e)return t+"";var r=e[0],i=e[1];return i<0?"0."+new Array(-i).join("0")+r:r.length>i+1?r.slice(0,i+1)+"."+r.slice(i+1):r+new Array(i-r.length+2).join("0")}var cr={"%":(t,n)=>(t*100).toFixed(n),b:t=>Math.round(t).toString(2),c:t=>t+"",d:Fo,e:(t,n)=>t.toExponential(n),f:(t,n)=>t.toFixed(n),g:(t,n)=>t.toPrecision(n),o:t=>Math.round(t).toString(8),p:(t,n)=>ur(t*100,n),r:ur,s:Xo,X:t=>Math.round(t).toString(16).toUpperCase(),x:t=>Math.round(t).toString(16)};function lr(t){return t}var fr=Array.prototype.map,hr=["y","z","a","f","p","n","µ","m","","k","M","G","T","P","E","Z","Y"];function Uo(t){var n=t.grouping===void 0||t.thousands===void 0?lr:Do(fr.call(t.grouping,Number),t.thousands+""),e=t.currency===void 0?"":t.currency[0]+"",r=t.currency===void 0?"":t.currency[1]+"",i=t.decimal===void 0?".":t.decimal+"",o=t.numerals===void 0?lr:Bo(fr.call(t.numerals,String)),s=t.percent===void 0?"%":t.percent+"",a=t.minus===void 0?"−":t.minus+"",c=t.nan===void 0?"NaN":t.nan+"";function u(l,f){l=_t(l);var d=l.fill,p=l.align,m=l.sign,_=l.symbol,g=l.zero,v=l.width,w=l.comma,y=l.precision,b=l.trim,M=l.type;M==="n"?(w=!0,M="g"):cr[M]||(y===void 0&&(y=12),b=!0,M="g"),(g||d==="0"&&p==="=")&&(g=!0,d="0",p="=");var A=(f&&f.prefix!==void 0?f.prefix:"")+(_==="$"?e:_==="#"&&/[boxX]/.test(M)?"0"+M.toLowerCase():""),L=(_==="$"?r:/[%p]/.test(M)?s:"")+(f&&f.suffix!==void 0?f.suffix:""),O=cr[M],X=/[defgprs%]/.test(M);y=y===void 0?6:/[gprs]/.test(M)?Math.max(1,Math.min(21,y)):Math.max(0,Math.min(20,y));function G(k){var q=A,F=L,at,xe,qt;if(M==="c")F=O(k)+F,k="";else{k=+k;var Ft=k<0||1/k<0;if(k=isNaN(k)?c:O(Math.abs(k),y),b&&(k=Ho(k)),Ft&&+k==0&&m!=="+"&&(Ft=!1),q=(Ft?m==="("?m:a:m==="-"||m==="("?"":m)+q,F=(M==="s"&&!isNaN(k)&&tn!==void 0?hr[8+tn/3]:"")+F+(Ft&&m==="("?")":""),X){for(at=-1,xe=k.length;++at<xe;)if(qt=k.charCodeAt(at),48>qt||qt>57){F=(qt===46?i+k.slice(at+1):k.slice(at))+F,k=k.slice(0,at);break}}}w&&!g&&(k=n(k,1/0));var Dt=q.length+k.length+F.length,K=Dt<v?new Array(v-Dt+1).join(d):"";switch(w&&g&&(k=n(K+k,K.length?v-F.length:1/0),K=""),p){case"<":k=q+k+F+K;break;case"=":k=q+K+k+F;break;case"^":k=K.slice(0,Dt=K.length>>1)+q+k+F+K.slice(Dt);break;default:k=K+q+k+F;break}return o(k)}return G.toString=function(){return l+""},G}function h(l,f){var d=Math.max(-8,Math.min(8,Math.floor(gt(f)/3)))*3,p=Math.pow(10,-d),m=u((l=_t(l),l.type="f",l),{suffix:hr[8+d/3]});return function(_){return m(p*_)}}return{format:u,formatPrefix:h}}var Qt,nn,Fn;Vo({thousands:",",grouping:[3],currency:["$",""]});function Vo(t){return Qt=Uo(t),nn=Qt.format,Fn=Qt.formatPrefix,Qt}function dr(t){return Math.max(0,-gt(Math.abs(t)))}function pr(t,n){return Math.max(0,Math.max(-8,Math.min(8,Math.floor(gt(n)/3)))*3-gt(Math.abs(t)))}function mr(t,n){return t=Math.abs(t),n=Math.abs(n)-t,Math.max(0,gt(n)-gt(t))+1}function Bn(t,n){switch(arguments.length){case 0:break;case 1:this.range(t);break;default:this.range(n).domain(t);break}return this}function Yo(t){return function(){return t}}function jo(t){return+t}var gr=[0,1];function Y(t){return t}function Dn(t,n){return(n-=t=+t)?function(e){return(e-t)/n}:Yo(isNaN(n)?NaN:.5)}function Ko(t,n){var e;return t>n&&(e=t,t=n,n=e),function(r){return Math.max(t,Math.min(n,r))}}function Wo(t,n,e){var r=t[0],i=t[1],o=n[0],s=n[1];return i<r?(r=Dn(i,r),o=e(s,o)):(r=Dn(r,i),o=e(o,s)),function(a){return o(r(a))}}function Go(t,n,e){var r=Math.min(t.length,n.length)-1,i=new Array(r),o=new Array(r),s=-1;for(t[r]<t[0]&&(t=t.slice().reverse(),n=n.slice().reverse());++s<r;)i[s]=Dn(t[s],t[s+1]),o[s]=e(n[s],n[s+1]);return function(a){var c=Mn(t,a,1,r)-1;return o[c](i[c](a))}}function zn(t,n){return n.domain(t.domain()).range(t.range()).interpolate(t.interpolate()).clamp(t.clamp()).unknown(t.unknown())}function Hn(){var t=gr,n=gr,e=Jt,r,i,o,s=Y,a,c,u;function h(){var f=Math.min(t.length,n.length);return s!==Y&&(s=Ko(t[0],t[f-1])),a=f>2?Go:Wo,c=u=null,l}function l(f){return f==null||isNaN(f=+f)?o:(c||(c=a(t.map(r),n,e)))(r(s(f)))}return l.invert=function(f){return s(i((u||(u=a(n,t.map(r),z)))(f)))},l.domain=function(f){return arguments.length?(t=Array.from(f,jo),h()):t.slice()},l.range=function(f){return arguments.length?(n=Array.from(f),h()):n.slice()},l.rangeRound=function(f){return n=Array.from(f),e=er,h()},l.clamp=function(f){return arguments.length?(s=f?!0:Y,h()):s!==Y},l.interpolate=function(f){return arguments.length?(e=f,h()):e},l.unknown=function(f){return arguments.length?(o=f,l):o},function(f,d){return r=f,i=d,h()}}function Jo(){return Hn()(Y,Y)}function Qo(t,n,e,r){var i=$e(t,n,e),o;switch(r=_t(r??",f"),r.type){case"s":{var s=Math.max(Math.abs(t),Math.abs(n));return r.precision==null&&!isNaN(o=pr(i,s))&&(r.precision=o),Fn(r,s)}case"":case"e":case"g":case"p":case"r":{r.precision==null&&!isNaN(o=mr(i,Math.max(Math.abs(t),Math.abs(n))))&&(r.precision=o-(r.type==="e"));break}case"f":case"%":{r.precision==null&&!isNaN(o=dr(i))&&(r.precision=o-(r.type==="%")*2);break}}return nn(r)}function br(t){var n=t.domain;return t.ticks=function(e){var r=n();return vt(r[0],r[r.length-1],e??10)},t.tickFormat=function(e,r){var i=n();return Qo(i[0],i[i.length-1],e??10,r)},t.nice=function(e){e==null&&(e=10);var r=n(),i=0,o=r.length-1,s=r[i],a=r[o],c,u,h=10;for(a<s&&(u=s,s=a,a=u,u=i,i=o,o=u);h-- >0;){if(u=tt(s,a,e),u===c)return r[i]=s,r[o]=a,n(r);if(u>0)s=Math.floor(s/u)*u,a=Math.ceil(a/u)*u;else if(u<0)s=Math.ceil(s*u)/u,a=Math.floor(a*u)/u;else break;c=u}return t},t}function H(){var t=Jo();return t.copy=function(){return zn(t,H())},Bn.apply(t,arguments),br(t)}function Zo(t,n){t=t.slice();var e=0,r=t.length-1,i=t[e],o=t[r],s;return o<i&&(s=e,e=r,r=s,s=i,i=o,o=s),t[e]=n.floor(i),t[r]=n.ceil(o),t}function _r(t){return Math.log(t)}function yr(t){return Math.exp(t)}function ts(t){return-Math.log(-t)}function ns(t){return-Math.exp(-t)}function es(t){return isFinite(t)?+("1e"+t):t<0?0:t}function rs(t){return t===10?es:t===Math.E?Math.exp:n=>Math.pow(t,n)}function is(t){return t===Math.E?Math.log:t===10&&Math.log10||t===2&&Math.log2||(t=Math.log(t),n=>Math.log(n)/t)}function wr(t){return(n,e)=>-t(-n,e)}function os(t){let n=t(_r,yr),e=n.domain,r=10,i,o;function s(){return i=is(r),o=rs(r),e()[0]<0?(i=wr(i),o=wr(o),t(ts,ns)):t(_r,yr),n}return n.base=function(a){return arguments.length?(r=+a,s()):r},n.domain=function(a){return arguments.length?(e(a),s()):e()},n.ticks=a=>{let c=e(),u=c[0],h=c[c.length-1],l=h<u;l&&([u,h]=[h,u]);let f=i(u),d=i(h),p,m,_=a==null?10:+a,g=[];if(!(r%1)&&d-f<_){if(f=Math.floor(f),d=Math.ceil(d),u>0){for(;f<=d;++f)for(p=1;p<r;++p)if(m=f<0?p/o(-f):p*o(f),!(m<u)){if(m>h)break;g.push(m)}}else for(;f<=d;++f)for(p=r-1;p>=1;--p)if(m=f>0?p/o(-f):p*o(f),!(m<u)){if(m>h)break;g.push(m)}g.length*2<_&&(g=vt(u,h,_))}else g=vt(f,d,Math.min(d-f,_)).map(o);return l?g.reverse():g},n.tickFormat=(a,c)=>{if(a==null&&(a=10),c==null&&(c=r===10?"s":","),typeof c!="function"&&(!(r%1)&&(c=_t(c)).precision==null&&(c.trim=!0),c=nn(c)),a===1/0)return c;let u=Math.max(1,r*a/n.ticks().length);return h=>{let l=h/o(Math.round(i(h)));return l*r<r-.5&&(l*=r),l<=u?c(h):""}},n.nice=()=>e(Zo(e(),{floor:a=>o(Math.floor(i(a))),ceil:a=>o(Math.ceil(i(a)))})),n}function Xn(){let t=os(Hn()).domain([1,10]);return t.copy=()=>zn(t,Xn()).base(t.base()),Bn.apply(t,arguments),t}function xr(t){return function(n){return n<0?-Math.pow(-n,t):Math.pow(n,t)}}function ss(t){return t<0?-Math.sqrt(-t):Math.sqrt(t)}function as(t){return t<0?-t*t:t*t}function us(t){var n=t(Y,Y),e=1;function r(){return e===1?t(Y,Y):e===.5?t(ss,as):t(xr(e),xr(1/e))}return n.exponent=function(i){return arguments.length?(e=+i,r()):e},br(n)}function vr(){var t=us(Hn());return t.copy=function(){return zn(t,vr()).exponent(t.exponent())},Bn.apply(t,arguments),t}function kr(){return vr.apply(null,arguments).exponent(.5)}function cs(t){return t}var en=1,Un=2,Vn=3,Tt=4,Mr=1e-6;function ls(t){return"translate("+t+",0)"}function fs(t){return"translate(0,"+t+")"}function hs(t){return n=>+t(n)}function ds(t,n){return n=Math.max(0,t.bandwidth()-n*2)/2,t.round()&&(n=Math.round(n)),e=>+t(e)+n}function ps(){return!this.__axis}function Yn(t,n){var e=[],r=null,i=null,o=6,s=6,a=3,c=typeof window<"u"&&window.devicePixelRatio>1?0:.5,u=t===en||t===Tt?-1:1,h=t===Tt||t===Un?"x":"y",l=t===en||t===Vn?ls:fs;function f(d){var p=r??(n.ticks?n.ticks.apply(n,e):n.domain()),m=i??(n.tickFormat?n.tickFormat.apply(n,e):cs),_=Math.max(o,0)+a,g=n.range(),v=+g[0]+c,w=+g[g.length-1]+c,y=(n.bandwidth?ds:hs)(n.copy(),c),b=d.selection?d.selection():d,M=b.selectAll(".domain").data([null]),A=b.selectAll(".tick").data(p,n).order(),L=A.exit(),O=A.enter().append("g").attr("class","tick"),X=A.select("line"),G=A.select("text");M=M.merge(M.enter().insert("path",".tick").attr("class","domain").attr("stroke","currentColor")),A=A.merge(O),X=X.merge(O.append("line").attr("stroke","currentColor").attr(h+"2",u*o)),G=G.merge(O.append("text").attr("fill","currentColor").attr(h,u*_).attr("dy",t===en?"0em":t===Vn?"0.71em":"0.32em")),d!==b&&(M=M.transition(d),A=A.transition(d),X=X.transition(d),G=G.transition(d),L=L.transition(d).attr("opacity",Mr).attr("transform",function(k){return isFinite(k=y(k))?l(k+c):this.getAttribute("transform")}),O.attr("opacity",Mr).attr("transform",function(k){var q=this.parentNode.__axis;return l((q&&isFinite(q=q(k))?q:y(k))+c)})),L.remove(),M.attr("d",t===Tt||t===Un?s?"M"+u*s+","+v+"H"+c+"V"+w+"H"+u*s:"M"+c+","+v+"V"+w:s?"M"+v+","+u*s+"V"+c+"H"+w+"V"+u*s:"M"+v+","+c+"H"+w),A.attr("opacity",1).attr("transform",function(k){return l(y(k)+c)}),X.attr(h+"2",u*o),G.attr(h,u*_).text(m),b.filter(ps).attr("fill","none").attr("font-size",10).attr("font-family","sans-serif").attr("text-anchor",t===Un?"start":t===Tt?"end":"middle"),b.each(function(){this.__axis=y})}return f.scale=function(d){return arguments.length?(n=d,f):n},f.ticks=function(){return e=Array.from(arguments),f},f.tickArguments=function(d){return arguments.length?(e=d==null?[]:Array.from(d),f):e.slice()},f.tickValues=function(d){return arguments.length?(r=d==null?null:Array.from(d),f):r&&r.slice()},f.tickFormat=function(d){return arguments.length?(i=d,f):i},f.tickSize=function(d){return arguments.length?(o=s=+d,f):o},f.tickSizeInner=function(d){return arguments.length?(o=+d,f):o},f.tickSizeOuter=function(d){return arguments.length?(s=+d,f):s},f.tickPadding=function(d){return arguments.length?(a=+d,f):a},f.offset=function(d){return arguments.length?(c=+d,f):c},f}function $r(t){return Yn(en,t)}function rn(t){return Yn(Vn,t)}function jn(t){return Yn(Tt,t)}var Kn="http://www.w3.org/1999/xhtml",Ar={svg:"http://www.w3.org/2000/svg",xhtml:Kn,xlink:"http://www.w3.org/1999/xlink",xml:"http://www.w3.org/XML/1998/namespace",xmlns:"http://www.w3.org/2000/xmlns/"};function Nr(t){var n=t+="",e=n.indexOf(":");return e>=0&&(n=t.slice(0,e))!=="xmlns"&&(t=t.slice(e+1)),Ar.hasOwnProperty(n)?{space:Ar[n],local:t}:t}function ms(t){return function(){var n=this.ownerDocument,e=this.namespaceURI;return e===Kn&&n.documentElement.namespaceURI===Kn?n.createElement(t):n.createElementNS(e,t)}}function gs(t){return function(){return this.ownerDocument.createElementNS(t.space,t.local)}}function Tr(t){var n=Nr(t);return(n.local?gs:ms)(n)}function _s(){}function Sr(t){return t==null?_s:function(){return this.querySelector(t)}}function ys(t){typeof t!="function"&&(t=Sr(t));for(var n=this._groups,e=n.length,r=new Array(e),i=0;i<e;++i)for(var o=n[i],s=o.length,a=r[i]=new Array(s),c,u,h=0;h<s;++h)(c=o[h])&&(u=t.call(c,c.__data__,h,o))&&("__data__"in c&&(u.__data__=c.__data__),a[h]=u);return new P(r,this._parents)}function ws(t){return t==null?[]:Array.isArray(t)?t:Array.from(t)}function xs(){return[]}function bs(t){return t==null?xs:function(){return this.querySelectorAll(t)}}function vs(t){return function(){return ws(t.apply(this,arguments))}}function ks(t){typeof t=="function"?t=vs(t):t=bs(t);for(var n=this._groups,e=n.length,r=[],i=[],o=0;o<e;++o)for(var s=n[o],a=s.length,c,u=0;u<a;++u)(c=s[u])&&(r.push(t.call(c,c.__data__,u,s)),i.push(c));return new P(r,i)}function Ms(t){return function(){return this.matches(t)}}function Er(t){return function(n){return n.matches(t)}}var $s=Array.prototype.find;function As(t){return function(){return $s.call(this.children,t)}}function Ns(){return this.firstElementChild}function Ts(t){return this.select(t==null?Ns:As(typeof t=="function"?t:Er(t)))}var Ss=Array.prototype.filter;function Es(){return Array.from(this.children)}function Is(t){return function(){return Ss.call(this.children,t)}}function Rs(t){return this.selectAll(t==null?Es:Is(typeof t=="function"?t:Er(t)))}function Cs(t){typeof t!="function"&&(t=Ms(t));for(var n=this._groups,e=n.length,r=new Array(e),i=0;i<e;++i)for(var o=n[i],s=o.length,a=r[i]=[],c,u=0;u<s;++u)(c=o[u])&&t.call(c,c.__data__,u,o)&&a.push(c);return new P(r,this._parents)}function Ir(t){return new Array(t.length)}function Os(){return new P(this._enter||this._groups.map(Ir),this._parents)}function on(t,n){this.ownerDocument=t.ownerDocument,this.namespaceURI=t.namespaceURI,this._next=null,this._parent=t,this.__data__=n}on.prototype={constructor:on,appendChild:function(t){return this._parent.insertBefore(t,this._next)},insertBefore:function(t,n){return this._parent.insertBefore(t,n)},querySelector:function(t){return this._parent.querySelector(t)},querySelectorAll:function(t){return this._parent.querySelectorAll(t)}};function Ps(t){return function(){return t}}function Ls(t,n,e,r,i,o){for(var s=0,a,c=n.length,u=o.length;s<u;++s)(a=n[s])?(a.__data__=o[s],r[s]=a):e[s]=new on(t,o[s]);for(;s<c;++s)(a=n[s])&&(i[s]=a)}function qs(t,n,e,r,i,o,s){var a,c,u=new Map,h=n.length,l=o.length,f=new Array(h),d;for(a=0;a<h;++a)(c=n[a])&&(f[a]=d=s.call(c,c.__data__,a,n)+"",u.has(d)?i[a]=c:u.set(d,c));for(a=0;a<l;++a)d=s.call(t,o[a],a,o)+"",(c=u.get(d))?(r[a]=c,c.__data__=o[a],u.delete(d)):e[a]=new on(t,o[a]);for(a=0;a<h;++a)(c=n[a])&&u.get(f[a])===c&&(i[a]=c)}function Fs(t){return t.__data__}function Ds(t,n){if(!arguments.length)return Array.from(this,Fs);var e=n?qs:Ls,r=this._parents,i=this._groups;typeof t!="function"&&(t=Ps(t));for(var o=i.length,s=new Array(o),a=new Array(o),c=new Array(o),u=0;u<o;++u){var h=r[u],l=i[u],f=l.length,d=Bs(t.call(h,h&&h.__data__,u,r)),p=d.length,m=a[u]=new Array(p),_=s[u]=new Array(p),g=c[u]=new Array(f);e(h,l,m,_,g,d,n);for(var v=0,w=0,y,b;v<p;++v)if(y=m[v]){for(v>=w&&(w=v+1);!(b=_[w])&&++w<p;);y._next=b||null}}return s=new P(s,r),s._enter=a,s._exit=c,s}function Bs(t){return typeof t=="object"&&"length"in t?t:Array.from(t)}function zs(){return new P(this._exit||this._groups.map(Ir),this._parents)}function Hs(t,n,e){var r=this.enter(),i=this,o=this.exit();return typeof t=="function"?(r=t(r),r&&(r=r.selection())):r=r.append(t+""),n!=null&&(i=n(i),i&&(i=i.selection())),e==null?o.remove():e(o),r&&i?r.merge(i).order():i}function Xs(t){for(var n=t.selection?t.selection():t,e=this._groups,r=n._groups,i=e.length,o=r.length,s=Math.min(i,o),a=new Array(i),c=0;c<s;++c)for(var u=e[c],h=r[c],l=u.length,f=a[c]=new Array(l),d,p=0;p<l;++p)(d=u[p]||h[p])&&(f[p]=d);for(;c<i;++c)a[c]=e[c];return new P(a,this._parents)}function Us(){for(var t=this._groups,n=-1,e=t.length;++n<e;)for(var r=t[n],i=r.length-1,o=r[i],s;--i>=0;)(s=r[i])&&(o&&s.compareDocumentPosition(o)^4&&o.parentNode.insertBefore(s,o),o=s);return this}function Vs(t){t||(t=Ys);function n(l,f){return l&&f?t(l.__data__,f.__data__):!l-!f}for(var e=this._groups,r=e.length,i=new Array(r),o=0;o<r;++o){for(var s=e[o],a=s.length,c=i[o]=new Array(a),u,h=0;h<a;++h)(u=s[h])&&(c[h]=u);c.sort(n)}return new P(i,this._parents).order()}function Ys(t,n){return t<n?-1:t>n?1:t>=n?0:NaN}function js(){var t=arguments[0];return arguments[0]=this,t.apply(null,arguments),this}function Ks(){return Array.from(this)}function Ws(){for(var t=this._groups,n=0,e=t.length;n<e;++n)for(var r=t[n],i=0,o=r.length;i<o;++i){var s=r[i];if(s)return s}return null}function Gs(){let t=0;for(let n of this)++t;return t}function Js(){return!this.node()}function Qs(t){for(var n=this._groups,e=0,r=n.length;e<r;++e)for(var i=n[e],o=0,s=i.length,a;o<s;++o)(a=i[o])&&t.call(a,a.__data__,o,i);return this}function Zs(t){return function(){this.removeAttribute(t)}}function ta(t){return function(){this.removeAttributeNS(t.space,t.local)}}function na(t,n){return function(){this.setAttribute(t,n)}}function ea(t,n){return function(){this.setAttributeNS(t.space,t.local,n)}}function ra(t,n){return function(){var e=n.apply(this,arguments);e==null?this.removeAttribute(t):this.setAttribute(t,e)}}function ia(t,n){return function(){var e=n.apply(this,arguments);e==null?this.removeAttributeNS(t.space,t.local):this.setAttributeNS(t.space,t.local,e)}}function oa(t,n){var e=Nr(t);if(arguments.length<2){var r=this.node();return e.local?r.getAttributeNS(e.space,e.local):r.getAttribute(e)}return this.each((n==null?e.local?ta:Zs:typeof n=="function"?e.local?ia:ra:e.local?ea:na)(e,n))}function Rr(t){return t.ownerDocument&&t.ownerDocument.defaultView||t.document&&t||t.defaultView}function sa(t){return function(){this.style.removeProperty(t)}}function aa(t,n,e){return function(){this.style.setProperty(t,n,e)}}function ua(t,n,e){return function(){var r=n.apply(this,arguments);r==null?this.style.removeProperty(t):this.style.setProperty(t,r,e)}}function ca(t,n,e){return arguments.length>1?this.each((n==null?sa:typeof n=="function"?ua:aa)(t,n,e??"")):la(this.node(),t)}function la(t,n){return t.style.getPropertyValue(n)||Rr(t).getComputedStyle(t,null).getPropertyValue(n)}function fa(t){return function(){delete this[t]}}function ha(t,n){return function(){this[t]=n}}function da(t,n){return function(){var e=n.apply(this,arguments);e==null?delete this[t]:this[t]=e}}function pa(t,n){return arguments.length>1?this.each((n==null?fa:typeof n=="function"?da:ha)(t,n)):this.node()[t]}function Cr(t){return t.trim().split(/^|\s+/)}function Gn(t){return t.classList||new Or(t)}function Or(t){this._node=t,this._names=Cr(t.getAttribute("class")||"")}Or.prototype={add:function(t){var n=this._names.indexOf(t);n<0&&(this._names.push(t),this._node.setAttribute("class",this._names.join(" ")))},remove:function(t){var n=this._names.indexOf(t);n>=0&&(this._names.splice(n,1),this._node.setAttribute("class",this._names.join(" ")))},contains:function(t){return this._names.indexOf(t)>=0}};function Pr(t,n){for(var e=Gn(t),r=-1,i=n.length;++r<i;)e.add(n[r])}function Lr(t,n){for(var e=Gn(t),r=-1,i=n.length;++r<i;)e.remove(n[r])}function ma(t){return function(){Pr(this,t)}}function ga(t){return function(){Lr(this,t)}}function _a(t,n){return function(){(n.apply(this,arguments)?Pr:Lr)(this,t)}}function ya(t,n){var e=Cr(t+"");if(arguments.length<2){for(var r=Gn(this.node()),i=-1,o=e.length;++i<o;)if(!r.contains(e[i]))return!1;return!0}return this.each((typeof n=="function"?_a:n?ma:ga)(e,n))}function wa(){this.textContent=""}function xa(t){return function(){this.textContent=t}}function ba(t){return function(){var n=t.apply(this,arguments);this.textContent=n??""}}function va(t){return arguments.length?this.each(t==null?wa:(typeof t=="function"?ba:xa)(t)):this.node().textContent}function ka(){this.innerHTML=""}function Ma(t){return function(){this.innerHTML=t}}function $a(t){return function(){var n=t.apply(this,arguments);this.innerHTML=n??""}}function Aa(t){return arguments.length?this.each(t==null?ka:(typeof t=="function"?$a:Ma)(t)):this.node().innerHTML}function Na(){this.nextSibling&&this.parentNode.appendChild(this)}function Ta(){return this.each(Na)}function Sa(){this.previousSibling&&this.parentNode.insertBefore(this,this.parentNode.firstChild)}function Ea(){return this.each(Sa)}function Ia(t){var n=typeof t=="function"?t:Tr(t);return this.select(function(){return this.appendChild(n.apply(this,arguments))})}function Ra(){return null}function Ca(t,n){var e=typeof t=="function"?t:Tr(t),r=n==null?Ra:typeof n=="function"?n:Sr(n);return this.select(function(){return this.insertBefore(e.apply(this,arguments),r.apply(this,arguments)||null)})}function Oa(){var t=this.parentNode;t&&t.removeChild(this)}function Pa(){return this.each(Oa)}function La(){var t=this.cloneNode(!1),n=this.parentNode;return n?n.insertBefore(t,this.nextSibling):t}function qa(){var t=this.cloneNode(!0),n=this.parentNode;return n?n.insertBefore(t,this.nextSibling):t}function Fa(t){return this.select(t?qa:La)}function Da(t){return arguments.length?this.property("__data__",t):this.node().__data__}function Ba(t){return function(n){t.call(this,n,this.__data__)}}function za(t){return t.trim().split(/^|\s+/).map(function(n){var e="",r=n.indexOf(".");return r>=0&&(e=n.slice(r+1),n=n.slice(0,r)),{type:n,name:e}})}function Ha(t){return function(){var n=this.__on;if(n){for(var e=0,r=-1,i=n.length,o;e<i;++e)o=n[e],(!t.type||o.type===t.type)&&o.name===t.name?this.removeEventListener(o.type,o.listener,o.options):n[++r]=o;++r?n.length=r:delete this.__on}}}function Xa(t,n,e){return function(){var r=this.__on,i,o=Ba(n);if(r){for(var s=0,a=r.length;s<a;++s)if((i=r[s]).type===t.type&&i.name===t.name){this.removeEventListener(i.type,i.listener,i.options),this.addEventListener(i.type,i.listener=o,i.options=e),i.value=n;return}}this.addEventListener(t.type,o,e),i={type:t.type,name:t.name,value:n,listener:o,options:e},r?r.push(i):this.__on=[i]}}function Ua(t,n,e){var r=za(t+""),i,o=r.length,s;if(arguments.length<2){var a=this.node().__on;if(a){for(var c=0,u=a.length,h;c<u;++c)for(i=0,h=a[c];i<o;++i)if((s=r[i]).type===h.type&&s.name===h.name)return h.value}return}for(a=n?Xa:Ha,i=0;i<o;++i)this.each(a(r[i],n,e));return this}function qr(t,n,e){var r=Rr(t),i=r.CustomEvent;typeof i=="function"?i=new i(n,e):(i=r.document.createEvent("Event"),e?(i.initEvent(n,e.bubbles,e.cancelable),i.detail=e.detail):i.initEvent(n,!1,!1)),t.dispatchEvent(i)}function Va(t,n){return function(){return qr(this,t,n)}}function Ya(t,n){return function(){return qr(this,t,n.apply(this,arguments))}}function ja(t,n){return this.each((typeof n=="function"?Ya:Va)(t,n))}function*Ka(){for(var t=this._groups,n=0,e=t.length;n<e;++n)for(var r=t[n],i=0,o=r.length,s;i<o;++i)(s=r[i])&&(yield s)}var Fr=[null];function P(t,n){this._groups=t,this._parents=n}function Wa(){return new P([[document.documentElement]],Fr)}function Ga(){return this}P.prototype=Wa.prototype={constructor:P,select:ys,selectAll:ks,selectChild:Ts,selectChildren:Rs,filter:Cs,data:Ds,enter:Os,exit:zs,join:Hs,merge:Xs,selection:Ga,order:Us,sort:Vs,call:js,nodes:Ks,node:Ws,size:Gs,empty:Js,each:Qs,attr:oa,style:ca,property:pa,classed:ya,text:va,html:Aa,raise:Ta,lower:Ea,append:Ia,insert:Ca,remove:Pa,clone:Fa,datum:Da,on:Ua,dispatch:ja,[Symbol.iterator]:Ka};function sn(t){return typeof t=="string"?new P([[document.querySelector(t)]],[document.documentElement]):new P([[t]],Fr)}var Ja=0;function Qa(){return new Wn}function Wn(){this._="@"+(++Ja).toString(36)}Wn.prototype=Qa.prototype={constructor:Wn,get:function(t){for(var n=this._;!(n in t);)if(!(t=t.parentNode))return;return t[n]},set:function(t,n){return t[this._]=n},remove:function(t){return this._ in t&&delete t[this._]},toString:function(){return this._}};var St=Math.PI,Jn=2*St,ot=1e-6,Za=Jn-ot;function Dr(t){this._+=t[0];for(let n=1,e=t.length;n<e;++n)this._+=arguments[n]+t[n]}function tu(t){let n=Math.floor(t);if(!(n>=0))throw new Error(`invalid digits: ${t}`);if(n>15)return Dr;let e=10**n;return function(r){this._+=r[0];for(let i=1,o=r.length;i<o;++i)this._+=Math.round(arguments[i]*e)/e+r[i]}}function Br(t,n,e,r){return t===e&&n===r}function nu(t){let n=Math.floor(t);if(!(n<=15))return Br;let e=10**n,r=function(i){return Math.round(i*e)};return function(i,o,s,a){return r(i)===r(s)&&r(o)===r(a)}}var yt=class{constructor(n){this._x0=this._y0=this._x1=this._y1=null,this._="",this._append=n==null?Dr:tu(n),this._equal=n==null?Br:nu(n)}moveTo(n,e){this._append`M${this._x0=this._x1=+n},${this._y0=this._y1=+e}`}closePath(){this._x1!==null&&(this._x1=this._x0,this._y1=this._y0,this._append`Z`)}lineTo(n,e){this._append`L${this._x1=+n},${this._y1=+e}`}quadraticCurveTo(n,e,r,i){this._append`Q${+n},${+e},${this._x1=+r},${this._y1=+i}`}bezierCurveTo(n,e,r,i,o,s){this._append`C${+n},${+e},${+r},${+i},${this._x1=+o},${this._y1=+s}`}arcTo(n,e,r,i,o){if(n=+n,e=+e,r=+r,i=+i,o=+o,o<0)throw new Error(`negative radius: ${o}`);let s=this._x1,a=this._y1,c=r-n,u=i-e,h=s-n,l=a-e,f=h*h+l*l;if(this._x1===null)this._append`M${this._x1=n},${this._y1=e}`;else if(f>ot)if(!(Math.abs(l*c-u*h)>ot)||!o)this._append`L${this._x1=n},${this._y1=e}`;else{let d=r-s,p=i-a,m=c*c+u*u,_=d*d+p*p,g=Math.sqrt(m),v=Math.sqrt(f),w=o*Math.tan((St-Math.acos((m+f-_)/(2*g*v)))/2),y=w/v,b=w/g;Math.abs(y-1)>ot&&this._append`L${n+y*h},${e+y*l}`,this._append`A${o},${o},0,0,${+(l*d>h*p)},${this._x1=n+b*c},${this._y1=e+b*u}`}}arc(n,e,r,i,o,s){if(n=+n,e=+e,r=+r,s=!!s,r<0)throw new Error(`negative radius: ${r}`);let a=r*Math.cos(i),c=r*Math.sin(i),u=n+a,h=e+c,l=1^s,f=s?i-o:o-i;if(this._x1===null?this._append`M${u},${h}`:(Math.abs(this._x1-u)>ot||Math.abs(this._y1-h)>ot)&&this._append`L${u},${h}`,!!r){if(f<0&&(f=f%Jn+Jn),f>Za)this._append`A${r},${r},0,1,${l},${n-a},${e-c}A${r},${r},0,1,${l},${this._x1=u},${this._y1=h}`;else if(f>ot){let d=n+r*Math.cos(o),p=e+r*Math.sin(o);if(f>=St&&this._equal(u,h,d,p)){f/=2;let m=i+f;this._append`A${r},${r},0,${+(f>=St)},${l},${n+r*Math.cos(m)},${e+r*Math.sin(m)}`}this._append`A${r},${r},0,${+(f>=St)},${l},${this._x1=d},${this._y1=p}`}}}rect(n,e,r,i){this._append`M${this._x0=this._x1=+n},${this._y0=this._y1=+e}h${r=+r}v${+i}h${-r}Z`}toString(){return this._}};function eu(){return new yt}eu.prototype=yt.prototype;function S(t){return function(){return t}}var ru=Math.cos;var Zn=Math.sin,wt=Math.sqrt,zr=1e-12,an=Math.PI,fc=an/2,Yr=2*an;function jr(t){let n=3;return t.digits=function(e){if(!arguments.length)return n;if(e==null)n=null;else{let r=Math.floor(e);if(!(r>=0))throw new RangeError(`invalid digits: ${e}`);n=r}return t},()=>new yt(n)}var hc=Array.prototype.slice;function Kr(t){return typeof t=="object"&&"length"in t?t:Array.from(t)}function Wr(t){this._context=t}Wr.prototype={areaStart:function(){this._line=0},areaEnd:function(){this._line=NaN},lineStart:function(){this._point=0},lineEnd:function(){(this._line||this._line!==0&&this._point===1)&&this._context.closePath(),this._line=1-this._line},point:function(t,n){switch(t=+t,n=+n,this._point){case 0:this._point=1,this._line?this._context.lineTo(t,n):this._context.moveTo(t,n);break;case 1:this._point=2;default:this._context.lineTo(t,n);break}}};function ne(t){return new Wr(t)}function Gr(t){return t[0]}function Jr(t){return t[1]}function ee(t,n){var e=S(!0),r=null,i=ne,o=null,s=jr(a);t=typeof t=="function"?t:t===void 0?Gr:S(t),n=typeof n=="function"?n:n===void 0?Jr:S(n);function a(c){var u,h=(c=Kr(c)).length,l,f=!1,d;for(r==null&&(o=i(d=s())),u=0;u<=h;++u)!(u<h&&e(l=c[u],u,c))===f&&((f=!f)?o.lineStart():o.lineEnd()),f&&o.point(+t(l,u,c),+n(l,u,c));if(d)return o=null,d+""||null}return a.x=function(c){return arguments.length?(t=typeof c=="function"?c:S(+c),a):t},a.y=function(c){return arguments.length?(n=typeof c=="function"?c:S(+c),a):n},a.defined=function(c){return arguments.length?(e=typeof c=="function"?c:S(!!c),a):e},a.curve=function(c){return arguments.length?(i=c,r!=null&&(o=i(r)),a):i},a.context=function(c){return arguments.length?(c==null?r=o=null:o=i(r=c),a):r},a}function Qr(t,n,e){var r=null,i=S(!0),o=null,s=ne,a=null,c=jr(u);t=typeof t=="function"?t:t===void 0?Gr:S(+t),n=typeof n=="function"?n:S(n===void 0?0:+n),e=typeof e=="function"?e:e===void 0?Jr:S(+e);function u(l){var f,d,p,m=(l=Kr(l)).length,_,g=!1,v,w=new Array(m),y=new Array(m);for(o==null&&(a=s(v=c())),f=0;f<=m;++f){if(!(f<m&&i(_=l[f],f,l))===g)if(g=!g)d=f,a.areaStart(),a.lineStart();else{for(a.lineEnd(),a.lineStart(),p=f-1;p>=d;--p)a.point(w[p],y[p]);a.lineEnd(),a.areaEnd()}g&&(w[f]=+t(_,f,l),y[f]=+n(_,f,l),a.point(r?+r(_,f,l):w[f],e?+e(_,f,l):y[f]))}if(v)return a=null,v+""||null}function h(){return ee().defined(i).curve(s).context(o)}return u.x=function(l){return arguments.length?(t=typeof l=="function"?l:S(+l),r=null,u):t},u.x0=function(l){return arguments.length?(t=typeof l=="function"?l:S(+l),u):t},u.x1=function(l){return arguments.length?(r=l==null?null:typeof l=="function"?l:S(+l),u):r},u.y=function(l){return arguments.length?(n=typeof l=="function"?l:S(+l),e=null,u):n},u.y0=function(l){return arguments.length?(n=typeof l=="function"?l:S(+l),u):n},u.y1=function(l){return arguments.length?(e=l==null?null:typeof l=="function"?l:S(+l),u):e},u.lineX0=u.lineY0=function(){return h().x(t).y(n)},u.lineY1=function(){return h().x(t).y(e)},u.lineX1=function(){return h().x(r).y(n)},u.defined=function(l){return arguments.length?(i=typeof l=="function"?l:S(!!l),u):i},u.curve=function(l){return arguments.length?(s=l,o!=null&&(a=s(o)),u):s},u.context=function(l){return arguments.length?(l==null?o=a=null:a=s(o=l),u):o},u}var dc=iu(ne);function Zr(t){this._curve=t}Zr.prototype={areaStart:function(){this._curve.areaStart()},areaEnd:function(){this._curve.areaEnd()},lineStart:function(){this._curve.lineStart()},lineEnd:function(){this._curve.lineEnd()},point:function(t,n){this._curve.point(n*Math.sin(t),n*-Math.cos(t))}};function iu(t){function n(e){return new Zr(t(e))}return n._curve=t,n}var pc=wt(3);var ou=wt(1/3),mc=ou*2;var ti=Zn(an/10)/Zn(7*an/10),gc=Zn(Yr/10)*ti,_c=-ru(Yr/10)*ti;var yc=wt(3);var wc=wt(3);var xc=wt(3)/2,su=1/wt(12),bc=(su/2+1)*3;function Q(){}function un(t,n,e){t._context.bezierCurveTo((2*t._x0+t._x1)/3,(2*t._y0+t._y1)/3,(t._x0+2*t._x1)/3,(t._y0+2*t._y1)/3,(t._x0+4*t._x1+n)/6,(t._y0+4*t._y1+e)/6)}function re(t){this._context=t}re.prototype={areaStart:function(){this._line=0},areaEnd:function(){this._line=NaN},lineStart:function(){this._x0=this._x1=this._y0=this._y1=NaN,this._point=0},lineEnd:function(){switch(this._point){case 3:un(this,this._x1,this._y1);case 2:this._context.lineTo(this._x1,this._y1);break}(this._line||this._line!==0&&this._point===1)&&this._context.closePath(),this._line=1-this._line},point:function(t,n){switch(t=+t,n=+n,this._point){case 0:this._point=1,this._line?this._context.lineTo(t,n):this._context.moveTo(t,n);break;case 1:this._point=2;break;case 2:this._point=3,this._context.lineTo((5*this._x0+this._x1)/6,(5*this._y0+this._y1)/6);default:un(this,t,n);break}this._x0=this._x1,this._x1=t,this._y0=this._y1,this._y1=n}};function au(t){this._context=t}au.prototype={areaStart:Q,areaEnd:Q,lineStart:function(){this._x0=this._x1=this._x2=this._x3=this._x4=this._y0=this._y1=this._y2=this._y3=this._y4=NaN,this._point=0},lineEnd:function(){switch(this._point){case 1:{this._context.moveTo(this._x2,this._y2),this._context.closePath();break}case 2:{this._context.moveTo((this._x2+2*this._x3)/3,(this._y2+2*this._y3)/3),this._context.lineTo((this._x3+2*this._x2)/3,(this._y3+2*this._y2)/3),this._context.closePath();break}case 3:{this.point(this._x2,this._y2),this.point(this._x3,this._y3),this.point(this._x4,this._y4);break}}},point:function(t,n){switch(t=+t,n=+n,this._point){case 0:this._point=1,this._x2=t,this._y2=n;break;case 1:this._point=2,this._x3=t,this._y3=n;break;case 2:this._point=3,this._x4=t,this._y4=n,this._context.moveTo((this._x0+4*this._x1+t)/6,(this._y0+4*this._y1+n)/6);break;default:un(this,t,n);break}this._x0=this._x1,this._x1=t,this._y0=this._y1,this._y1=n}};function uu(t){this._context=t}uu.prototype={areaStart:function(){this._line=0},areaEnd:function(){this._line=NaN},lineStart:function(){this._x0=this._x1=this._y0=this._y1=NaN,this._point=0},lineEnd:function(){(this._line||this._line!==0&&this._point===3)&&this._context.closePath(),this._line=1-this._line},point:function(t,n){switch(t=+t,n=+n,this._point){case 0:this._point=1;break;case 1:this._point=2;break;case 2:this._point=3;var e=(this._x0+4*this._x1+t)/6,r=(this._y0+4*this._y1+n)/6;this._line?this._context.lineTo(e,r):this._context.moveTo(e,r);break;case 3:this._point=4;default:un(this,t,n);break}this._x0=this._x1,this._x1=t,this._y0=this._y1,this._y1=n}};function ni(t,n){this._basis=new re(t),this._beta=n}ni.prototype={lineStart:function(){this._x=[],this._y=[],this._basis.lineStart()},lineEnd:function(){var t=this._x,n=this._y,e=t.length-1;if(e>0)for(var r=t[0],i=n[0],o=t[e]-r,s=n[e]-i,a=-1,c;++a<=e;)c=a/e,this._basis.point(this._beta*t[a]+(1-this._beta)*(r+c*o),this._beta*n[a]+(1-this._beta)*(i+c*s));this._x=this._y=null,this._basis.lineEnd()},point:function(t,n){this._x.push(+t),this._y.push(+n)}};var vc=(function t(n){function e(r){return n===1?new re(r):new ni(r,n)}return e.beta=function(r){return t(+r)},e})(.85);function cn(t,n,e){t._context.bezierCurveTo(t._x1+t._k*(t._x2-t._x0),t._y1+t._k*(t._y2-t._y0),t._x2+t._k*(t._x1-n),t._y2+t._k*(t._y1-e),t._x2,t._y2)}function ie(t,n){this._context=t,this._k=(1-n)/6}ie.prototype={areaStart:function(){this._line=0},areaEnd:function(){this._line=NaN},lineStart:function(){this._x0=this._x1=this._x2=this._y0=this._y1=this._y2=NaN,this._point=0},lineEnd:function(){switch(this._point){case 2:this._context.lineTo(this._x2,this._y2);break;case 3:cn(this,this._x1,this._y1);break}(this._line||this._line!==0&&this._point===1)&&this._context.closePath(),this._line=1-this._line},point:function(t,n){switch(t=+t,n=+n,this._point){case 0:this._point=1,this._line?this._context.lineTo(t,n):this._context.moveTo(t,n);break;case 1:this._point=2,this._x1=t,this._y1=n;break;case 2:this._point=3;default:cn(this,t,n);break}this._x0=this._x1,this._x1=this._x2,this._x2=t,this._y0=this._y1,this._y1=this._y2,this._y2=n}};var kc=(function t(n){function e(r){return new ie(r,n)}return e.tension=function(r){return t(+r)},e})(0);function oe(t,n){this._context=t,this._k=(1-n)/6}oe.prototype={areaStart:Q,areaEnd:Q,lineStart:function(){this._x0=this._x1=this._x2=this._x3=this._x4=this._x5=this._y0=this._y1=this._y2=this._y3=this._y4=this._y5=NaN,this._point=0},lineEnd:function(){switch(this._point){case 1:{this._context.moveTo(this._x3,this._y3),this._context.closePath();break}case 2:{this._context.lineTo(this._x3,this._y3),this._context.closePath();break}case 3:{this.point(this._x3,this._y3),this.point(this._x4,this._y4),this.point(this._x5,this._y5);break}}},point:function(t,n){switch(t=+t,n=+n,this._point){case 0:this._point=1,this._x3=t,this._y3=n;break;case 1:this._point=2,this._context.moveTo(this._x4=t,this._y4=n);break;case 2:this._point=3,this._x5=t,this._y5=n;break;default:cn(this,t,n);break}this._x0=this._x1,this._x1=this._x2,this._x2=t,this._y0=this._y1,this._y1=this._y2,this._y2=n}};var Mc=(function t(n){function e(r){return new oe(r,n)}return e.tension=function(r){return t(+r)},e})(0);function se(t,n){this._context=t,this._k=(1-n)/6}se.prototype={areaStart:function(){this._line=0},areaEnd:function(){this._line=NaN},lineStart:function(){this._x0=this._x1=this._x2=this._y0=this._y1=this._y2=NaN,this._point=0},lineEnd:function(){(this._line||this._line!==0&&this._point===3)&&this._context.closePath(),this._line=1-this._line},point:function(t,n){switch(t=+t,n=+n,this._point){case 0:this._point=1;break;case 1:this._point=2;break;case 2:this._point=3,this._line?this._context.lineTo(this._x2,this._y2):this._context.moveTo(this._x2,this._y2);break;case 3:this._point=4;default:cn(this,t,n);break}this._x0=this._x1,this._x1=this._x2,this._x2=t,this._y0=this._y1,this._y1=this._y2,this._y2=n}};var $c=(function t(n){function e(r){return new se(r,n)}return e.tension=function(r){return t(+r)},e})(0);function ae(t,n,e){var r=t._x1,i=t._y1,o=t._x2,s=t._y2;if(t._l01_a>zr){var a=2*t._l01_2a+3*t._l01_a*t._l12_a+t._l12_2a,c=3*t._l01_a*(t._l01_a+t._l12_a);r=(r*a-t._x0*t._l12_2a+t._x2*t._l01_2a)/c,i=(i*a-t._y0*t._l12_2a+t._y2*t._l01_2a)/c}if(t._l23_a>zr){var u=2*t._l23_2a+3*t._l23_a*t._l12_a+t._l12_2a,h=3*t._l23_a*(t._l23_a+t._l12_a);o=(o*u+t._x1*t._l23_2a-n*t._l12_2a)/h,s=(s*u+t._y1*t._l23_2a-e*t._l12_2a)/h}t._context.bezierCurveTo(r,i,o,s,t._x2,t._y2)}function ei(t,n){this._context=t,this._alpha=n}ei.prototype={areaStart:function(){this._line=0},areaEnd:function(){this._line=NaN},lineStart:function(){this._x0=this._x1=this._x2=this._y0=this._y1=this._y2=NaN,this._l01_a=this._l12_a=this._l23_a=this._l01_2a=this._l12_2a=this._l23_2a=this._point=0},lineEnd:function(){switch(this._point){case 2:this._context.lineTo(this._x2,this._y2);break;case 3:this.point(this._x2,this._y2);break}(this._line||this._line!==0&&this._point===1)&&this._context.closePath(),this._line=1-this._line},point:function(t,n){if(t=+t,n=+n,this._point){var e=this._x2-t,r=this._y2-n;this._l23_a=Math.sqrt(this._l23_2a=Math.pow(e*e+r*r,this._alpha))}switch(this._point){case 0:this._point=1,this._line?this._context.lineTo(t,n):this._context.moveTo(t,n);break;case 1:this._point=2;break;case 2:this._point=3;default:ae(this,t,n);break}this._l01_a=this._l12_a,this._l12_a=this._l23_a,this._l01_2a=this._l12_2a,this._l12_2a=this._l23_2a,this._x0=this._x1,this._x1=this._x2,this._x2=t,this._y0=this._y1,this._y1=this._y2,this._y2=n}};var Ac=(function t(n){function e(r){return n?new ei(r,n):new ie(r,0)}return e.alpha=function(r){return t(+r)},e})(.5);function ri(t,n){this._context=t,this._alpha=n}ri.prototype={areaStart:Q,areaEnd:Q,lineStart:function(){this._x0=this._x1=this._x2=this._x3=this._x4=this._x5=this._y0=this._y1=this._y2=this._y3=this._y4=this._y5=NaN,this._l01_a=this._l12_a=this._l23_a=this._l01_2a=this._l12_2a=this._l23_2a=this._point=0},lineEnd:function(){switch(this._point){case 1:{this._context.moveTo(this._x3,this._y3),this._context.closePath();break}case 2:{this._context.lineTo(this._x3,this._y3),this._context.closePath();break}case 3:{this.point(this._x3,this._y3),this.point(this._x4,this._y4),this.point(this._x5,this._y5);break}}},point:function(t,n){if(t=+t,n=+n,this._point){var e=this._x2-t,r=this._y2-n;this._l23_a=Math.sqrt(this._l23_2a=Math.pow(e*e+r*r,this._alpha))}switch(this._point){case 0:this._point=1,this._x3=t,this._y3=n;break;case 1:this._point=2,this._context.moveTo(this._x4=t,this._y4=n);break;case 2:this._point=3,this._x5=t,this._y5=n;break;default:ae(this,t,n);break}this._l01_a=this._l12_a,this._l12_a=this._l23_a,this._l01_2a=this._l12_2a,this._l12_2a=this._l23_2a,this._x0=this._x1,this._x1=this._x2,this._x2=t,this._y0=this._y1,this._y1=this._y2,this._y2=n}};var Nc=(function t(n){function e(r){return n?new ri(r,n):new oe(r,0)}return e.alpha=function(r){return t(+r)},e})(.5);function ii(t,n){this._context=t,this._alpha=n}ii.prototype={areaStart:function(){this._line=0},areaEnd:function(){this._line=NaN},lineStart:function(){this._x0=this._x1=this._x2=this._y0=this._y1=this._y2=NaN,this._l01_a=this._l12_a=this._l23_a=this._l01_2a=this._l12_2a=this._l23_2a=this._point=0},lineEnd:function(){(this._line||this._line!==0&&this._point===3)&&this._context.closePath(),this._line=1-this._line},point:function(t,n){if(t=+t,n=+n,this._point){var e=this._x2-t,r=this._y2-n;this._l23_a=Math.sqrt(this._l23_2a=Math.pow(e*e+r*r,this._alpha))}switch(this._point){case 0:this._point=1;break;case 1:this._point=2;break;case 2:this._point=3,this._line?this._context.lineTo(this._x2,this._y2):this._context.moveTo(this._x2,this._y2);break;case 3:this._point=4;default:ae(this,t,n);break}this._l01_a=this._l12_a,this._l12_a=this._l23_a,this._l01_2a=this._l12_2a,this._l12_2a=this._l23_2a,this._x0=this._x1,this._x1=this._x2,this._x2=t,this._y0=this._y1,this._y1=this._y2,this._y2=n}};var Tc=(function t(n){function e(r){return n?new ii(r,n):new se(r,0)}return e.alpha=function(r){return t(+r)},e})(.5);function cu(t){this._context=t}cu.prototype={areaStart:Q,areaEnd:Q,lineStart:function(){this._point=0},lineEnd:function(){this._point&&this._context.closePath()},point:function(t,n){t=+t,n=+n,this._point?this._context.lineTo(t,n):(this._point=1,this._context.moveTo(t,n))}};function Hr(t){return t<0?-1:1}function Xr(t,n,e){var r=t._x1-t._x0,i=n-t._x1,o=(t._y1-t._y0)/(r||i<0&&-0),s=(e-t._y1)/(i||r<0&&-0),a=(o*i+s*r)/(r+i);return(Hr(o)+Hr(s))*Math.min(Math.abs(o),Math.abs(s),.5*Math.abs(a))||0}function Ur(t,n){var e=t._x1-t._x0;return e?(3*(t._y1-t._y0)/e-n)/2:n}function Qn(t,n,e){var r=t._x0,i=t._y0,o=t._x1,s=t._y1,a=(o-r)/3;t._context.bezierCurveTo(r+a,i+a*n,o-a,s-a*e,o,s)}function te(t){this._context=t}te.prototype={areaStart:function(){this._line=0},areaEnd:function(){this._line=NaN},lineStart:function(){this._x0=this._x1=this._y0=this._y1=this._t0=NaN,this._point=0},lineEnd:function(){switch(this._point){case 2:this._context.lineTo(this._x1,this._y1);break;case 3:Qn(this,this._t0,Ur(this,this._t0));break}(this._line||this._line!==0&&this._point===1)&&this._context.closePath(),this._line=1-this._line},point:function(t,n){var e=NaN;if(t=+t,n=+n,!(t===this._x1&&n===this._y1)){switch(this._point){case 0:this._point=1,this._line?this._context.lineTo(t,n):this._context.moveTo(t,n);break;case 1:this._point=2;break;case 2:this._point=3,Qn(this,Ur(this,e=Xr(this,t,n)),e);break;default:Qn(this,this._t0,e=Xr(this,t,n));break}this._x0=this._x1,this._x1=t,this._y0=this._y1,this._y1=n,this._t0=e}}};function lu(t){this._context=new oi(t)}(lu.prototype=Object.create(te.prototype)).point=function(t,n){te.prototype.point.call(this,n,t)};function oi(t){this._context=t}oi.prototype={moveTo:function(t,n){this._context.moveTo(n,t)},closePath:function(){this._context.closePath()},lineTo:function(t,n){this._context.lineTo(n,t)},bezierCurveTo:function(t,n,e,r,i,o){this._context.bezierCurveTo(n,t,r,e,o,i)}};function fu(t){this._context=t}fu.prototype={areaStart:function(){this._line=0},areaEnd:function(){this._line=NaN},lineStart:function(){this._x=[],this._y=[]},lineEnd:function(){var t=this._x,n=this._y,e=t.length;if(e)if(this._line?this._context.lineTo(t[0],n[0]):this._context.moveTo(t[0],n[0]),e===2)this._context.lineTo(t[1],n[1]);else for(var r=Vr(t),i=Vr(n),o=0,s=1;s<e;++o,++s)this._context.bezierCurveTo(r[0][o],i[0][o],r[1][o],i[1][o],t[s],n[s]);(this._line||this._line!==0&&e===1)&&this._context.closePath(),this._line=1-this._line,this._x=this._y=null},point:function(t,n){this._x.push(+t),this._y.push(+n)}};function Vr(t){var n,e=t.length-1,r,i=new Array(e),o=new Array(e),s=new Array(e);for(i[0]=0,o[0]=2,s[0]=t[0]+2*t[1],n=1;n<e-1;++n)i[n]=1,o[n]=4,s[n]=4*t[n]+2*t[n+1];for(i[e-1]=2,o[e-1]=7,s[e-1]=8*t[e-1]+t[e],n=1;n<e;++n)r=i[n]/o[n-1],o[n]-=r,s[n]-=r*s[n-1];for(i[e-1]=s[e-1]/o[e-1],n=e-2;n>=0;--n)i[n]=(s[n]-i[n+1])/o[n];for(o[e-1]=(t[e]+i[e-1])/2,n=0;n<e-1;++n)o[n]=2*t[n+1]-i[n+1];return[i,o]}function hu(t,n){this._context=t,this._t=n}hu.prototype={areaStart:function(){this._line=0},areaEnd:function(){this._line=NaN},lineStart:function(){this._x=this._y=NaN,this._point=0},lineEnd:function(){0<this._t&&this._t<1&&this._point===2&&this._context.lineTo(this._x,this._y),(this._line||this._line!==0&&this._point===1)&&this._context.closePath(),this._line>=0&&(this._t=1-this._t,this._line=1-this._line)},point:function(t,n){switch(t=+t,n=+n,this._point){case 0:this._point=1,this._line?this._context.lineTo(t,n):this._context.moveTo(t,n);break;case 1:this._point=2;default:{if(this._t<=0)this._context.lineTo(this._x,n),this._context.lineTo(t,n);else{var e=this._x*(1-this._t)+t*this._t;this._context.lineTo(e,this._y),this._context.lineTo(e,n)}break}}this._x=t,this._y=n}};var Et=48,It=14,si=3,N=(t,n,e="g")=>{let r=t.select(`.${n}`);return r.empty()?t.append(e).attr("class",n):r};function ln(t,n){let e=Math.max(t.parentElement.clientWidth,200);return{width:e,svg:sn(t).attr("width",e).attr("height",n)}}var fn=(t,n)=>t.toFixed(n).replace("-","−");function hn(t){return Array.from(t.keys()).sort((n,e)=>Math.abs(t[e])-Math.abs(t[n])).slice(0,si)}function ue(t,n){let[e,r,i]=[18,24,20],o=n[0].values.length,{width:s,svg:a}=ln(t,e+n.length*(r+i)+6),c=H([0,o],[1,s-It]);n.forEach(({name:h,values:l},f)=>{let d=e+f*(r+i),p=kr([0,kt(l,Math.abs)||1],[0,1]),m=N(a,`strip${f}`);m.selectAll("rect").data(l).join("rect").attr("class",_=>_<0?"negative":"positive").attr("x",(_,g)=>c(g)).attr("y",d).attr("width",c(1)-c(0)+.3).attr("height",r).attr("fill-opacity",_=>p(Math.abs(_))),N(m,"frame","path").attr("d",`M1,${d}H${c(o)}V${d+r}H1Z`),N(m,"name","text").attr("x",1).attr("y",d-5).text(h)});let u=rn(c).ticks(Math.min(o,s/80)).tickSizeOuter(0);return N(a,"axis").attr("transform",`translate(0,${e+n.length*(r+i)-i})`).call(u),c}function ai(t,n){let e=ue(t,[{name:"context vector, one cell a dimension",values:n}]),{width:r,svg:i}=ln(t,100),o=[];for(let s of hn(n).sort((a,c)=>a-c)){let a=Math.max(e(s+.5),o.length?o.at(-1).at+84:42);o.push({i:s,at:Math.min(a,r-It-42-84*(si-1-o.length))})}N(i,"marks","path").attr("d",o.map(({i:s,at:a})=>`M${e(s+.5)},64V70L${a},76V80`).join("")),N(i,"labels").selectAll("text").data(o).join("text").attr("x",({at:s})=>s).attr("y",93).attr("text-anchor","middle").text(({i:s})=>`[${s}] ${fn(n[s],2)}`)}function ui(t,n){let{width:r,svg:i}=ln(t,170),[o,s]=lt([0,...n]),a=H([0,n.length],[Et,r-It]),c=H([o,s],[144,10]).nice(),u=[0,...n].map((f,d)=>[a(d),c(f)]);N(i,"zero","line").attr("x1",Et).attr("x2",r-It).attr("y1",c(0)).attr("y2",c(0)),N(i,"fill","path").attr("d",Qr().y0(c(0))(u)),N(i,"line","path").attr("d",ee()(u));let[h,l]=u.at(-1);N(i,"end","circle").attr("cx",h).attr("cy",l).attr("r",4),N(i,"total","text").attr("x",h-8).attr("y",l+(l<40?16:-8)).attr("text-anchor","end").text(fn(n.at(-1),4)),N(i,"axis").attr("transform","translate(0,144)").call(rn(a).ticks(r/80)),N(i,"axis-y").attr("transform",`translate(${Et},0)`).call(jn(c).ticks(4))}function ci(t){let[n,e]=lt(t),r=H(n<e?[n,e]:[n-1,n+1],[0,1]).nice(),i=r.ticks(64),o=Ae().domain(r.domain()).thresholds(i)(t);return{domain:r.domain(),bins:o.map(s=>({x0:s.x0,x1:s.x1,values:Float64Array.from(s).sort()}))}}function li(t,{domain:n,bins:e},r,i){let{width:a,svg:c}=ln(t,210),u=H(n,[Et,a-It]),h=H([0,kt(e,p=>p.values.length)],[170,14]).nice(),l=e.map(p=>{let m=p.values.findIndex(_=>_>=r);return{...p,n:p.values.length,kept:m<0?0:p.values.length-m}});for(let[p,m,_]of[["cut",g=>g.kept,g=>g.n],["kept",()=>0,g=>g.kept]])N(c,p).selectAll("rect").data(l).join("rect").attr("x",g=>u(g.x0)).attr("width",g=>Math.max(u(g.x1)-u(g.x0)-1,.5)).attr("y",g=>h(_(g))).attr("height",g=>h(m(g))-h(_(g)));let f=new Set;for(let p of e)for(let m of p.values)m>=r&&f.add(Math.round(u(m)*2)/2);N(c,"ticks","path").attr("d",Array.from(f,p=>`M${p},173v7`).join("")),N(c,"edge","line").attr("x1",u(r)).attr("x2",u(r)).attr("y1",14).attr("y2",170);let d=u(r)>a/2;N(c,"total","text").attr("x",u(r)+(d?-6:6)).attr("y",22).attr("text-anchor",d?"end":"start").text(`${i.toLocaleString("en-US")} survive ${d?"→":"from here on →"}`),N(c,"axis").attr("transform","translate(0,183)").call(rn(u).ticks(a/80)),N(c,"axis-y").attr("transform",`translate(${Et},0)`).call(jn(h).ticks(4))}var fi="lm-head-bundle";if(new Uint8Array(Uint16Array.of(1).buffer)[0]!==1)throw new Error("bundles need a little-endian machine");var E=class extends Error{code="bad_bundle"};function pu(t){let[n,e,r]=[t>>15?-1:1,t>>10&31,t&1023];return e===31?r?NaN:n*(1/0):n*(e?1024+r:r)*2**((e||1)-25)}var mu=t=>new Float32Array(Uint32Array.from(t,n=>n<<16).buffer),hi={float64:[Float64Array,t=>t],float32:[Float32Array,t=>t],float16:[Uint16Array,t=>Float32Array.from(t,pu)],bfloat16:[Uint16Array,mu]};function gu(t,n){let e;try{e=JSON.parse(new TextDecoder("utf-8",{fatal:!0}).decode(t))}catch(r){throw new E(`${n} is no JSON: ${r.message}`)}if(typeof e!="object"||e===null)throw new E(`${n} is no JSON object`);return e}var di=t=>Number.isSafeInteger(t)&&t>=0;async function pi(t,n){let e=new Uint8Array(await n.digest("SHA-256",t));return Array.from(e,r=>r.toString(16).padStart(2,"0")).join("")}async function _u(t,n){let e=gu(t,"manifest.json");if(e.format!==fi||e.version!==2)throw new E(`format ${e.format} version ${e.version} is not ${fi} 2`);let r=new TextDecoder().decode(t),i=String(e.sha256),o=r.lastIndexOf(i),s=new TextEncoder().encode(r.slice(0,o)+"0".repeat(64)+r.slice(o+64));if(i.length!==64||await pi(s,n)!==i)throw new E("manifest.json does not match its own sha256: export the bundle again");return e}function Rt(t,n,e,r){let i=t.tensors?.[n],o=e.get(i?.file);if(!o||!Object.hasOwn(hi,i.dtype)||JSON.stringify(i.shape)!==JSON.stringify(r))throw new E(`there is no tensor ${n} of shape [${r}] in the bundle`);let[s,a]=hi[i.dtype],c=r.reduce((f,d)=>f*d,1),[u,h]=[i.offset,i.offset+c*s.BYTES_PER_ELEMENT];if(!(di(u)&&h<=o.byteLength))throw new E(`tensor ${n} does not fit into its file`);let l=u%s.BYTES_PER_ELEMENT===0;return a(l?new s(o,u,c):new s(o.slice(u,h)))}async function mi(t,{names:n,subtle:e=globalThis.crypto?.subtle}={}){let r=async l=>{try{return await t(l)}catch(f){throw new E(`${l} cannot be read: ${f.message}`)}},i=await _u(await r("manifest.json"),e),o=new Map;for(let l of n??Object.keys(i.files??{})){if(/[/\\]/.test(l))throw new E(`${l} is no name of a file inside the bundle`);let[f,d]=[await r(l),i.files?.[l]];if(f.byteLength!==d?.size||await pi(f,e)!==d.sha256)throw new E(`${l} is not of the size and sha256 in manifest.json: export the bundle again`);o.set(l,f)}let{vocab_size:s,hidden_size:a,prompts:c}=i;if(![s,a,c].every(di)||s*a===0)throw new E(`the manifest has V = ${s} and d = ${a}`);let u=Rt(i,"embedding",o,[s,a]),h=c?Rt(i,"context",o,[c,a]):new Float32Array(0);return{manifest:i,V:s,d:a,contexts:c,embedding:u,context:h,files:o}}function dn(t){let n=atob(t),e=new Uint8Array(n.length);for(let r=0;r<n.length;r++)e[r]=n.charCodeAt(r);return e.buffer}async function yu(t){let n=document.getElementById(`file:${t}`);if(!n)throw new Error("it is not in this page");return dn(n.textContent.trim())}function gi(t,n){return t.has(n)?JSON.parse(new TextDecoder().decode(t.get(n))):null}async function _i(){if(!globalThis.crypto?.subtle)throw new E("this browser has no Web Crypto here (crypto.subtle), with which the bundle is checked: open the page from disk or over HTTPS, in a current browser");let t=await mi(yu),{manifest:n,V:e,files:r,contexts:i}=t,[o,s]=[gi(r,"prompts.json"),gi(r,"tokens.json")];if(!i||o?.length!==i||s?.tokens.length!==e)throw new E("the bundle has no prompts, or not one for each context: export it without --head-only");let a=Rt(n,"logits",r,[i,e]),c=Rt(n,"logits_exact",r,[i,e]),u=l=>f=>l.subarray(f*e,f*e+e),h=document.documentElement.dataset.bundle;return{...t,prompts:o,tokens:s,title:`${n.model}, d = ${t.d}, V = ${e.toLocaleString("en-US")}`,pytorchLogits:u(a),exactLogits:u(c),numpy:l=>["import reference, weights_export.bundle",`bundle = weights_export.bundle.open_bundle(${JSON.stringify(h)})`,`bundle.context[${l}], bundle.embedding`]}}function yi(t){let n=JSON.parse(document.getElementById("pytorch").textContent),{V:e,contexts:r}=t,i=(n.settings??[]).map(({temperature:o,k:s,ids:a,probs:c,draws:u})=>{let h=Math.min(s,e),l=new Float32Array(dn(c)),f=a===null?null:new Int32Array(dn(a)),d=u===null?null:new Int32Array(dn(u));if(l.length!==r*h||(f??l).length!==r*h||(d?.length??0)%r)throw new E("they do not have the shape of the bundle");let p=g=>{let v=l.subarray(g*h,g*h+h);if(!f)return v;let w=new Float32Array(e);return v.forEach((y,b)=>w[f[g*h+b]]=y),w},m=d?d.length/r:0;return{temperature:o,k:s,seeds:m,rowOf:p,drawOf:(g,v)=>v>=0n&&v<m?d[g*m+Number(v)]:null}});return{note:n.note,version:n.version,settings:i}}function wi(){return{V:4,d:2,contexts:1,embedding:Float32Array.from([1,0,.8,.6,0,1,-1,0]),context:Float32Array.of(2,1),prompts:[{text:"(a toy of four tokens)",token_ids:[0,1]}],tokens:{tokens:["61","62","63","64"],special:[]},title:"a toy, d = 2, V = 4",numpy:()=>["import numpy as np, reference","embedding = np.array([[1, 0], [0.8, 0.6], [0, 1], [-1, 0]], dtype=np.float32)","np.array([2, 1], dtype=np.float32), embedding"]}}function I(t,n,e=RangeError){throw Object.assign(new e(n),{code:t})}function bi(t,n,e,r){return n.length===r?`${t}[${e}]`:`${t}[${Math.floor(e/r)}, ${e%r}]`}function pn(t,n){n instanceof Float32Array||n instanceof Float64Array||I("bad_dtype",`${t} is no Float32Array or Float64Array: convert it`,TypeError)}function vi(t,n,e){return pn(t,n),Number.isInteger(e)&&e>0&&n.length%e===0||I("bad_shape",`${t} has ${n.length} numbers: they must be rows of V = ${e} tokens, and V at least 1`),n.length/e}function mn(t,n,e="logits",r="bad_logits"){let i=vi(e,t,n);for(let o=0;o<i*n;o+=n){let s=!1;for(let a=o;a<o+n;a++)t[a]<1/0||I(r,`${bi(e,t,a,n)} is ${t[a]}: it must be finite, or -Infinity to mask a token`),t[a]>-1/0&&(s=!0);s||I(r,`row ${o/n} of ${e} is -Infinity for every token: leave at least one unmasked`)}return i}function ki(t,n,e,r){for(let i=0;i<n.length;i++)n[i]>=0&&n[i]<1/0||I(r,`${bi(t,n,i,e)} is ${n[i]}: it must be finite and >= 0`)}function wu(t,n,e=1){let r=vi("probs",t,n);ki("probs",t,n,"bad_probs");for(let i=0;i<r;i++){let o=0;for(let s=i*n;s<i*n+n;s++)t[s]>0&&o++;o===0&&I("bad_probs",`row ${i} of probs sums to zero: a token needs a probability above zero`),o<e&&I("bad_num_samples",`numSamples is ${e}, row ${i} has ${o} possible tokens: draw fewer`)}return r}function Mi(t,n,e){Number.isInteger(n)||I(e,`${t} is ${n}: it must be an integer`,TypeError),n<1&&I(e,`${t} is ${n}: it must be at least 1`)}function xu(t,n){let e=0,r=0,i=0,o=0,s=0;for(;s+3<t.length;s+=4)e+=t[s]*n[s],r+=t[s+1]*n[s+1],i+=t[s+2]*n[s+2],o+=t[s+3]*n[s+3];for(;s<t.length;s++)e+=t[s]*n[s];return e+r+(i+o)}function $i(t,n,e=t.length){pn("context",t),pn("embedding",n),Number.isInteger(e)&&e>0&&n.length>0&&n.length%e===0&&t.length%e===0||I("bad_shape",`context has ${t.length} numbers, embedding ${n.length}: not rows of d = ${e}`);let[r,i]=[t.length/e,n.length/e],o=t instanceof Float64Array||n instanceof Float64Array?Float64Array:Float32Array,s=new o(r*i);for(let a=0;a<r;a++){let c=Float64Array.from(t.subarray(a*e,a*e+e));for(let u=0;u<i;u++)s[a*i+u]=xu(c,n.subarray(u*e,u*e+e))}return s}function Ai(t,n,e=t.length){mn(t,e),typeof n!="number"&&I("bad_temperature",`temperature is ${n}: it must be one number`,TypeError);let r=t instanceof Float32Array?Math.fround(n):n;r>0&&r<1/0||I("bad_temperature",`temperature is ${n}: it must be finite and > 0; for greedy take the argmax`);let i=t.map(o=>o/r);return mn(i,e,`(logits / ${n})`,"overflow"),i}function xi(t,n,e){return t[n]<t[e]||t[n]===t[e]&&n>e}function ce(t,n,e,r){let i=n[e];for(let o;(o=2*e+1)<r&&(o+1<r&&xi(t,n[o+1],n[o])&&o++,!xi(t,i,n[o]));e=o)n[e]=n[o];n[e]=i}function Ni(t,n){let e=Int32Array.from({length:n},(r,i)=>i);for(let r=n>>1;r-- >0;)ce(t,e,r,n);for(let r=n;r<t.length;r++)t[r]>t[e[0]]&&(e[0]=r,ce(t,e,0,n));for(let r=n-1;r>0;r--)[e[0],e[r]]=[e[r],e[0]],ce(t,e,0,r);return e}function Ot(t,n,e=t.length){let r=mn(t,e);Mi("k",n,"bad_k");let i=Math.min(n,e),[o,s]=[new t.constructor(r*i),new Int32Array(r*i)];for(let a=0;a<r;a++){let c=t.subarray(a*e,a*e+e),u=Ni(c,i);s.set(u,a*i),u.forEach((h,l)=>o[a*i+l]=c[h])}return{values:o,tokenIds:s}}function Ti(t,n,e="lowest_id",r=t.length){let{values:i,tokenIds:o}=Ot(t,n,r);e!=="lowest_id"&&e!=="all"&&I("bad_ties",`ties is ${e}: it must be "lowest_id" or "all"`);let s=Math.min(n,r),a=new t.constructor(t.length).fill(-1/0);for(let c=0;c*r<t.length;c++){let[u,h]=[i[c*s+s-1],e==="all"?r:o[c*s+s-1]];for(let l=0,f=c*r;l<r;l++,f++)(t[f]>u||t[f]===u&&l<=h)&&(a[f]=t[f])}return a}function le(t,n=t.length){let e=mn(t,n),r=new t.constructor(t.length);for(let i=0;i<e*n;i+=n){let o=-1/0;for(let a=i;a<i+n;a++)t[a]>o&&(o=t[a]);let s=0;for(let a=i;a<i+n;a++)s+=r[a]=Math.exp(t[a]-o);for(let a=i;a<i+n;a++)r[a]/=s}return r}function fe(t,n,e=1,r=t.length){Mi("numSamples",e,"bad_num_samples");let i=wu(t,r,e);pn("noise",n),n.length!==t.length&&I("bad_shape",`noise has ${n.length} numbers, probs ${t.length}`),ki("noise",n,r,"bad_noise");let o=t.map((a,c)=>a>0?a/Math.abs(n[c]):-1),s=new Int32Array(i*e);for(let a=0;a<i;a++)s.set(Ni(o.subarray(a*r,a*r+r),e),a*e);return s}var Ct=class{#t=new Uint32Array(624);#n=624;constructor(n){typeof n!="bigint"&&!Number.isSafeInteger(n)&&I("bad_seed",`seed is ${n}: it must be an integer, beyond 2^53 a bigint`,TypeError),(n<-(2n**63n)||n>=2n**64n)&&I("bad_seed",`seed is ${n}: it must be from -2^63 to 2^64 - 1`),this.#t[0]=Number(BigInt.asUintN(32,BigInt(n)));for(let e=1;e<624;e++){let r=this.#t[e-1];this.#t[e]=Math.imul(1812433253,r^r>>>30)+e}}#e(){let n=this.#t;if(this.#n===624){for(let r=0;r<624;r++){let i=n[r]&2147483648|n[(r+1)%624]&2147483647;n[r]=n[(r+397)%624]^i>>>1^(i&1?2567483615:0)}this.#n=0}let e=n[this.#n++];return e^=e>>>11,e^=e<<7&2636928640,e^=e<<15&4022730752,(e^e>>>18)>>>0}#r(){return((this.#e()&2097151)*2**32+this.#e())*2**-53}uniforms(n,e=Float64Array){let r=e===Float32Array?()=>(this.#e()&16777215)*5960464477539063e-23:()=>this.#r();return new e(n).map(r)}exponentials(n){return new Float32Array(n).map(()=>-Math.log1p(-this.#r()))}};var Si=12;function Z(t){let[n,e]=[null,null];return(...r)=>{let i=r.join();return i!==n&&([e,n]=[t(...r),i]),e}}var Pt=class{constructor(n){Object.assign(this,n);let{V:e,d:r}=n;this.contextOf=i=>this.context.subarray(i*r,i*r+r),this.logits=Z(i=>$i(this.contextOf(i),this.embedding)),this.scaled=Z((i,o)=>Ai(this.logits(i),o)),this.whole=Z((i,o)=>le(this.scaled(i,o))),this.kept=Z((i,o,s)=>Ti(this.scaled(i,o),s)),this.probs=Z((i,o,s)=>le(this.kept(i,o,s))),this.candidates=Z((i,o)=>Ot(this.scaled(i,o),Si).tokenIds),this.firstNoise=Z(i=>new Ct(i).exponentials(e)),this.summary=Z((i,o,s)=>this.#t(i,o,s))}embeddingOf(n){return this.embedding.subarray(n*this.d,n*this.d+this.d)}#t(n,e,r){let[i,o,s]=[this.whole(n,e),this.kept(n,e,r),this.probs(n,e,r)],[a,c,u,h]=[0,0,0,1/0],l=this.logits(n);for(let f=0;f<this.V;f++)o[f]===-1/0?a+=i[f]:l[f]<h&&(h=l[f]),s[f]>0&&(c-=s[f]*Math.log2(s[f]),u++);return{tail:a,entropy:Math.max(c,0),effective:2**Math.max(c,0),possible:u,lowest:h}}},gn=class{#t=null;constructor(n,e,r){Object.assign(this,{head:n,probs:e,seed:r,count:0,token:-1,first:-1,noise:null}),this.counts=new Uint32Array(n.V)}next(){this.count===0?this.noise=this.head.firstNoise(this.seed):(this.#t||(this.#t=new Ct(this.seed),this.#t.exponentials(this.head.V)),this.noise=this.#t.exponentials(this.head.V)),this.token=fe(this.probs,this.noise)[0],this.count===0&&(this.first=this.token),this.counts[this.token]++,this.count++}arrivals(n){return fe(this.probs,this.noise,Math.min(Si,n))}};var D=class extends Error{constructor(n,e){super(e),this.field=n}};function de(t,n,e){let r=n.trim();if(r==="")throw new D(t,`${t} is empty: type ${e}`);if(!/^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(r))throw new D(t,`${t} is "${r.slice(0,40)}": type ${e}`);return Number(r)}function he(t,n,e,r){let i=de(t,n,`a whole number from ${e} to ${r}`);if(!(Number.isInteger(i)&&i>=e&&i<=r))throw new D(t,`${t} is ${n.trim()}: it must be a whole number from ${e} to ${r}`);return i}var _n={prompt:(t,n)=>he("prompt",t,0,n.prompts.length-1),temperature:t=>de("temperature",t,"a number above 0, such as 0.7"),k:(t,n)=>de("k",t,`a whole number from 1 to V = ${n.V}`),seed:t=>{let n=t.trim();if(!/^[-+]?\d{1,20}$/.test(n))throw new D("seed",`seed is "${n.slice(0,40)}": type a whole number, such as 0`);return BigInt(n.replace("+",""))},draws:t=>he("draws",t,1,1e5),token:(t,n)=>he("token",t,0,n.V-1)},yn={prompt:0,temperature:.7,k:50,seed:0n,draws:1,token:null};function Ei(t){return`#${Object.entries(t).filter(([,e])=>e!==null).map(([e,r])=>`${e}=${r}`).join("&")}`}function Ii(t,n){let[e,r]=[{...yn},[]];for(let[i,o]of new URLSearchParams(t.replace(/^#/,"")))try{if(!Object.hasOwn(_n,i))throw new D("fragment",`the link has "${i}", which is not known here`);e[i]=_n[i](o,n)}catch(s){if(!(s instanceof D))throw s;r.push(s)}return{state:e,problems:r}}function Ri(t){let n=[];for(let e=1;e<t;e=e<20?e+1:Math.round(e*1.1))n.push(e);return t>50&&!n.includes(50)&&n.splice(n.findIndex(e=>e>50),0,50),[...n,t]}var wn="http://www.w3.org/2000/svg";function j(t,n={},...e){let r=document.createElement(t);for(let[i,o]of Object.entries(n))r.setAttribute(i,o);return r.append(...e),r}var xt=class{constructor(n,e,r){this.columns=e,n.setAttribute("role","table"),this.axis=document.createElementNS(wn,"svg"),this.axis.setAttribute("class","axis"),this.axis.setAttribute("aria-hidden","true");let i=e.map(({label:o,kind:s})=>j("th",{scope:"col",role:"columnheader",class:s},o));this.place=j("th",{scope:"col",role:"columnheader",class:"bar"}),this.place.append(j("span",{class:"hidden"},r),this.axis),n.append(j("thead",{role:"rowgroup"},j("tr",{role:"row"},...i,this.place))),this.body=n.appendChild(j("tbody",{role:"rowgroup"})),this.rows=[]}#t(){let n=this.columns.map(({kind:s},a)=>a?j("td",{role:"cell",class:s}):j("th",{scope:"row",role:"rowheader",class:s})),e=document.createElementNS(wn,"svg"),r=e.appendChild(document.createElementNS(wn,"rect")),i=e.appendChild(document.createElementNS(wn,"line"));i.setAttribute("y2","100%"),e.setAttribute("aria-hidden","true");let o=j("tr",{role:"row"},...n,j("td",{role:"cell",class:"bar"},e));return this.body.append(o),{element:o,cells:n,bar:r,tick:i}}update(n,e,r=i=>i.ticks(3)){for(;this.rows.length<n.length;)this.rows.push(this.#t());for(;this.rows.length>n.length;)this.rows.pop().element.remove();let i=e.copy().range([0,100]);n.forEach((o,s)=>{let{element:a,cells:c,bar:u,tick:h}=this.rows[s];o.cells.forEach((l,f)=>c[f].textContent!==l&&(c[f].textContent=l)),a.className=o.state??"",Object.assign(a.dataset,o.data),u.setAttribute("width",`${o.value>0?Math.max(i(o.value),0):0}%`),h.setAttribute("class",o.tick===void 0?"none":""),o.tick!==void 0&&(h.setAttribute("x1",`${i(o.tick)}%`),h.setAttribute("x2",`${i(o.tick)}%`))}),this.drawAxis=()=>{let o=this.place.clientWidth;o&&sn(this.axis).call(r($r(e.copy().range([0,o])).tickSizeOuter(0).tickSize(4)))},this.drawAxis()}};var vu={" ":"·","\n":"⏎","	":"⇥","\r":"␍"},ku=new TextDecoder("utf-8",{fatal:!0}),Ci=t=>`\\x${t.toString(16).padStart(2,"0").toUpperCase()}`,xn=class{constructor(n){this.table=n}show(n){let e=this.table?.tokens[n]??"";if(e==="")return`#${n}`;let r=Uint8Array.from({length:e.length/2},(o,s)=>parseInt(e.slice(2*s,2*s+2),16)),i;try{i=ku.decode(r)}catch{return Array.from(r,o=>o>32&&o<127?String.fromCharCode(o):Ci(o)).join("")}return i.replace(/[\s\p{C}]/gu,o=>vu[o]??Array.from(new TextEncoder().encode(o),Ci).join(""))}};var Lt={float32:5960464477539063e-23,float64:11102230246251565e-32},bn={float32:2**-126,float64:2**-1022},Mu=4;function pe(t,n){let e=t*Lt[n];return e<1?e/(1-e):1/0}function Oi(t,n){let e=t.length,r=Float64Array.from(t,Math.abs),i=new Float64Array(n.length/e);for(let o=0,s=0;o<i.length;o++){let a=0;for(let c=0;c<e;c++,s++)a+=r[c]*Math.abs(n[s]);i[o]=a*(1+2*pe(e,"float64"))}return i}var Pi=(t,n,e)=>t.map(r=>pe(n,e)*r+2*n*bn[e]),Li=(t,n,e,r)=>t.map((i,o)=>(r[o]+Lt[e]*(Math.abs(i)+r[o]))/n+bn[e]),qi=(t,n,e,r)=>t>0?(r+Lt[e]*(t+r))/n+bn[e]:0;function Fi(t){let n=t.reduce((i,o)=>Math.max(i,o),-1/0),e=t.map(i=>Math.exp(i-n)),r=e.reduce((i,o)=>i+o,0);return e.map(i=>i/r)}function me(t,n,e,r){let[i,o,s]=[Lt[n],t.length,bn[n]],[a,c]=[-1/0,0];for(let p=0;p<o;p++)t[p]>a&&(a=t[p]),e&&t[p]>-1/0&&e[p]>c&&(c=e[p]);let u=2*Mu*i,h=new Float64Array(o),l=0;for(let p=0;p<o;p++)t[p]!==-1/0&&(h[p]=Math.expm1(i*(Math.abs(t[p]-a)+2*c)+u/(1-u)+(e?e[p]:0)),r[p]>0&&(l+=r[p]*h[p]));let f=l+pe(o,n)*(1+l)+o*s,d=1+2*(o+8)*Lt.float64;return t.map((p,m)=>{if(p===-1/0)return 0;let _=f<1?(h[m]*(1+i)+i+f)/(1-f):1/0;return Math.min(((r[m]>0?r[m]*_:0)+2*s)*d,1)})}var Di=(t,n)=>t.length===n.length&&t.every((e,r)=>Object.is(e,n[r]));function ge(t,n,e){let r=0;for(let i=0;i<n.length;i++){if(t[i]===n[i])continue;let o=Math.abs(t[i]-n[i])/e[i];o<=r||(r=Number.isNaN(o)?1/0:o)}return r}var Bi=(t,n)=>t.map((e,r)=>e+n[r]);function zi(t,n){let e=Oi(t,n),[r,i]=["float32","float64"].map(o=>Pi(e,t.length,o));return Bi(r,i)}function Hi(t,n,e,r){let i=ge(n,e,r);return i<=1&&ge(t,e,r)<=1?{word:Di(t,n)?"IDENTICAL":"WITHIN_BOUND",ratio:i}:{word:"DIVERGED",ratio:i,rule:"LOGITS-2"}}var vn=class{constructor(n,e,r,i){let o=Math.fround(r);this.scaled=n.map(u=>u/o),this.error=Li(n,o,"float32",e),this.k=Math.min(i,n.length);let s=this.k===n.length,a=s?n.keys():Ot(this.scaled,this.k+1).tokenIds;this.best=Array.from(a).slice(0,this.k);let c=(u,h)=>this.scaled[h]<=this.scaled[u]?h:u;this.last=s?this.best.reduce(c,0):a[this.k-1],this.runnerUp=s?this.last:a[this.k],this.top=new Uint8Array(n.length);for(let u of this.best)this.top[u]=1}#t(n,e){return Math.abs(this.scaled[n]-this.scaled[e])<=this.error[n]+this.error[e]}row(n){let e=n.map(c=>c>0?1:0),r=e.reduce((c,u)=>c+u,0);if(r>this.k||e.some((c,u)=>c&&!this.top[u]&&!this.#t(u,this.last)))return{rule:"TOPK-1",ratio:0};for(let c of this.best){if(r>=this.k)break;e[c]||r++,e[c]=1}if(this.best.some(c=>!e[c]&&!this.#t(c,this.runnerUp)))return{rule:"TOPK-1",ratio:0};let i=this.scaled.map((c,u)=>e[u]?c:-1/0),o=Fi(i),s=Bi(me(i,"float32",this.error,o),me(i,"float64",null,o)),a=ge(n,o,s);return{rule:a<=1?"":"HEAD-1",ratio:a,exact:o,bound:s}}compare(n,e){let[r,i]=[this.row(n),this.row(e)],o=i.rule||r.rule;return o?{word:"DIVERGED",ratio:i.ratio,rule:o}:Di(n,e)?{word:"IDENTICAL",ratio:i.ratio}:{word:n.every((a,c)=>a>0==e[c]>0)?"WITHIN_BOUND":"TIE_BREAK",ratio:i.ratio}}};function Xi(t,n,e,r,i){if(!(e[n]>0))return{word:"DIVERGED",rule:"DRAW-2"};if(t===n)return{word:"IDENTICAL"};let o=a=>["float32","float64"].reduce((c,u)=>c+qi(e[a],r[a],u,i(a)),0);return Math.abs(e[t]/r[t])-Math.abs(e[n]/r[n])<=o(t)+o(n)?{word:"TIE_BREAK"}:{word:"DIVERGED",rule:"DRAW-1"}}var Nu=6,Vi={bad_temperature:"temperature",overflow:"temperature",bad_k:"k",bad_seed:"seed"},Tu=["prompt","temperature","k","seed"],x=t=>document.getElementById(t),R=t=>t.toLocaleString("en-US"),_e=t=>`${(100*t).toFixed(t<.001?3:1)}%`,st=fn,$=(t,n)=>x(t).textContent!==n&&(x(t).textContent=n);function ye(t){return t===0?"0":t>=1e5||t<1e-4?t.toExponential(3).replace("-","−").replace("+",""):t.toPrecision(4)}var we=class{constructor(n,e){Object.assign(this,{head:n,pytorch:e,tokens:new xn(n.tokens),state:{...yn}}),this.steps=Ri(n.V),this.perPrompt={};let r={label:"token",kind:"token"},[i,o]=[{label:"id",kind:"number"},a=>({label:a,kind:"number"})],s=a=>({label:a,kind:"minor"});this.bars=new xt(x("bars"),[r,i,o("logit"),s("logit ÷ T"),o("probability"),s("PyTorch")],"probability, as a bar"),this.race=new xt(x("race"),[r,o("p"),o("E"),o("p ÷ E")],"p ÷ E, as a bar"),this.counts=new xt(x("counts"),[r,o("drawn"),o("expected")],"drawn, as a bar"),this.#t(),this.#n()}#t(){let n=this.head.prompts.map(({text:r},i)=>{let o=r.replace(/\s+/g," ").trim()||JSON.stringify(r);return new Option(o.length>60?`… ${o.slice(-58)}`:o,i)});x("prompt").replaceChildren(...n),x("k-slider").max=this.steps.length-1,$("model",`Model: ${this.head.title}. Computed in float32 by the JavaScript port.`);let e=this.pytorch.settings.map(({temperature:r,k:i})=>{let o=document.createElement("button");return o.type="button",o.textContent=`T = ${r}, k = ${i>=this.head.V?"V":i}`,o.addEventListener("click",()=>this.change({temperature:r,k:i})),o});x("settings").replaceChildren(...e),x("settings-label").hidden=e.length===0}#n(){let n=r=>x(r).addEventListener("input",()=>this.#e(r,x(r).value));["prompt","temperature","k","seed"].forEach(n);for(let r of["temperature","k","seed"])x(r).addEventListener("change",()=>{x(`${r}-problem`).dataset.refused||this.#l()});x("temperature-slider").addEventListener("input",({target:r})=>this.change({temperature:Number(r.value)})),x("k-slider").addEventListener("input",({target:r})=>this.change({k:this.steps[r.value]})),x("draw").addEventListener("click",()=>this.#r(1)),x("draw-1000").addEventListener("click",()=>this.#r(1e3)),x("restart").addEventListener("click",()=>this.change({draws:1})),x("copy").addEventListener("click",()=>this.#c(x("numpy").textContent,"the code")),x("copy-link").addEventListener("click",()=>{this.#a(),this.#c(location.href,"the link")}),addEventListener("hashchange",()=>location.hash!==this.fragment&&this.restore());let e=0;new ResizeObserver(()=>{e!==(e=document.body.clientWidth)&&this.redraw()}).observe(document.body)}restore(){let{state:n,problems:e}=Ii(location.hash,this.head);this.#u(),this.change(n)||this.change(yn);for(let r of e)this.#i(r)}#e(n,e){try{this.change({[n]:_n[n](e,this.head)},n)}catch(r){if(!(r instanceof D))throw r;this.#i(r)}}#r(n){let e=this.state.draws+n;e>1e5?this.#i(new D("seed",`${R(1e5)} draws are the most that are counted: start again`)):this.change({draws:e})}change(n,e=null){let r=performance.now(),i={...this.state,...n};Tu.some(o=>o in n)&&!("draws"in n)&&(i.draws=1);try{this.#h(i)}catch(o){if(!Object.hasOwn(Vi,o.code))throw o;return this.#i(new D(Vi[o.code],o.message)),!1}return this.#u(Object.keys(n)),this.state=i,this.#l(e),this.redraw(),x("explorer").dataset.redrawMs=(performance.now()-r).toFixed(2),this.#o(),!0}#h({prompt:n,temperature:e,k:r,seed:i,draws:o}){let{head:s}=this,a=s.probs(n,e,r),c=[n,e,r,i].join();if(c===this.drawsKey&&o>=this.draws.count)return;let u=new gn(s,a,i);u.next(),[this.draws,this.drawsKey]=[u,c]}#o(){clearTimeout(this.timer),this.timer=setTimeout(()=>{this.#a();let{head:n,draws:e,state:r}=this,[i]=n.candidates(r.prompt,r.temperature),o=n.probs(r.prompt,r.temperature,r.k)[i];$("live",`Most probable: ${this.tokens.show(i)}, ${_e(o)}. Last drawn: ${this.tokens.show(e.token)}. ${R(e.count)} ${e.count===1?"draw":"draws"}.`)},250),this.draws.count<this.state.draws&&!this.drawing&&(this.drawing=!0,requestAnimationFrame(()=>this.#s()))}#s(){let n=performance.now()+Nu;for(;this.draws.count<this.state.draws&&performance.now()<n;)this.draws.next();this.drawing=this.draws.count<this.state.draws,this.#f(),this.drawing?requestAnimationFrame(()=>this.#s()):this.#o()}#a(){this.fragment=Ei(this.state),location.hash!==this.fragment&&history.replaceState(null,"",this.fragment)}#i(n){let e=x(`${n.field}-problem`)??x("notice");e.textContent=`${n.message}. The view stays as it was.`,e.dataset.refused="yes",x(n.field)?.setAttribute("aria-invalid","true")}#u(n=["prompt","temperature","k","seed"]){for(let e of n){let r=x(`${e}-problem`);r&&($(r.id,""),delete r.dataset.refused,x(e).removeAttribute("aria-invalid"))}}async#c(n,e){try{await navigator.clipboard.writeText(n),$("copied",`Copied ${e}.`)}catch{getSelection().selectAllChildren(x("numpy")),$("copied",`This browser does not let a page copy: take ${e} by hand.`)}}#l(n=null){let{prompt:e,temperature:r,k:i,seed:o}=this.state,{V:s}=this.head;for(let[c,u]of Object.entries({prompt:e,temperature:r,k:i,seed:o}))c!==n&&(x(c).value=String(u));x("temperature-slider").value=r,x("temperature-slider").setAttribute("aria-valuetext",String(r));let a=this.steps.findIndex(c=>c>=i);x("k-slider").value=a<0?this.steps.length-1:a,x("k-slider").setAttribute("aria-valuetext",`${R(Math.min(i,s))} of ${R(s)}`),i>s&&$("k-problem",`k is ${R(i)}, above V = ${R(s)}: it means V, every token survives [TOPK-4].`)}redraw(){let{prompt:n,temperature:e,k:r}=this.state,{head:i}=this;if(this.perPrompt.prompt!==n){let c=i.logits(n);this.perPrompt={prompt:n,bins:ci(c)},this.#d(n)}this.ids=i.candidates(n,e);let o=i.summary(n,e,r);this.#p(n),this.#m(n),this.#_(n,o);let s=i.probs(n,e,r),a=this.pytorch.settings.find(c=>c.temperature===e&&c.k===Math.min(r,i.V));this.#y(s,o,a?.rowOf(n)),this.#f(),this.#x(s,a),this.#b()}#d(n){let e=this.head.prompts[n].token_ids,r=e.slice(-12).map(i=>{let o=document.createElement("li");return o.textContent=this.tokens.show(i),o.title=`id ${i}`,o});e.length>12&&r.unshift(Object.assign(document.createElement("li"),{textContent:"…",className:"more"})),x("tokens").replaceChildren(...r)}#p(n){let e=[n,document.body.clientWidth].join();if(e===this.contextKey)return;this.contextKey=e;let r=this.head.contextOf(n);ai(x("context"),r);let i=hn(r).map(s=>`dimension ${s} is ${st(r[s],2)}`),o=Math.hypot(...r)/Math.sqrt(r.length);$("context-text",`${R(r.length)} numbers; their root mean square is ${o.toFixed(2)}. The largest: ${i.join(", ")}.`)}#m(n){let e=this.state.token??this.ids[0],r=this.ids.includes(e)?[...this.ids]:[e,...this.ids],i=[n,e,document.body.clientWidth,...r].join();if(i===this.productKey)return;this.productKey=i,this.#g(r,e);let{head:o}=this,[s,a]=[o.contextOf(n),o.embeddingOf(e)],c=Float64Array.from(s,(d,p)=>d*a[p]),u=0,h=c.map(d=>u+=d);ue(x("factors"),[{name:"context vector",values:s},{name:`embedding row ${e}`,values:a},{name:"their products",values:c}]),ui(x("running"),h);let l=o.logits(n)[e],f=hn(c).map(d=>`dimension ${d} gives ${st(c[d],2)}`);$("product-text",`The products of ${this.tokens.show(e)} add up to its logit ${st(l,4)}. The largest: ${f.join(", ")}.`),Object.assign(x("stage-product").dataset,{token:e,logit:String(l),runningSum:String(u)})}#g(n,e){let r=x("candidates");for(;r.children.length>n.length;)r.lastChild.remove();for(;r.children.length<n.length;){let i=document.createElement("button");i.type="button";let o=()=>this.state.token!==Number(i.value)&&this.change({token:Number(i.value)});for(let s of["click","pointerenter","focus"])i.addEventListener(s,o);r.append(i)}n.forEach((i,o)=>{let s=r.children[o];s.value=i,s.textContent!==this.tokens.show(i)&&(s.textContent=this.tokens.show(i)),s.setAttribute("aria-pressed",String(i===e))})}#_(n,{lowest:e}){let{head:r}=this,i=Math.min(this.state.k,r.V);li(x("histogram"),this.perPrompt.bins,e,i);let{domain:o}=this.perPrompt.bins;$("histogram-text",`${R(r.V)} logits between ${o.map(s=>st(s,0)).join(" and ")}; ${R(i)} survive, from ${st(e,4)} up.`),Object.assign(x("stage-logits").dataset,{survivors:i,lowest:String(e)})}#y(n,{tail:e,entropy:r,effective:i},o){let{head:s,ids:a}=this,{prompt:c,temperature:u,k:h}=this.state,[l,f,d]=[s.logits(c),s.scaled(c,u),s.kept(c,u,h)],p=Math.min(h,s.V);$("survive",R(p)),$("cut",R(s.V-p)),$("tail",_e(e));let m=Math.ceil(4*Math.max(n[a[0]],1e-9))/4,_=Array.from(a,w=>{let y=d[w]===-1/0;return{cells:[this.tokens.show(w),String(w),st(l[w],4),st(f[w],4),y?"cut":n[w].toFixed(6),o?y&&o[w]===0?"cut":o[w].toFixed(6):"–"],value:n[w],state:y?"is-cut":"",data:{id:w,logit:String(l[w]),probability:String(n[w])}}});this.bars.update(_,H([0,m],[0,1]),w=>w.ticks(3,"~%"));let g=Math.max(p-a.length,0),v=a.reduce((w,y)=>w-n[y],1);$("rest",g?`${R(g)} other survivors share ${_e(Math.max(v,0))}.`:"No others survive."),$("entropy",r.toFixed(3)),$("effective",i.toFixed(2)),Object.assign(x("stage-probabilities").dataset,{tail:e,entropy:r,effective:i,temperature:u,k:h,prompt:c})}#f(){let{head:n,draws:e,ids:r}=this,{prompt:i,temperature:o,k:s,seed:a}=this.state,{possible:c}=n.summary(i,o,s),{probs:u,noise:h,token:l}=e,f=Array.from(e.arrivals(c)),d=y=>Math.fround(u[y]/Math.abs(h[y])),p=f.map(d).filter(y=>y>0&&y<1/0),[m,_]=[Math.min(...p,1e30),Math.max(...p,1e-30)],g=f.map((y,b)=>({cells:[this.tokens.show(y),ye(u[y]),ye(h[y]),ye(d(y))],value:Math.min(Math.max(d(y),m),_),state:b===0?"is-winner":"",data:{id:y,noise:String(h[y]),race:String(d(y))}})),v=Xn(m<_?[m/2,_]:[_/2,_*2],[0,1]);this.race.update(g,v,y=>y.ticks(3,"~g"));let w=e.count===1?`Seed ${a} draws`:`Draw ${R(e.count)} of seed ${a}:`;$("drawn",`${w} ${this.tokens.show(l)}`),Object.assign(x("stage-draw").dataset,{seed:a,draws:e.count,drawn:l,first:e.first}),this.#w(u,e,r)}#w(n,{count:e,counts:r},i){let o=Array.from(i).filter(u=>n[u]>0),s=Math.max(kt(o,u=>Math.max(r[u],e*n[u])),1),a=o.map(u=>({cells:[this.tokens.show(u),R(r[u]),(e*n[u]).toFixed(1)],value:r[u],tick:e*n[u],data:{id:u,count:r[u],expected:String(e*n[u])}}));this.counts.update(a,H([0,s],[0,1]).nice(),u=>u.ticks(3,"~s"));let c=o.reduce(([u,h],l)=>[u-r[l],h-n[l]],[e,1]);$("counts-rest",`${R(e)} ${e===1?"draw":"draws"}. All other candidates: ${R(c[0])} drawn, ${(e*Math.max(c[1],0)).toFixed(1)} expected. The line in each bar is what to expect.`)}#x(n,e){let{head:r,draws:i,pytorch:o}=this,{prompt:s,temperature:a,k:c,seed:u}=this.state,h=(b,M,A)=>{let L=x(`verdict-${b}`);L.className=M?.word??"",L.dataset.word=M?.word??"";let O=M?`${M.word}${M.rule?` from ${M.rule}`:""}`:"–";$(L.id,A?`${O} ${A}`:O)},l=({ratio:b})=>`(error ${b.toPrecision(2)} × bound)`;for(let[b,M]of o.settings.entries())x("settings").children[b].setAttribute("aria-pressed",String(M===e));if(!r.pytorchLogits)return["logits","probs","draw"].forEach(b=>h(b,null,""));let f=r.exactLogits(s),{perPrompt:d}=this;if(d.error??=zi(r.contextOf(s),r.embedding),d.verdict??=Hi(r.logits(s),r.pytorchLogits(s),f,d.error),h("logits",d.verdict,l(d.verdict)),!e)return h("probs",null,"not exported for this T and k: choose one below"),h("draw",null,"");let p=e.rowOf(s),m=[s,a,e.k].join();if(this.judged?.key!==m){let b=new vn(f,d.error,a,c);this.judged={key:m,result:b.compare(n,p),bound:b.row(n).bound}}let{result:_,bound:g}=this.judged;h("probs",_,l(_));let v=e.drawOf(s,u);if(v===null)return h("draw",null,e.seeds?`exported for seeds 0 to ${e.seeds-1}`:"");let w=r.firstNoise(u),y=Xi(i.first,v,n,w,b=>g?.[b]??0);h("draw",y,`torch.multinomial draws ${this.tokens.show(v)}`)}#b(){let{prompt:n,temperature:e,k:r,seed:i,draws:o}=this.state,[s,a,c]=this.head.numpy(n),u=[s,a,`probs = reference.lm_head(${c}, temperature=${e}, k=${r})`,`drawn = reference.multinomial([probs] * ${o}, rng=reference.TorchGenerator(${i}))[:, 0]`];$("numpy",u.join(`
-`))}};async function Su(){let t;try{t=new Pt(await _i())}catch(n){let e={settings:[],note:"PyTorch's answers belong to the bundle, which cannot be used."},r=`The bundle in this page cannot be used: ${n.message}. In its place: a toy of four tokens.`;return{head:new Pt(wi()),pytorch:e,problem:r}}try{return{head:t,pytorch:yi(t),problem:""}}catch(n){return{head:t,pytorch:{settings:[],note:`PyTorch's answers in this page are damaged: ${n.message}.`},problem:""}}}async function Eu(){let{head:t,pytorch:n,problem:e}=await Su(),r=new we(t,n);$("pytorch-note",n.note),$("notice",e),x("notice").classList.toggle("problem",e!==""),r.restore(),x("explorer").dataset.ready="yes"}Eu();})();
+(() => {
+  // node_modules/d3-array/dist/d3-array.mjs
+  function ascending(a2, b) {
+    return a2 == null || b == null ? NaN : a2 < b ? -1 : a2 > b ? 1 : a2 >= b ? 0 : NaN;
+  }
+  function descending(a2, b) {
+    return a2 == null || b == null ? NaN : b < a2 ? -1 : b > a2 ? 1 : b >= a2 ? 0 : NaN;
+  }
+  function bisector(f) {
+    let compare1, compare2, delta;
+    if (f.length !== 2) {
+      compare1 = ascending;
+      compare2 = (d, x2) => ascending(f(d), x2);
+      delta = (d, x2) => f(d) - x2;
+    } else {
+      compare1 = f === ascending || f === descending ? f : zero;
+      compare2 = f;
+      delta = f;
+    }
+    function left2(a2, x2, lo = 0, hi = a2.length) {
+      if (lo < hi) {
+        if (compare1(x2, x2) !== 0) return hi;
+        do {
+          const mid = lo + hi >>> 1;
+          if (compare2(a2[mid], x2) < 0) lo = mid + 1;
+          else hi = mid;
+        } while (lo < hi);
+      }
+      return lo;
+    }
+    function right2(a2, x2, lo = 0, hi = a2.length) {
+      if (lo < hi) {
+        if (compare1(x2, x2) !== 0) return hi;
+        do {
+          const mid = lo + hi >>> 1;
+          if (compare2(a2[mid], x2) <= 0) lo = mid + 1;
+          else hi = mid;
+        } while (lo < hi);
+      }
+      return lo;
+    }
+    function center2(a2, x2, lo = 0, hi = a2.length) {
+      const i = left2(a2, x2, lo, hi - 1);
+      return i > lo && delta(a2[i - 1], x2) > -delta(a2[i], x2) ? i - 1 : i;
+    }
+    return { left: left2, center: center2, right: right2 };
+  }
+  function zero() {
+    return 0;
+  }
+  function number(x2) {
+    return x2 === null ? NaN : +x2;
+  }
+  var ascendingBisect = bisector(ascending);
+  var bisectRight = ascendingBisect.right;
+  var bisectLeft = ascendingBisect.left;
+  var bisectCenter = bisector(number).center;
+  var blur2 = Blur2(blurf);
+  var blurImage = Blur2(blurfImage);
+  function Blur2(blur) {
+    return function(data, rx, ry = rx) {
+      if (!((rx = +rx) >= 0)) throw new RangeError("invalid rx");
+      if (!((ry = +ry) >= 0)) throw new RangeError("invalid ry");
+      let { data: values, width, height } = data;
+      if (!((width = Math.floor(width)) >= 0)) throw new RangeError("invalid width");
+      if (!((height = Math.floor(height !== void 0 ? height : values.length / width)) >= 0)) throw new RangeError("invalid height");
+      if (!width || !height || !rx && !ry) return data;
+      const blurx = rx && blur(rx);
+      const blury = ry && blur(ry);
+      const temp = values.slice();
+      if (blurx && blury) {
+        blurh(blurx, temp, values, width, height);
+        blurh(blurx, values, temp, width, height);
+        blurh(blurx, temp, values, width, height);
+        blurv(blury, values, temp, width, height);
+        blurv(blury, temp, values, width, height);
+        blurv(blury, values, temp, width, height);
+      } else if (blurx) {
+        blurh(blurx, values, temp, width, height);
+        blurh(blurx, temp, values, width, height);
+        blurh(blurx, values, temp, width, height);
+      } else if (blury) {
+        blurv(blury, values, temp, width, height);
+        blurv(blury, temp, values, width, height);
+        blurv(blury, values, temp, width, height);
+      }
+      return data;
+    };
+  }
+  function blurh(blur, T, S, w, h) {
+    for (let y2 = 0, n = w * h; y2 < n; ) {
+      blur(T, S, y2, y2 += w, 1);
+    }
+  }
+  function blurv(blur, T, S, w, h) {
+    for (let x2 = 0, n = w * h; x2 < w; ++x2) {
+      blur(T, S, x2, x2 + n, w);
+    }
+  }
+  function blurfImage(radius) {
+    const blur = blurf(radius);
+    return (T, S, start2, stop, step) => {
+      start2 <<= 2, stop <<= 2, step <<= 2;
+      blur(T, S, start2 + 0, stop + 0, step);
+      blur(T, S, start2 + 1, stop + 1, step);
+      blur(T, S, start2 + 2, stop + 2, step);
+      blur(T, S, start2 + 3, stop + 3, step);
+    };
+  }
+  function blurf(radius) {
+    const radius0 = Math.floor(radius);
+    if (radius0 === radius) return bluri(radius);
+    const t = radius - radius0;
+    const w = 2 * radius + 1;
+    return (T, S, start2, stop, step) => {
+      if (!((stop -= step) >= start2)) return;
+      let sum = radius0 * S[start2];
+      const s0 = step * radius0;
+      const s1 = s0 + step;
+      for (let i = start2, j = start2 + s0; i < j; i += step) {
+        sum += S[Math.min(stop, i)];
+      }
+      for (let i = start2, j = stop; i <= j; i += step) {
+        sum += S[Math.min(stop, i + s0)];
+        T[i] = (sum + t * (S[Math.max(start2, i - s1)] + S[Math.min(stop, i + s1)])) / w;
+        sum -= S[Math.max(start2, i - s0)];
+      }
+    };
+  }
+  function bluri(radius) {
+    const w = 2 * radius + 1;
+    return (T, S, start2, stop, step) => {
+      if (!((stop -= step) >= start2)) return;
+      let sum = radius * S[start2];
+      const s2 = step * radius;
+      for (let i = start2, j = start2 + s2; i < j; i += step) {
+        sum += S[Math.min(stop, i)];
+      }
+      for (let i = start2, j = stop; i <= j; i += step) {
+        sum += S[Math.min(stop, i + s2)];
+        T[i] = sum / w;
+        sum -= S[Math.max(start2, i - s2)];
+      }
+    };
+  }
+  function extent(values, valueof) {
+    let min;
+    let max2;
+    if (valueof === void 0) {
+      for (const value2 of values) {
+        if (value2 != null) {
+          if (min === void 0) {
+            if (value2 >= value2) min = max2 = value2;
+          } else {
+            if (min > value2) min = value2;
+            if (max2 < value2) max2 = value2;
+          }
+        }
+      }
+    } else {
+      let index = -1;
+      for (let value2 of values) {
+        if ((value2 = valueof(value2, ++index, values)) != null) {
+          if (min === void 0) {
+            if (value2 >= value2) min = max2 = value2;
+          } else {
+            if (min > value2) min = value2;
+            if (max2 < value2) max2 = value2;
+          }
+        }
+      }
+    }
+    return [min, max2];
+  }
+  var array = Array.prototype;
+  var slice = array.slice;
+  var e10 = Math.sqrt(50);
+  var e5 = Math.sqrt(10);
+  var e2 = Math.sqrt(2);
+  function tickSpec(start2, stop, count2) {
+    const step = (stop - start2) / Math.max(0, count2), power = Math.floor(Math.log10(step)), error = step / Math.pow(10, power), factor = error >= e10 ? 10 : error >= e5 ? 5 : error >= e2 ? 2 : 1;
+    let i1, i2, inc;
+    if (power < 0) {
+      inc = Math.pow(10, -power) / factor;
+      i1 = Math.round(start2 * inc);
+      i2 = Math.round(stop * inc);
+      if (i1 / inc < start2) ++i1;
+      if (i2 / inc > stop) --i2;
+      inc = -inc;
+    } else {
+      inc = Math.pow(10, power) * factor;
+      i1 = Math.round(start2 / inc);
+      i2 = Math.round(stop / inc);
+      if (i1 * inc < start2) ++i1;
+      if (i2 * inc > stop) --i2;
+    }
+    if (i2 < i1 && 0.5 <= count2 && count2 < 2) return tickSpec(start2, stop, count2 * 2);
+    return [i1, i2, inc];
+  }
+  function ticks(start2, stop, count2) {
+    stop = +stop, start2 = +start2, count2 = +count2;
+    if (!(count2 > 0)) return [];
+    if (start2 === stop) return [start2];
+    const reverse = stop < start2, [i1, i2, inc] = reverse ? tickSpec(stop, start2, count2) : tickSpec(start2, stop, count2);
+    if (!(i2 >= i1)) return [];
+    const n = i2 - i1 + 1, ticks2 = new Array(n);
+    if (reverse) {
+      if (inc < 0) for (let i = 0; i < n; ++i) ticks2[i] = (i2 - i) / -inc;
+      else for (let i = 0; i < n; ++i) ticks2[i] = (i2 - i) * inc;
+    } else {
+      if (inc < 0) for (let i = 0; i < n; ++i) ticks2[i] = (i1 + i) / -inc;
+      else for (let i = 0; i < n; ++i) ticks2[i] = (i1 + i) * inc;
+    }
+    return ticks2;
+  }
+  function tickIncrement(start2, stop, count2) {
+    stop = +stop, start2 = +start2, count2 = +count2;
+    return tickSpec(start2, stop, count2)[2];
+  }
+  function tickStep(start2, stop, count2) {
+    stop = +stop, start2 = +start2, count2 = +count2;
+    const reverse = stop < start2, inc = reverse ? tickIncrement(stop, start2, count2) : tickIncrement(start2, stop, count2);
+    return (reverse ? -1 : 1) * (inc < 0 ? 1 / -inc : inc);
+  }
+  function max(values, valueof) {
+    let max2;
+    if (valueof === void 0) {
+      for (const value2 of values) {
+        if (value2 != null && (max2 < value2 || max2 === void 0 && value2 >= value2)) {
+          max2 = value2;
+        }
+      }
+    } else {
+      let index = -1;
+      for (let value2 of values) {
+        if ((value2 = valueof(value2, ++index, values)) != null && (max2 < value2 || max2 === void 0 && value2 >= value2)) {
+          max2 = value2;
+        }
+      }
+    }
+    return max2;
+  }
+  var shuffle = shuffler(Math.random);
+  function shuffler(random) {
+    return function shuffle2(array4, i0 = 0, i1 = array4.length) {
+      let m = i1 - (i0 = +i0);
+      while (m) {
+        const i = random() * m-- | 0, t = array4[m + i0];
+        array4[m + i0] = array4[i + i0];
+        array4[i + i0] = t;
+      }
+      return array4;
+    };
+  }
+
+  // node_modules/d3-color/dist/d3-color.mjs
+  function define(constructor, factory, prototype) {
+    constructor.prototype = factory.prototype = prototype;
+    prototype.constructor = constructor;
+  }
+  function extend(parent, definition) {
+    var prototype = Object.create(parent.prototype);
+    for (var key in definition) prototype[key] = definition[key];
+    return prototype;
+  }
+  function Color() {
+  }
+  var darker = 0.7;
+  var brighter = 1 / darker;
+  var reI = "\\s*([+-]?\\d+)\\s*";
+  var reN = "\\s*([+-]?(?:\\d*\\.)?\\d+(?:[eE][+-]?\\d+)?)\\s*";
+  var reP = "\\s*([+-]?(?:\\d*\\.)?\\d+(?:[eE][+-]?\\d+)?)%\\s*";
+  var reHex = /^#([0-9a-f]{3,8})$/;
+  var reRgbInteger = new RegExp(`^rgb\\(${reI},${reI},${reI}\\)$`);
+  var reRgbPercent = new RegExp(`^rgb\\(${reP},${reP},${reP}\\)$`);
+  var reRgbaInteger = new RegExp(`^rgba\\(${reI},${reI},${reI},${reN}\\)$`);
+  var reRgbaPercent = new RegExp(`^rgba\\(${reP},${reP},${reP},${reN}\\)$`);
+  var reHslPercent = new RegExp(`^hsl\\(${reN},${reP},${reP}\\)$`);
+  var reHslaPercent = new RegExp(`^hsla\\(${reN},${reP},${reP},${reN}\\)$`);
+  var named = {
+    aliceblue: 15792383,
+    antiquewhite: 16444375,
+    aqua: 65535,
+    aquamarine: 8388564,
+    azure: 15794175,
+    beige: 16119260,
+    bisque: 16770244,
+    black: 0,
+    blanchedalmond: 16772045,
+    blue: 255,
+    blueviolet: 9055202,
+    brown: 10824234,
+    burlywood: 14596231,
+    cadetblue: 6266528,
+    chartreuse: 8388352,
+    chocolate: 13789470,
+    coral: 16744272,
+    cornflowerblue: 6591981,
+    cornsilk: 16775388,
+    crimson: 14423100,
+    cyan: 65535,
+    darkblue: 139,
+    darkcyan: 35723,
+    darkgoldenrod: 12092939,
+    darkgray: 11119017,
+    darkgreen: 25600,
+    darkgrey: 11119017,
+    darkkhaki: 12433259,
+    darkmagenta: 9109643,
+    darkolivegreen: 5597999,
+    darkorange: 16747520,
+    darkorchid: 10040012,
+    darkred: 9109504,
+    darksalmon: 15308410,
+    darkseagreen: 9419919,
+    darkslateblue: 4734347,
+    darkslategray: 3100495,
+    darkslategrey: 3100495,
+    darkturquoise: 52945,
+    darkviolet: 9699539,
+    deeppink: 16716947,
+    deepskyblue: 49151,
+    dimgray: 6908265,
+    dimgrey: 6908265,
+    dodgerblue: 2003199,
+    firebrick: 11674146,
+    floralwhite: 16775920,
+    forestgreen: 2263842,
+    fuchsia: 16711935,
+    gainsboro: 14474460,
+    ghostwhite: 16316671,
+    gold: 16766720,
+    goldenrod: 14329120,
+    gray: 8421504,
+    green: 32768,
+    greenyellow: 11403055,
+    grey: 8421504,
+    honeydew: 15794160,
+    hotpink: 16738740,
+    indianred: 13458524,
+    indigo: 4915330,
+    ivory: 16777200,
+    khaki: 15787660,
+    lavender: 15132410,
+    lavenderblush: 16773365,
+    lawngreen: 8190976,
+    lemonchiffon: 16775885,
+    lightblue: 11393254,
+    lightcoral: 15761536,
+    lightcyan: 14745599,
+    lightgoldenrodyellow: 16448210,
+    lightgray: 13882323,
+    lightgreen: 9498256,
+    lightgrey: 13882323,
+    lightpink: 16758465,
+    lightsalmon: 16752762,
+    lightseagreen: 2142890,
+    lightskyblue: 8900346,
+    lightslategray: 7833753,
+    lightslategrey: 7833753,
+    lightsteelblue: 11584734,
+    lightyellow: 16777184,
+    lime: 65280,
+    limegreen: 3329330,
+    linen: 16445670,
+    magenta: 16711935,
+    maroon: 8388608,
+    mediumaquamarine: 6737322,
+    mediumblue: 205,
+    mediumorchid: 12211667,
+    mediumpurple: 9662683,
+    mediumseagreen: 3978097,
+    mediumslateblue: 8087790,
+    mediumspringgreen: 64154,
+    mediumturquoise: 4772300,
+    mediumvioletred: 13047173,
+    midnightblue: 1644912,
+    mintcream: 16121850,
+    mistyrose: 16770273,
+    moccasin: 16770229,
+    navajowhite: 16768685,
+    navy: 128,
+    oldlace: 16643558,
+    olive: 8421376,
+    olivedrab: 7048739,
+    orange: 16753920,
+    orangered: 16729344,
+    orchid: 14315734,
+    palegoldenrod: 15657130,
+    palegreen: 10025880,
+    paleturquoise: 11529966,
+    palevioletred: 14381203,
+    papayawhip: 16773077,
+    peachpuff: 16767673,
+    peru: 13468991,
+    pink: 16761035,
+    plum: 14524637,
+    powderblue: 11591910,
+    purple: 8388736,
+    rebeccapurple: 6697881,
+    red: 16711680,
+    rosybrown: 12357519,
+    royalblue: 4286945,
+    saddlebrown: 9127187,
+    salmon: 16416882,
+    sandybrown: 16032864,
+    seagreen: 3050327,
+    seashell: 16774638,
+    sienna: 10506797,
+    silver: 12632256,
+    skyblue: 8900331,
+    slateblue: 6970061,
+    slategray: 7372944,
+    slategrey: 7372944,
+    snow: 16775930,
+    springgreen: 65407,
+    steelblue: 4620980,
+    tan: 13808780,
+    teal: 32896,
+    thistle: 14204888,
+    tomato: 16737095,
+    turquoise: 4251856,
+    violet: 15631086,
+    wheat: 16113331,
+    white: 16777215,
+    whitesmoke: 16119285,
+    yellow: 16776960,
+    yellowgreen: 10145074
+  };
+  define(Color, color, {
+    copy(channels) {
+      return Object.assign(new this.constructor(), this, channels);
+    },
+    displayable() {
+      return this.rgb().displayable();
+    },
+    hex: color_formatHex,
+    // Deprecated! Use color.formatHex.
+    formatHex: color_formatHex,
+    formatHex8: color_formatHex8,
+    formatHsl: color_formatHsl,
+    formatRgb: color_formatRgb,
+    toString: color_formatRgb
+  });
+  function color_formatHex() {
+    return this.rgb().formatHex();
+  }
+  function color_formatHex8() {
+    return this.rgb().formatHex8();
+  }
+  function color_formatHsl() {
+    return hslConvert(this).formatHsl();
+  }
+  function color_formatRgb() {
+    return this.rgb().formatRgb();
+  }
+  function color(format2) {
+    var m, l;
+    format2 = (format2 + "").trim().toLowerCase();
+    return (m = reHex.exec(format2)) ? (l = m[1].length, m = parseInt(m[1], 16), l === 6 ? rgbn(m) : l === 3 ? new Rgb(m >> 8 & 15 | m >> 4 & 240, m >> 4 & 15 | m & 240, (m & 15) << 4 | m & 15, 1) : l === 8 ? rgba(m >> 24 & 255, m >> 16 & 255, m >> 8 & 255, (m & 255) / 255) : l === 4 ? rgba(m >> 12 & 15 | m >> 8 & 240, m >> 8 & 15 | m >> 4 & 240, m >> 4 & 15 | m & 240, ((m & 15) << 4 | m & 15) / 255) : null) : (m = reRgbInteger.exec(format2)) ? new Rgb(m[1], m[2], m[3], 1) : (m = reRgbPercent.exec(format2)) ? new Rgb(m[1] * 255 / 100, m[2] * 255 / 100, m[3] * 255 / 100, 1) : (m = reRgbaInteger.exec(format2)) ? rgba(m[1], m[2], m[3], m[4]) : (m = reRgbaPercent.exec(format2)) ? rgba(m[1] * 255 / 100, m[2] * 255 / 100, m[3] * 255 / 100, m[4]) : (m = reHslPercent.exec(format2)) ? hsla(m[1], m[2] / 100, m[3] / 100, 1) : (m = reHslaPercent.exec(format2)) ? hsla(m[1], m[2] / 100, m[3] / 100, m[4]) : named.hasOwnProperty(format2) ? rgbn(named[format2]) : format2 === "transparent" ? new Rgb(NaN, NaN, NaN, 0) : null;
+  }
+  function rgbn(n) {
+    return new Rgb(n >> 16 & 255, n >> 8 & 255, n & 255, 1);
+  }
+  function rgba(r, g, b, a2) {
+    if (a2 <= 0) r = g = b = NaN;
+    return new Rgb(r, g, b, a2);
+  }
+  function rgbConvert(o) {
+    if (!(o instanceof Color)) o = color(o);
+    if (!o) return new Rgb();
+    o = o.rgb();
+    return new Rgb(o.r, o.g, o.b, o.opacity);
+  }
+  function rgb(r, g, b, opacity) {
+    return arguments.length === 1 ? rgbConvert(r) : new Rgb(r, g, b, opacity == null ? 1 : opacity);
+  }
+  function Rgb(r, g, b, opacity) {
+    this.r = +r;
+    this.g = +g;
+    this.b = +b;
+    this.opacity = +opacity;
+  }
+  define(Rgb, rgb, extend(Color, {
+    brighter(k2) {
+      k2 = k2 == null ? brighter : Math.pow(brighter, k2);
+      return new Rgb(this.r * k2, this.g * k2, this.b * k2, this.opacity);
+    },
+    darker(k2) {
+      k2 = k2 == null ? darker : Math.pow(darker, k2);
+      return new Rgb(this.r * k2, this.g * k2, this.b * k2, this.opacity);
+    },
+    rgb() {
+      return this;
+    },
+    clamp() {
+      return new Rgb(clampi(this.r), clampi(this.g), clampi(this.b), clampa(this.opacity));
+    },
+    displayable() {
+      return -0.5 <= this.r && this.r < 255.5 && (-0.5 <= this.g && this.g < 255.5) && (-0.5 <= this.b && this.b < 255.5) && (0 <= this.opacity && this.opacity <= 1);
+    },
+    hex: rgb_formatHex,
+    // Deprecated! Use color.formatHex.
+    formatHex: rgb_formatHex,
+    formatHex8: rgb_formatHex8,
+    formatRgb: rgb_formatRgb,
+    toString: rgb_formatRgb
+  }));
+  function rgb_formatHex() {
+    return `#${hex(this.r)}${hex(this.g)}${hex(this.b)}`;
+  }
+  function rgb_formatHex8() {
+    return `#${hex(this.r)}${hex(this.g)}${hex(this.b)}${hex((isNaN(this.opacity) ? 1 : this.opacity) * 255)}`;
+  }
+  function rgb_formatRgb() {
+    const a2 = clampa(this.opacity);
+    return `${a2 === 1 ? "rgb(" : "rgba("}${clampi(this.r)}, ${clampi(this.g)}, ${clampi(this.b)}${a2 === 1 ? ")" : `, ${a2})`}`;
+  }
+  function clampa(opacity) {
+    return isNaN(opacity) ? 1 : Math.max(0, Math.min(1, opacity));
+  }
+  function clampi(value2) {
+    return Math.max(0, Math.min(255, Math.round(value2) || 0));
+  }
+  function hex(value2) {
+    value2 = clampi(value2);
+    return (value2 < 16 ? "0" : "") + value2.toString(16);
+  }
+  function hsla(h, s2, l, a2) {
+    if (a2 <= 0) h = s2 = l = NaN;
+    else if (l <= 0 || l >= 1) h = s2 = NaN;
+    else if (s2 <= 0) h = NaN;
+    return new Hsl(h, s2, l, a2);
+  }
+  function hslConvert(o) {
+    if (o instanceof Hsl) return new Hsl(o.h, o.s, o.l, o.opacity);
+    if (!(o instanceof Color)) o = color(o);
+    if (!o) return new Hsl();
+    if (o instanceof Hsl) return o;
+    o = o.rgb();
+    var r = o.r / 255, g = o.g / 255, b = o.b / 255, min = Math.min(r, g, b), max2 = Math.max(r, g, b), h = NaN, s2 = max2 - min, l = (max2 + min) / 2;
+    if (s2) {
+      if (r === max2) h = (g - b) / s2 + (g < b) * 6;
+      else if (g === max2) h = (b - r) / s2 + 2;
+      else h = (r - g) / s2 + 4;
+      s2 /= l < 0.5 ? max2 + min : 2 - max2 - min;
+      h *= 60;
+    } else {
+      s2 = l > 0 && l < 1 ? 0 : h;
+    }
+    return new Hsl(h, s2, l, o.opacity);
+  }
+  function hsl(h, s2, l, opacity) {
+    return arguments.length === 1 ? hslConvert(h) : new Hsl(h, s2, l, opacity == null ? 1 : opacity);
+  }
+  function Hsl(h, s2, l, opacity) {
+    this.h = +h;
+    this.s = +s2;
+    this.l = +l;
+    this.opacity = +opacity;
+  }
+  define(Hsl, hsl, extend(Color, {
+    brighter(k2) {
+      k2 = k2 == null ? brighter : Math.pow(brighter, k2);
+      return new Hsl(this.h, this.s, this.l * k2, this.opacity);
+    },
+    darker(k2) {
+      k2 = k2 == null ? darker : Math.pow(darker, k2);
+      return new Hsl(this.h, this.s, this.l * k2, this.opacity);
+    },
+    rgb() {
+      var h = this.h % 360 + (this.h < 0) * 360, s2 = isNaN(h) || isNaN(this.s) ? 0 : this.s, l = this.l, m2 = l + (l < 0.5 ? l : 1 - l) * s2, m1 = 2 * l - m2;
+      return new Rgb(
+        hsl2rgb(h >= 240 ? h - 240 : h + 120, m1, m2),
+        hsl2rgb(h, m1, m2),
+        hsl2rgb(h < 120 ? h + 240 : h - 120, m1, m2),
+        this.opacity
+      );
+    },
+    clamp() {
+      return new Hsl(clamph(this.h), clampt(this.s), clampt(this.l), clampa(this.opacity));
+    },
+    displayable() {
+      return (0 <= this.s && this.s <= 1 || isNaN(this.s)) && (0 <= this.l && this.l <= 1) && (0 <= this.opacity && this.opacity <= 1);
+    },
+    formatHsl() {
+      const a2 = clampa(this.opacity);
+      return `${a2 === 1 ? "hsl(" : "hsla("}${clamph(this.h)}, ${clampt(this.s) * 100}%, ${clampt(this.l) * 100}%${a2 === 1 ? ")" : `, ${a2})`}`;
+    }
+  }));
+  function clamph(value2) {
+    value2 = (value2 || 0) % 360;
+    return value2 < 0 ? value2 + 360 : value2;
+  }
+  function clampt(value2) {
+    return Math.max(0, Math.min(1, value2 || 0));
+  }
+  function hsl2rgb(h, m1, m2) {
+    return (h < 60 ? m1 + (m2 - m1) * h / 60 : h < 180 ? m2 : h < 240 ? m1 + (m2 - m1) * (240 - h) / 60 : m1) * 255;
+  }
+  var radians = Math.PI / 180;
+  var degrees = 180 / Math.PI;
+  var K = 18;
+  var Xn = 0.96422;
+  var Yn = 1;
+  var Zn = 0.82521;
+  var t0 = 4 / 29;
+  var t1 = 6 / 29;
+  var t2 = 3 * t1 * t1;
+  var t3 = t1 * t1 * t1;
+  function labConvert(o) {
+    if (o instanceof Lab) return new Lab(o.l, o.a, o.b, o.opacity);
+    if (o instanceof Hcl) return hcl2lab(o);
+    if (!(o instanceof Rgb)) o = rgbConvert(o);
+    var r = rgb2lrgb(o.r), g = rgb2lrgb(o.g), b = rgb2lrgb(o.b), y2 = xyz2lab((0.2225045 * r + 0.7168786 * g + 0.0606169 * b) / Yn), x2, z;
+    if (r === g && g === b) x2 = z = y2;
+    else {
+      x2 = xyz2lab((0.4360747 * r + 0.3850649 * g + 0.1430804 * b) / Xn);
+      z = xyz2lab((0.0139322 * r + 0.0971045 * g + 0.7141733 * b) / Zn);
+    }
+    return new Lab(116 * y2 - 16, 500 * (x2 - y2), 200 * (y2 - z), o.opacity);
+  }
+  function lab(l, a2, b, opacity) {
+    return arguments.length === 1 ? labConvert(l) : new Lab(l, a2, b, opacity == null ? 1 : opacity);
+  }
+  function Lab(l, a2, b, opacity) {
+    this.l = +l;
+    this.a = +a2;
+    this.b = +b;
+    this.opacity = +opacity;
+  }
+  define(Lab, lab, extend(Color, {
+    brighter(k2) {
+      return new Lab(this.l + K * (k2 == null ? 1 : k2), this.a, this.b, this.opacity);
+    },
+    darker(k2) {
+      return new Lab(this.l - K * (k2 == null ? 1 : k2), this.a, this.b, this.opacity);
+    },
+    rgb() {
+      var y2 = (this.l + 16) / 116, x2 = isNaN(this.a) ? y2 : y2 + this.a / 500, z = isNaN(this.b) ? y2 : y2 - this.b / 200;
+      x2 = Xn * lab2xyz(x2);
+      y2 = Yn * lab2xyz(y2);
+      z = Zn * lab2xyz(z);
+      return new Rgb(
+        lrgb2rgb(3.1338561 * x2 - 1.6168667 * y2 - 0.4906146 * z),
+        lrgb2rgb(-0.9787684 * x2 + 1.9161415 * y2 + 0.033454 * z),
+        lrgb2rgb(0.0719453 * x2 - 0.2289914 * y2 + 1.4052427 * z),
+        this.opacity
+      );
+    }
+  }));
+  function xyz2lab(t) {
+    return t > t3 ? Math.pow(t, 1 / 3) : t / t2 + t0;
+  }
+  function lab2xyz(t) {
+    return t > t1 ? t * t * t : t2 * (t - t0);
+  }
+  function lrgb2rgb(x2) {
+    return 255 * (x2 <= 31308e-7 ? 12.92 * x2 : 1.055 * Math.pow(x2, 1 / 2.4) - 0.055);
+  }
+  function rgb2lrgb(x2) {
+    return (x2 /= 255) <= 0.04045 ? x2 / 12.92 : Math.pow((x2 + 0.055) / 1.055, 2.4);
+  }
+  function hclConvert(o) {
+    if (o instanceof Hcl) return new Hcl(o.h, o.c, o.l, o.opacity);
+    if (!(o instanceof Lab)) o = labConvert(o);
+    if (o.a === 0 && o.b === 0) return new Hcl(NaN, 0 < o.l && o.l < 100 ? 0 : NaN, o.l, o.opacity);
+    var h = Math.atan2(o.b, o.a) * degrees;
+    return new Hcl(h < 0 ? h + 360 : h, Math.sqrt(o.a * o.a + o.b * o.b), o.l, o.opacity);
+  }
+  function hcl(h, c, l, opacity) {
+    return arguments.length === 1 ? hclConvert(h) : new Hcl(h, c, l, opacity == null ? 1 : opacity);
+  }
+  function Hcl(h, c, l, opacity) {
+    this.h = +h;
+    this.c = +c;
+    this.l = +l;
+    this.opacity = +opacity;
+  }
+  function hcl2lab(o) {
+    if (isNaN(o.h)) return new Lab(o.l, 0, 0, o.opacity);
+    var h = o.h * radians;
+    return new Lab(o.l, Math.cos(h) * o.c, Math.sin(h) * o.c, o.opacity);
+  }
+  define(Hcl, hcl, extend(Color, {
+    brighter(k2) {
+      return new Hcl(this.h, this.c, this.l + K * (k2 == null ? 1 : k2), this.opacity);
+    },
+    darker(k2) {
+      return new Hcl(this.h, this.c, this.l - K * (k2 == null ? 1 : k2), this.opacity);
+    },
+    rgb() {
+      return hcl2lab(this).rgb();
+    }
+  }));
+  var A = -0.14861;
+  var B = 1.78277;
+  var C = -0.29227;
+  var D = -0.90649;
+  var E = 1.97294;
+  var ED = E * D;
+  var EB = E * B;
+  var BC_DA = B * C - D * A;
+  function cubehelixConvert(o) {
+    if (o instanceof Cubehelix) return new Cubehelix(o.h, o.s, o.l, o.opacity);
+    if (!(o instanceof Rgb)) o = rgbConvert(o);
+    var r = o.r / 255, g = o.g / 255, b = o.b / 255, l = (BC_DA * b + ED * r - EB * g) / (BC_DA + ED - EB), bl = b - l, k2 = (E * (g - l) - C * bl) / D, s2 = Math.sqrt(k2 * k2 + bl * bl) / (E * l * (1 - l)), h = s2 ? Math.atan2(k2, bl) * degrees - 120 : NaN;
+    return new Cubehelix(h < 0 ? h + 360 : h, s2, l, o.opacity);
+  }
+  function cubehelix(h, s2, l, opacity) {
+    return arguments.length === 1 ? cubehelixConvert(h) : new Cubehelix(h, s2, l, opacity == null ? 1 : opacity);
+  }
+  function Cubehelix(h, s2, l, opacity) {
+    this.h = +h;
+    this.s = +s2;
+    this.l = +l;
+    this.opacity = +opacity;
+  }
+  define(Cubehelix, cubehelix, extend(Color, {
+    brighter(k2) {
+      k2 = k2 == null ? brighter : Math.pow(brighter, k2);
+      return new Cubehelix(this.h, this.s, this.l * k2, this.opacity);
+    },
+    darker(k2) {
+      k2 = k2 == null ? darker : Math.pow(darker, k2);
+      return new Cubehelix(this.h, this.s, this.l * k2, this.opacity);
+    },
+    rgb() {
+      var h = isNaN(this.h) ? 0 : (this.h + 120) * radians, l = +this.l, a2 = isNaN(this.s) ? 0 : this.s * l * (1 - l), cosh2 = Math.cos(h), sinh2 = Math.sin(h);
+      return new Rgb(
+        255 * (l + a2 * (A * cosh2 + B * sinh2)),
+        255 * (l + a2 * (C * cosh2 + D * sinh2)),
+        255 * (l + a2 * (E * cosh2)),
+        this.opacity
+      );
+    }
+  }));
+
+  // node_modules/d3-interpolate/dist/d3-interpolate.mjs
+  function basis(t12, v0, v1, v2, v3) {
+    var t22 = t12 * t12, t32 = t22 * t12;
+    return ((1 - 3 * t12 + 3 * t22 - t32) * v0 + (4 - 6 * t22 + 3 * t32) * v1 + (1 + 3 * t12 + 3 * t22 - 3 * t32) * v2 + t32 * v3) / 6;
+  }
+  function basis$1(values) {
+    var n = values.length - 1;
+    return function(t) {
+      var i = t <= 0 ? t = 0 : t >= 1 ? (t = 1, n - 1) : Math.floor(t * n), v1 = values[i], v2 = values[i + 1], v0 = i > 0 ? values[i - 1] : 2 * v1 - v2, v3 = i < n - 1 ? values[i + 2] : 2 * v2 - v1;
+      return basis((t - i / n) * n, v0, v1, v2, v3);
+    };
+  }
+  function basisClosed(values) {
+    var n = values.length;
+    return function(t) {
+      var i = Math.floor(((t %= 1) < 0 ? ++t : t) * n), v0 = values[(i + n - 1) % n], v1 = values[i % n], v2 = values[(i + 1) % n], v3 = values[(i + 2) % n];
+      return basis((t - i / n) * n, v0, v1, v2, v3);
+    };
+  }
+  var constant = (x2) => () => x2;
+  function linear(a2, d) {
+    return function(t) {
+      return a2 + t * d;
+    };
+  }
+  function exponential(a2, b, y2) {
+    return a2 = Math.pow(a2, y2), b = Math.pow(b, y2) - a2, y2 = 1 / y2, function(t) {
+      return Math.pow(a2 + t * b, y2);
+    };
+  }
+  function hue$1(a2, b) {
+    var d = b - a2;
+    return d ? linear(a2, d > 180 || d < -180 ? d - 360 * Math.round(d / 360) : d) : constant(isNaN(a2) ? b : a2);
+  }
+  function gamma(y2) {
+    return (y2 = +y2) === 1 ? nogamma : function(a2, b) {
+      return b - a2 ? exponential(a2, b, y2) : constant(isNaN(a2) ? b : a2);
+    };
+  }
+  function nogamma(a2, b) {
+    var d = b - a2;
+    return d ? linear(a2, d) : constant(isNaN(a2) ? b : a2);
+  }
+  var rgb2 = (function rgbGamma(y2) {
+    var color2 = gamma(y2);
+    function rgb3(start2, end) {
+      var r = color2((start2 = rgb(start2)).r, (end = rgb(end)).r), g = color2(start2.g, end.g), b = color2(start2.b, end.b), opacity = nogamma(start2.opacity, end.opacity);
+      return function(t) {
+        start2.r = r(t);
+        start2.g = g(t);
+        start2.b = b(t);
+        start2.opacity = opacity(t);
+        return start2 + "";
+      };
+    }
+    rgb3.gamma = rgbGamma;
+    return rgb3;
+  })(1);
+  function rgbSpline(spline) {
+    return function(colors) {
+      var n = colors.length, r = new Array(n), g = new Array(n), b = new Array(n), i, color2;
+      for (i = 0; i < n; ++i) {
+        color2 = rgb(colors[i]);
+        r[i] = color2.r || 0;
+        g[i] = color2.g || 0;
+        b[i] = color2.b || 0;
+      }
+      r = spline(r);
+      g = spline(g);
+      b = spline(b);
+      color2.opacity = 1;
+      return function(t) {
+        color2.r = r(t);
+        color2.g = g(t);
+        color2.b = b(t);
+        return color2 + "";
+      };
+    };
+  }
+  var rgbBasis = rgbSpline(basis$1);
+  var rgbBasisClosed = rgbSpline(basisClosed);
+  function numberArray(a2, b) {
+    if (!b) b = [];
+    var n = a2 ? Math.min(b.length, a2.length) : 0, c = b.slice(), i;
+    return function(t) {
+      for (i = 0; i < n; ++i) c[i] = a2[i] * (1 - t) + b[i] * t;
+      return c;
+    };
+  }
+  function isNumberArray(x2) {
+    return ArrayBuffer.isView(x2) && !(x2 instanceof DataView);
+  }
+  function genericArray(a2, b) {
+    var nb = b ? b.length : 0, na = a2 ? Math.min(nb, a2.length) : 0, x2 = new Array(na), c = new Array(nb), i;
+    for (i = 0; i < na; ++i) x2[i] = value(a2[i], b[i]);
+    for (; i < nb; ++i) c[i] = b[i];
+    return function(t) {
+      for (i = 0; i < na; ++i) c[i] = x2[i](t);
+      return c;
+    };
+  }
+  function date(a2, b) {
+    var d = /* @__PURE__ */ new Date();
+    return a2 = +a2, b = +b, function(t) {
+      return d.setTime(a2 * (1 - t) + b * t), d;
+    };
+  }
+  function number2(a2, b) {
+    return a2 = +a2, b = +b, function(t) {
+      return a2 * (1 - t) + b * t;
+    };
+  }
+  function object(a2, b) {
+    var i = {}, c = {}, k2;
+    if (a2 === null || typeof a2 !== "object") a2 = {};
+    if (b === null || typeof b !== "object") b = {};
+    for (k2 in b) {
+      if (k2 in a2) {
+        i[k2] = value(a2[k2], b[k2]);
+      } else {
+        c[k2] = b[k2];
+      }
+    }
+    return function(t) {
+      for (k2 in i) c[k2] = i[k2](t);
+      return c;
+    };
+  }
+  var reA = /[-+]?(?:\d+\.?\d*|\.?\d+)(?:[eE][-+]?\d+)?/g;
+  var reB = new RegExp(reA.source, "g");
+  function zero2(b) {
+    return function() {
+      return b;
+    };
+  }
+  function one(b) {
+    return function(t) {
+      return b(t) + "";
+    };
+  }
+  function string(a2, b) {
+    var bi = reA.lastIndex = reB.lastIndex = 0, am, bm, bs, i = -1, s2 = [], q = [];
+    a2 = a2 + "", b = b + "";
+    while ((am = reA.exec(a2)) && (bm = reB.exec(b))) {
+      if ((bs = bm.index) > bi) {
+        bs = b.slice(bi, bs);
+        if (s2[i]) s2[i] += bs;
+        else s2[++i] = bs;
+      }
+      if ((am = am[0]) === (bm = bm[0])) {
+        if (s2[i]) s2[i] += bm;
+        else s2[++i] = bm;
+      } else {
+        s2[++i] = null;
+        q.push({ i, x: number2(am, bm) });
+      }
+      bi = reB.lastIndex;
+    }
+    if (bi < b.length) {
+      bs = b.slice(bi);
+      if (s2[i]) s2[i] += bs;
+      else s2[++i] = bs;
+    }
+    return s2.length < 2 ? q[0] ? one(q[0].x) : zero2(b) : (b = q.length, function(t) {
+      for (var i2 = 0, o; i2 < b; ++i2) s2[(o = q[i2]).i] = o.x(t);
+      return s2.join("");
+    });
+  }
+  function value(a2, b) {
+    var t = typeof b, c;
+    return b == null || t === "boolean" ? constant(b) : (t === "number" ? number2 : t === "string" ? (c = color(b)) ? (b = c, rgb2) : string : b instanceof color ? rgb2 : b instanceof Date ? date : isNumberArray(b) ? numberArray : Array.isArray(b) ? genericArray : typeof b.valueOf !== "function" && typeof b.toString !== "function" || isNaN(b) ? object : number2)(a2, b);
+  }
+  function round(a2, b) {
+    return a2 = +a2, b = +b, function(t) {
+      return Math.round(a2 * (1 - t) + b * t);
+    };
+  }
+  var degrees2 = 180 / Math.PI;
+  var identity = {
+    translateX: 0,
+    translateY: 0,
+    rotate: 0,
+    skewX: 0,
+    scaleX: 1,
+    scaleY: 1
+  };
+  function decompose(a2, b, c, d, e, f) {
+    var scaleX, scaleY, skewX;
+    if (scaleX = Math.sqrt(a2 * a2 + b * b)) a2 /= scaleX, b /= scaleX;
+    if (skewX = a2 * c + b * d) c -= a2 * skewX, d -= b * skewX;
+    if (scaleY = Math.sqrt(c * c + d * d)) c /= scaleY, d /= scaleY, skewX /= scaleY;
+    if (a2 * d < b * c) a2 = -a2, b = -b, skewX = -skewX, scaleX = -scaleX;
+    return {
+      translateX: e,
+      translateY: f,
+      rotate: Math.atan2(b, a2) * degrees2,
+      skewX: Math.atan(skewX) * degrees2,
+      scaleX,
+      scaleY
+    };
+  }
+  var svgNode;
+  function parseCss(value2) {
+    const m = new (typeof DOMMatrix === "function" ? DOMMatrix : WebKitCSSMatrix)(value2 + "");
+    return m.isIdentity ? identity : decompose(m.a, m.b, m.c, m.d, m.e, m.f);
+  }
+  function parseSvg(value2) {
+    if (value2 == null) return identity;
+    if (!svgNode) svgNode = document.createElementNS("http://www.w3.org/2000/svg", "g");
+    svgNode.setAttribute("transform", value2);
+    if (!(value2 = svgNode.transform.baseVal.consolidate())) return identity;
+    value2 = value2.matrix;
+    return decompose(value2.a, value2.b, value2.c, value2.d, value2.e, value2.f);
+  }
+  function interpolateTransform(parse2, pxComma, pxParen, degParen) {
+    function pop(s2) {
+      return s2.length ? s2.pop() + " " : "";
+    }
+    function translate(xa, ya, xb, yb, s2, q) {
+      if (xa !== xb || ya !== yb) {
+        var i = s2.push("translate(", null, pxComma, null, pxParen);
+        q.push({ i: i - 4, x: number2(xa, xb) }, { i: i - 2, x: number2(ya, yb) });
+      } else if (xb || yb) {
+        s2.push("translate(" + xb + pxComma + yb + pxParen);
+      }
+    }
+    function rotate(a2, b, s2, q) {
+      if (a2 !== b) {
+        if (a2 - b > 180) b += 360;
+        else if (b - a2 > 180) a2 += 360;
+        q.push({ i: s2.push(pop(s2) + "rotate(", null, degParen) - 2, x: number2(a2, b) });
+      } else if (b) {
+        s2.push(pop(s2) + "rotate(" + b + degParen);
+      }
+    }
+    function skewX(a2, b, s2, q) {
+      if (a2 !== b) {
+        q.push({ i: s2.push(pop(s2) + "skewX(", null, degParen) - 2, x: number2(a2, b) });
+      } else if (b) {
+        s2.push(pop(s2) + "skewX(" + b + degParen);
+      }
+    }
+    function scale(xa, ya, xb, yb, s2, q) {
+      if (xa !== xb || ya !== yb) {
+        var i = s2.push(pop(s2) + "scale(", null, ",", null, ")");
+        q.push({ i: i - 4, x: number2(xa, xb) }, { i: i - 2, x: number2(ya, yb) });
+      } else if (xb !== 1 || yb !== 1) {
+        s2.push(pop(s2) + "scale(" + xb + "," + yb + ")");
+      }
+    }
+    return function(a2, b) {
+      var s2 = [], q = [];
+      a2 = parse2(a2), b = parse2(b);
+      translate(a2.translateX, a2.translateY, b.translateX, b.translateY, s2, q);
+      rotate(a2.rotate, b.rotate, s2, q);
+      skewX(a2.skewX, b.skewX, s2, q);
+      scale(a2.scaleX, a2.scaleY, b.scaleX, b.scaleY, s2, q);
+      a2 = b = null;
+      return function(t) {
+        var i = -1, n = q.length, o;
+        while (++i < n) s2[(o = q[i]).i] = o.x(t);
+        return s2.join("");
+      };
+    };
+  }
+  var interpolateTransformCss = interpolateTransform(parseCss, "px, ", "px)", "deg)");
+  var interpolateTransformSvg = interpolateTransform(parseSvg, ", ", ")", ")");
+  var epsilon2 = 1e-12;
+  function cosh(x2) {
+    return ((x2 = Math.exp(x2)) + 1 / x2) / 2;
+  }
+  function sinh(x2) {
+    return ((x2 = Math.exp(x2)) - 1 / x2) / 2;
+  }
+  function tanh(x2) {
+    return ((x2 = Math.exp(2 * x2)) - 1) / (x2 + 1);
+  }
+  var zoom = (function zoomRho(rho, rho2, rho4) {
+    function zoom2(p0, p1) {
+      var ux0 = p0[0], uy0 = p0[1], w0 = p0[2], ux1 = p1[0], uy1 = p1[1], w1 = p1[2], dx = ux1 - ux0, dy = uy1 - uy0, d2 = dx * dx + dy * dy, i, S;
+      if (d2 < epsilon2) {
+        S = Math.log(w1 / w0) / rho;
+        i = function(t) {
+          return [
+            ux0 + t * dx,
+            uy0 + t * dy,
+            w0 * Math.exp(rho * t * S)
+          ];
+        };
+      } else {
+        var d1 = Math.sqrt(d2), b0 = (w1 * w1 - w0 * w0 + rho4 * d2) / (2 * w0 * rho2 * d1), b1 = (w1 * w1 - w0 * w0 - rho4 * d2) / (2 * w1 * rho2 * d1), r0 = Math.log(Math.sqrt(b0 * b0 + 1) - b0), r1 = Math.log(Math.sqrt(b1 * b1 + 1) - b1);
+        S = (r1 - r0) / rho;
+        i = function(t) {
+          var s2 = t * S, coshr0 = cosh(r0), u = w0 / (rho2 * d1) * (coshr0 * tanh(rho * s2 + r0) - sinh(r0));
+          return [
+            ux0 + u * dx,
+            uy0 + u * dy,
+            w0 * coshr0 / cosh(rho * s2 + r0)
+          ];
+        };
+      }
+      i.duration = Math.abs(S) * 1e3 * rho / Math.SQRT2;
+      return i;
+    }
+    zoom2.rho = function(_) {
+      var _1 = Math.max(1e-3, +_), _2 = _1 * _1, _4 = _2 * _2;
+      return zoomRho(_1, _2, _4);
+    };
+    return zoom2;
+  })(Math.SQRT2, 2, 4);
+  function hsl2(hue) {
+    return function(start2, end) {
+      var h = hue((start2 = hsl(start2)).h, (end = hsl(end)).h), s2 = nogamma(start2.s, end.s), l = nogamma(start2.l, end.l), opacity = nogamma(start2.opacity, end.opacity);
+      return function(t) {
+        start2.h = h(t);
+        start2.s = s2(t);
+        start2.l = l(t);
+        start2.opacity = opacity(t);
+        return start2 + "";
+      };
+    };
+  }
+  var hsl_default = hsl2(hue$1);
+  var hslLong = hsl2(nogamma);
+  function hcl2(hue) {
+    return function(start2, end) {
+      var h = hue((start2 = hcl(start2)).h, (end = hcl(end)).h), c = nogamma(start2.c, end.c), l = nogamma(start2.l, end.l), opacity = nogamma(start2.opacity, end.opacity);
+      return function(t) {
+        start2.h = h(t);
+        start2.c = c(t);
+        start2.l = l(t);
+        start2.opacity = opacity(t);
+        return start2 + "";
+      };
+    };
+  }
+  var hcl_default = hcl2(hue$1);
+  var hclLong = hcl2(nogamma);
+  function cubehelix2(hue) {
+    return (function cubehelixGamma(y2) {
+      y2 = +y2;
+      function cubehelix3(start2, end) {
+        var h = hue((start2 = cubehelix(start2)).h, (end = cubehelix(end)).h), s2 = nogamma(start2.s, end.s), l = nogamma(start2.l, end.l), opacity = nogamma(start2.opacity, end.opacity);
+        return function(t) {
+          start2.h = h(t);
+          start2.s = s2(t);
+          start2.l = l(Math.pow(t, y2));
+          start2.opacity = opacity(t);
+          return start2 + "";
+        };
+      }
+      cubehelix3.gamma = cubehelixGamma;
+      return cubehelix3;
+    })(1);
+  }
+  var cubehelix_default = cubehelix2(hue$1);
+  var cubehelixLong = cubehelix2(nogamma);
+
+  // node_modules/d3-format/dist/d3-format.mjs
+  function formatDecimal(x2) {
+    return Math.abs(x2 = Math.round(x2)) >= 1e21 ? x2.toLocaleString("en").replace(/,/g, "") : x2.toString(10);
+  }
+  function formatDecimalParts(x2, p) {
+    if (!isFinite(x2) || x2 === 0) return null;
+    var i = (x2 = p ? x2.toExponential(p - 1) : x2.toExponential()).indexOf("e"), coefficient = x2.slice(0, i);
+    return [
+      coefficient.length > 1 ? coefficient[0] + coefficient.slice(2) : coefficient,
+      +x2.slice(i + 1)
+    ];
+  }
+  function exponent(x2) {
+    return x2 = formatDecimalParts(Math.abs(x2)), x2 ? x2[1] : NaN;
+  }
+  function formatGroup(grouping, thousands2) {
+    return function(value2, width) {
+      var i = value2.length, t = [], j = 0, g = grouping[0], length = 0;
+      while (i > 0 && g > 0) {
+        if (length + g + 1 > width) g = Math.max(1, width - length);
+        t.push(value2.substring(i -= g, i + g));
+        if ((length += g + 1) > width) break;
+        g = grouping[j = (j + 1) % grouping.length];
+      }
+      return t.reverse().join(thousands2);
+    };
+  }
+  function formatNumerals(numerals) {
+    return function(value2) {
+      return value2.replace(/[0-9]/g, function(i) {
+        return numerals[+i];
+      });
+    };
+  }
+  var re = /^(?:(.)?([<>=^]))?([+\-( ])?([$#])?(0)?(\d+)?(,)?(\.\d+)?(~)?([a-z%])?$/i;
+  function formatSpecifier(specifier) {
+    if (!(match = re.exec(specifier))) throw new Error("invalid format: " + specifier);
+    var match;
+    return new FormatSpecifier({
+      fill: match[1],
+      align: match[2],
+      sign: match[3],
+      symbol: match[4],
+      zero: match[5],
+      width: match[6],
+      comma: match[7],
+      precision: match[8] && match[8].slice(1),
+      trim: match[9],
+      type: match[10]
+    });
+  }
+  formatSpecifier.prototype = FormatSpecifier.prototype;
+  function FormatSpecifier(specifier) {
+    this.fill = specifier.fill === void 0 ? " " : specifier.fill + "";
+    this.align = specifier.align === void 0 ? ">" : specifier.align + "";
+    this.sign = specifier.sign === void 0 ? "-" : specifier.sign + "";
+    this.symbol = specifier.symbol === void 0 ? "" : specifier.symbol + "";
+    this.zero = !!specifier.zero;
+    this.width = specifier.width === void 0 ? void 0 : +specifier.width;
+    this.comma = !!specifier.comma;
+    this.precision = specifier.precision === void 0 ? void 0 : +specifier.precision;
+    this.trim = !!specifier.trim;
+    this.type = specifier.type === void 0 ? "" : specifier.type + "";
+  }
+  FormatSpecifier.prototype.toString = function() {
+    return this.fill + this.align + this.sign + this.symbol + (this.zero ? "0" : "") + (this.width === void 0 ? "" : Math.max(1, this.width | 0)) + (this.comma ? "," : "") + (this.precision === void 0 ? "" : "." + Math.max(0, this.precision | 0)) + (this.trim ? "~" : "") + this.type;
+  };
+  function formatTrim(s2) {
+    out: for (var n = s2.length, i = 1, i0 = -1, i1; i < n; ++i) {
+      switch (s2[i]) {
+        case ".":
+          i0 = i1 = i;
+          break;
+        case "0":
+          if (i0 === 0) i0 = i;
+          i1 = i;
+          break;
+        default:
+          if (!+s2[i]) break out;
+          if (i0 > 0) i0 = 0;
+          break;
+      }
+    }
+    return i0 > 0 ? s2.slice(0, i0) + s2.slice(i1 + 1) : s2;
+  }
+  var prefixExponent;
+  function formatPrefixAuto(x2, p) {
+    var d = formatDecimalParts(x2, p);
+    if (!d) return prefixExponent = void 0, x2.toPrecision(p);
+    var coefficient = d[0], exponent2 = d[1], i = exponent2 - (prefixExponent = Math.max(-8, Math.min(8, Math.floor(exponent2 / 3))) * 3) + 1, n = coefficient.length;
+    return i === n ? coefficient : i > n ? coefficient + new Array(i - n + 1).join("0") : i > 0 ? coefficient.slice(0, i) + "." + coefficient.slice(i) : "0." + new Array(1 - i).join("0") + formatDecimalParts(x2, Math.max(0, p + i - 1))[0];
+  }
+  function formatRounded(x2, p) {
+    var d = formatDecimalParts(x2, p);
+    if (!d) return x2 + "";
+    var coefficient = d[0], exponent2 = d[1];
+    return exponent2 < 0 ? "0." + new Array(-exponent2).join("0") + coefficient : coefficient.length > exponent2 + 1 ? coefficient.slice(0, exponent2 + 1) + "." + coefficient.slice(exponent2 + 1) : coefficient + new Array(exponent2 - coefficient.length + 2).join("0");
+  }
+  var formatTypes = {
+    "%": (x2, p) => (x2 * 100).toFixed(p),
+    "b": (x2) => Math.round(x2).toString(2),
+    "c": (x2) => x2 + "",
+    "d": formatDecimal,
+    "e": (x2, p) => x2.toExponential(p),
+    "f": (x2, p) => x2.toFixed(p),
+    "g": (x2, p) => x2.toPrecision(p),
+    "o": (x2) => Math.round(x2).toString(8),
+    "p": (x2, p) => formatRounded(x2 * 100, p),
+    "r": formatRounded,
+    "s": formatPrefixAuto,
+    "X": (x2) => Math.round(x2).toString(16).toUpperCase(),
+    "x": (x2) => Math.round(x2).toString(16)
+  };
+  function identity2(x2) {
+    return x2;
+  }
+  var map = Array.prototype.map;
+  var prefixes = ["y", "z", "a", "f", "p", "n", "µ", "m", "", "k", "M", "G", "T", "P", "E", "Z", "Y"];
+  function formatLocale(locale2) {
+    var group = locale2.grouping === void 0 || locale2.thousands === void 0 ? identity2 : formatGroup(map.call(locale2.grouping, Number), locale2.thousands + ""), currencyPrefix = locale2.currency === void 0 ? "" : locale2.currency[0] + "", currencySuffix = locale2.currency === void 0 ? "" : locale2.currency[1] + "", decimal = locale2.decimal === void 0 ? "." : locale2.decimal + "", numerals = locale2.numerals === void 0 ? identity2 : formatNumerals(map.call(locale2.numerals, String)), percent2 = locale2.percent === void 0 ? "%" : locale2.percent + "", minus = locale2.minus === void 0 ? "−" : locale2.minus + "", nan = locale2.nan === void 0 ? "NaN" : locale2.nan + "";
+    function newFormat(specifier, options) {
+      specifier = formatSpecifier(specifier);
+      var fill = specifier.fill, align = specifier.align, sign2 = specifier.sign, symbol = specifier.symbol, zero3 = specifier.zero, width = specifier.width, comma = specifier.comma, precision = specifier.precision, trim = specifier.trim, type = specifier.type;
+      if (type === "n") comma = true, type = "g";
+      else if (!formatTypes[type]) precision === void 0 && (precision = 12), trim = true, type = "g";
+      if (zero3 || fill === "0" && align === "=") zero3 = true, fill = "0", align = "=";
+      var prefix = (options && options.prefix !== void 0 ? options.prefix : "") + (symbol === "$" ? currencyPrefix : symbol === "#" && /[boxX]/.test(type) ? "0" + type.toLowerCase() : ""), suffix = (symbol === "$" ? currencySuffix : /[%p]/.test(type) ? percent2 : "") + (options && options.suffix !== void 0 ? options.suffix : "");
+      var formatType = formatTypes[type], maybeSuffix = /[defgprs%]/.test(type);
+      precision = precision === void 0 ? 6 : /[gprs]/.test(type) ? Math.max(1, Math.min(21, precision)) : Math.max(0, Math.min(20, precision));
+      function format2(value2) {
+        var valuePrefix = prefix, valueSuffix = suffix, i, n, c;
+        if (type === "c") {
+          valueSuffix = formatType(value2) + valueSuffix;
+          value2 = "";
+        } else {
+          value2 = +value2;
+          var valueNegative = value2 < 0 || 1 / value2 < 0;
+          value2 = isNaN(value2) ? nan : formatType(Math.abs(value2), precision);
+          if (trim) value2 = formatTrim(value2);
+          if (valueNegative && +value2 === 0 && sign2 !== "+") valueNegative = false;
+          valuePrefix = (valueNegative ? sign2 === "(" ? sign2 : minus : sign2 === "-" || sign2 === "(" ? "" : sign2) + valuePrefix;
+          valueSuffix = (type === "s" && !isNaN(value2) && prefixExponent !== void 0 ? prefixes[8 + prefixExponent / 3] : "") + valueSuffix + (valueNegative && sign2 === "(" ? ")" : "");
+          if (maybeSuffix) {
+            i = -1, n = value2.length;
+            while (++i < n) {
+              if (c = value2.charCodeAt(i), 48 > c || c > 57) {
+                valueSuffix = (c === 46 ? decimal + value2.slice(i + 1) : value2.slice(i)) + valueSuffix;
+                value2 = value2.slice(0, i);
+                break;
+              }
+            }
+          }
+        }
+        if (comma && !zero3) value2 = group(value2, Infinity);
+        var length = valuePrefix.length + value2.length + valueSuffix.length, padding = length < width ? new Array(width - length + 1).join(fill) : "";
+        if (comma && zero3) value2 = group(padding + value2, padding.length ? width - valueSuffix.length : Infinity), padding = "";
+        switch (align) {
+          case "<":
+            value2 = valuePrefix + value2 + valueSuffix + padding;
+            break;
+          case "=":
+            value2 = valuePrefix + padding + value2 + valueSuffix;
+            break;
+          case "^":
+            value2 = padding.slice(0, length = padding.length >> 1) + valuePrefix + value2 + valueSuffix + padding.slice(length);
+            break;
+          default:
+            value2 = padding + valuePrefix + value2 + valueSuffix;
+            break;
+        }
+        return numerals(value2);
+      }
+      format2.toString = function() {
+        return specifier + "";
+      };
+      return format2;
+    }
+    function formatPrefix2(specifier, value2) {
+      var e = Math.max(-8, Math.min(8, Math.floor(exponent(value2) / 3))) * 3, k2 = Math.pow(10, -e), f = newFormat((specifier = formatSpecifier(specifier), specifier.type = "f", specifier), { suffix: prefixes[8 + e / 3] });
+      return function(value3) {
+        return f(k2 * value3);
+      };
+    }
+    return {
+      format: newFormat,
+      formatPrefix: formatPrefix2
+    };
+  }
+  var locale;
+  var format;
+  var formatPrefix;
+  defaultLocale({
+    thousands: ",",
+    grouping: [3],
+    currency: ["$", ""]
+  });
+  function defaultLocale(definition) {
+    locale = formatLocale(definition);
+    format = locale.format;
+    formatPrefix = locale.formatPrefix;
+    return locale;
+  }
+  function precisionFixed(step) {
+    return Math.max(0, -exponent(Math.abs(step)));
+  }
+  function precisionPrefix(step, value2) {
+    return Math.max(0, Math.max(-8, Math.min(8, Math.floor(exponent(value2) / 3))) * 3 - exponent(Math.abs(step)));
+  }
+  function precisionRound(step, max2) {
+    step = Math.abs(step), max2 = Math.abs(max2) - step;
+    return Math.max(0, exponent(max2) - exponent(step)) + 1;
+  }
+
+  // node_modules/d3-scale/dist/d3-scale.mjs
+  function initRange(domain, range2) {
+    switch (arguments.length) {
+      case 0:
+        break;
+      case 1:
+        this.range(domain);
+        break;
+      default:
+        this.range(range2).domain(domain);
+        break;
+    }
+    return this;
+  }
+  function constants(x2) {
+    return function() {
+      return x2;
+    };
+  }
+  function number$1(x2) {
+    return +x2;
+  }
+  var unit = [0, 1];
+  function identity$1(x2) {
+    return x2;
+  }
+  function normalize(a2, b) {
+    return (b -= a2 = +a2) ? function(x2) {
+      return (x2 - a2) / b;
+    } : constants(isNaN(b) ? NaN : 0.5);
+  }
+  function clamper(a2, b) {
+    var t;
+    if (a2 > b) t = a2, a2 = b, b = t;
+    return function(x2) {
+      return Math.max(a2, Math.min(b, x2));
+    };
+  }
+  function bimap(domain, range2, interpolate) {
+    var d0 = domain[0], d1 = domain[1], r0 = range2[0], r1 = range2[1];
+    if (d1 < d0) d0 = normalize(d1, d0), r0 = interpolate(r1, r0);
+    else d0 = normalize(d0, d1), r0 = interpolate(r0, r1);
+    return function(x2) {
+      return r0(d0(x2));
+    };
+  }
+  function polymap(domain, range2, interpolate) {
+    var j = Math.min(domain.length, range2.length) - 1, d = new Array(j), r = new Array(j), i = -1;
+    if (domain[j] < domain[0]) {
+      domain = domain.slice().reverse();
+      range2 = range2.slice().reverse();
+    }
+    while (++i < j) {
+      d[i] = normalize(domain[i], domain[i + 1]);
+      r[i] = interpolate(range2[i], range2[i + 1]);
+    }
+    return function(x2) {
+      var i2 = bisectRight(domain, x2, 1, j) - 1;
+      return r[i2](d[i2](x2));
+    };
+  }
+  function copy$1(source, target) {
+    return target.domain(source.domain()).range(source.range()).interpolate(source.interpolate()).clamp(source.clamp()).unknown(source.unknown());
+  }
+  function transformer$2() {
+    var domain = unit, range2 = unit, interpolate$1 = value, transform, untransform, unknown, clamp = identity$1, piecewise2, output, input;
+    function rescale() {
+      var n = Math.min(domain.length, range2.length);
+      if (clamp !== identity$1) clamp = clamper(domain[0], domain[n - 1]);
+      piecewise2 = n > 2 ? polymap : bimap;
+      output = input = null;
+      return scale;
+    }
+    function scale(x2) {
+      return x2 == null || isNaN(x2 = +x2) ? unknown : (output || (output = piecewise2(domain.map(transform), range2, interpolate$1)))(transform(clamp(x2)));
+    }
+    scale.invert = function(y2) {
+      return clamp(untransform((input || (input = piecewise2(range2, domain.map(transform), number2)))(y2)));
+    };
+    scale.domain = function(_) {
+      return arguments.length ? (domain = Array.from(_, number$1), rescale()) : domain.slice();
+    };
+    scale.range = function(_) {
+      return arguments.length ? (range2 = Array.from(_), rescale()) : range2.slice();
+    };
+    scale.rangeRound = function(_) {
+      return range2 = Array.from(_), interpolate$1 = round, rescale();
+    };
+    scale.clamp = function(_) {
+      return arguments.length ? (clamp = _ ? true : identity$1, rescale()) : clamp !== identity$1;
+    };
+    scale.interpolate = function(_) {
+      return arguments.length ? (interpolate$1 = _, rescale()) : interpolate$1;
+    };
+    scale.unknown = function(_) {
+      return arguments.length ? (unknown = _, scale) : unknown;
+    };
+    return function(t, u) {
+      transform = t, untransform = u;
+      return rescale();
+    };
+  }
+  function continuous() {
+    return transformer$2()(identity$1, identity$1);
+  }
+  function tickFormat(start2, stop, count2, specifier) {
+    var step = tickStep(start2, stop, count2), precision;
+    specifier = formatSpecifier(specifier == null ? ",f" : specifier);
+    switch (specifier.type) {
+      case "s": {
+        var value2 = Math.max(Math.abs(start2), Math.abs(stop));
+        if (specifier.precision == null && !isNaN(precision = precisionPrefix(step, value2))) specifier.precision = precision;
+        return formatPrefix(specifier, value2);
+      }
+      case "":
+      case "e":
+      case "g":
+      case "p":
+      case "r": {
+        if (specifier.precision == null && !isNaN(precision = precisionRound(step, Math.max(Math.abs(start2), Math.abs(stop))))) specifier.precision = precision - (specifier.type === "e");
+        break;
+      }
+      case "f":
+      case "%": {
+        if (specifier.precision == null && !isNaN(precision = precisionFixed(step))) specifier.precision = precision - (specifier.type === "%") * 2;
+        break;
+      }
+    }
+    return format(specifier);
+  }
+  function linearish(scale) {
+    var domain = scale.domain;
+    scale.ticks = function(count2) {
+      var d = domain();
+      return ticks(d[0], d[d.length - 1], count2 == null ? 10 : count2);
+    };
+    scale.tickFormat = function(count2, specifier) {
+      var d = domain();
+      return tickFormat(d[0], d[d.length - 1], count2 == null ? 10 : count2, specifier);
+    };
+    scale.nice = function(count2) {
+      if (count2 == null) count2 = 10;
+      var d = domain();
+      var i0 = 0;
+      var i1 = d.length - 1;
+      var start2 = d[i0];
+      var stop = d[i1];
+      var prestep;
+      var step;
+      var maxIter = 10;
+      if (stop < start2) {
+        step = start2, start2 = stop, stop = step;
+        step = i0, i0 = i1, i1 = step;
+      }
+      while (maxIter-- > 0) {
+        step = tickIncrement(start2, stop, count2);
+        if (step === prestep) {
+          d[i0] = start2;
+          d[i1] = stop;
+          return domain(d);
+        } else if (step > 0) {
+          start2 = Math.floor(start2 / step) * step;
+          stop = Math.ceil(stop / step) * step;
+        } else if (step < 0) {
+          start2 = Math.ceil(start2 * step) / step;
+          stop = Math.floor(stop * step) / step;
+        } else {
+          break;
+        }
+        prestep = step;
+      }
+      return scale;
+    };
+    return scale;
+  }
+  function linear2() {
+    var scale = continuous();
+    scale.copy = function() {
+      return copy$1(scale, linear2());
+    };
+    initRange.apply(scale, arguments);
+    return linearish(scale);
+  }
+  function nice(domain, interval) {
+    domain = domain.slice();
+    var i0 = 0, i1 = domain.length - 1, x0 = domain[i0], x1 = domain[i1], t;
+    if (x1 < x0) {
+      t = i0, i0 = i1, i1 = t;
+      t = x0, x0 = x1, x1 = t;
+    }
+    domain[i0] = interval.floor(x0);
+    domain[i1] = interval.ceil(x1);
+    return domain;
+  }
+  function transformLog(x2) {
+    return Math.log(x2);
+  }
+  function transformExp(x2) {
+    return Math.exp(x2);
+  }
+  function transformLogn(x2) {
+    return -Math.log(-x2);
+  }
+  function transformExpn(x2) {
+    return -Math.exp(-x2);
+  }
+  function pow10(x2) {
+    return isFinite(x2) ? +("1e" + x2) : x2 < 0 ? 0 : x2;
+  }
+  function powp(base) {
+    return base === 10 ? pow10 : base === Math.E ? Math.exp : (x2) => Math.pow(base, x2);
+  }
+  function logp(base) {
+    return base === Math.E ? Math.log : base === 10 && Math.log10 || base === 2 && Math.log2 || (base = Math.log(base), (x2) => Math.log(x2) / base);
+  }
+  function reflect(f) {
+    return (x2, k2) => -f(-x2, k2);
+  }
+  function loggish(transform) {
+    const scale = transform(transformLog, transformExp);
+    const domain = scale.domain;
+    let base = 10;
+    let logs;
+    let pows;
+    function rescale() {
+      logs = logp(base), pows = powp(base);
+      if (domain()[0] < 0) {
+        logs = reflect(logs), pows = reflect(pows);
+        transform(transformLogn, transformExpn);
+      } else {
+        transform(transformLog, transformExp);
+      }
+      return scale;
+    }
+    scale.base = function(_) {
+      return arguments.length ? (base = +_, rescale()) : base;
+    };
+    scale.domain = function(_) {
+      return arguments.length ? (domain(_), rescale()) : domain();
+    };
+    scale.ticks = (count2) => {
+      const d = domain();
+      let u = d[0];
+      let v = d[d.length - 1];
+      const r = v < u;
+      if (r) [u, v] = [v, u];
+      let i = logs(u);
+      let j = logs(v);
+      let k2;
+      let t;
+      const n = count2 == null ? 10 : +count2;
+      let z = [];
+      if (!(base % 1) && j - i < n) {
+        i = Math.floor(i), j = Math.ceil(j);
+        if (u > 0) for (; i <= j; ++i) {
+          for (k2 = 1; k2 < base; ++k2) {
+            t = i < 0 ? k2 / pows(-i) : k2 * pows(i);
+            if (t < u) continue;
+            if (t > v) break;
+            z.push(t);
+          }
+        }
+        else for (; i <= j; ++i) {
+          for (k2 = base - 1; k2 >= 1; --k2) {
+            t = i > 0 ? k2 / pows(-i) : k2 * pows(i);
+            if (t < u) continue;
+            if (t > v) break;
+            z.push(t);
+          }
+        }
+        if (z.length * 2 < n) z = ticks(u, v, n);
+      } else {
+        z = ticks(i, j, Math.min(j - i, n)).map(pows);
+      }
+      return r ? z.reverse() : z;
+    };
+    scale.tickFormat = (count2, specifier) => {
+      if (count2 == null) count2 = 10;
+      if (specifier == null) specifier = base === 10 ? "s" : ",";
+      if (typeof specifier !== "function") {
+        if (!(base % 1) && (specifier = formatSpecifier(specifier)).precision == null) specifier.trim = true;
+        specifier = format(specifier);
+      }
+      if (count2 === Infinity) return specifier;
+      const k2 = Math.max(1, base * count2 / scale.ticks().length);
+      return (d) => {
+        let i = d / pows(Math.round(logs(d)));
+        if (i * base < base - 0.5) i *= base;
+        return i <= k2 ? specifier(d) : "";
+      };
+    };
+    scale.nice = () => {
+      return domain(nice(domain(), {
+        floor: (x2) => pows(Math.floor(logs(x2))),
+        ceil: (x2) => pows(Math.ceil(logs(x2)))
+      }));
+    };
+    return scale;
+  }
+  function log() {
+    const scale = loggish(transformer$2()).domain([1, 10]);
+    scale.copy = () => copy$1(scale, log()).base(scale.base());
+    initRange.apply(scale, arguments);
+    return scale;
+  }
+
+  // node_modules/d3-axis/dist/d3-axis.mjs
+  function identity3(x2) {
+    return x2;
+  }
+  var top = 1;
+  var right = 2;
+  var bottom = 3;
+  var left = 4;
+  var epsilon = 1e-6;
+  function translateX(x2) {
+    return "translate(" + x2 + ",0)";
+  }
+  function translateY(y2) {
+    return "translate(0," + y2 + ")";
+  }
+  function number3(scale) {
+    return (d) => +scale(d);
+  }
+  function center(scale, offset) {
+    offset = Math.max(0, scale.bandwidth() - offset * 2) / 2;
+    if (scale.round()) offset = Math.round(offset);
+    return (d) => +scale(d) + offset;
+  }
+  function entering() {
+    return !this.__axis;
+  }
+  function axis(orient, scale) {
+    var tickArguments = [], tickValues = null, tickFormat2 = null, tickSizeInner = 6, tickSizeOuter = 6, tickPadding = 3, offset = typeof window !== "undefined" && window.devicePixelRatio > 1 ? 0 : 0.5, k2 = orient === top || orient === left ? -1 : 1, x2 = orient === left || orient === right ? "x" : "y", transform = orient === top || orient === bottom ? translateX : translateY;
+    function axis2(context) {
+      var values = tickValues == null ? scale.ticks ? scale.ticks.apply(scale, tickArguments) : scale.domain() : tickValues, format2 = tickFormat2 == null ? scale.tickFormat ? scale.tickFormat.apply(scale, tickArguments) : identity3 : tickFormat2, spacing = Math.max(tickSizeInner, 0) + tickPadding, range2 = scale.range(), range0 = +range2[0] + offset, range1 = +range2[range2.length - 1] + offset, position = (scale.bandwidth ? center : number3)(scale.copy(), offset), selection2 = context.selection ? context.selection() : context, path2 = selection2.selectAll(".domain").data([null]), tick = selection2.selectAll(".tick").data(values, scale).order(), tickExit = tick.exit(), tickEnter = tick.enter().append("g").attr("class", "tick"), line2 = tick.select("line"), text = tick.select("text");
+      path2 = path2.merge(path2.enter().insert("path", ".tick").attr("class", "domain").attr("stroke", "currentColor"));
+      tick = tick.merge(tickEnter);
+      line2 = line2.merge(tickEnter.append("line").attr("stroke", "currentColor").attr(x2 + "2", k2 * tickSizeInner));
+      text = text.merge(tickEnter.append("text").attr("fill", "currentColor").attr(x2, k2 * spacing).attr("dy", orient === top ? "0em" : orient === bottom ? "0.71em" : "0.32em"));
+      if (context !== selection2) {
+        path2 = path2.transition(context);
+        tick = tick.transition(context);
+        line2 = line2.transition(context);
+        text = text.transition(context);
+        tickExit = tickExit.transition(context).attr("opacity", epsilon).attr("transform", function(d) {
+          return isFinite(d = position(d)) ? transform(d + offset) : this.getAttribute("transform");
+        });
+        tickEnter.attr("opacity", epsilon).attr("transform", function(d) {
+          var p = this.parentNode.__axis;
+          return transform((p && isFinite(p = p(d)) ? p : position(d)) + offset);
+        });
+      }
+      tickExit.remove();
+      path2.attr("d", orient === left || orient === right ? tickSizeOuter ? "M" + k2 * tickSizeOuter + "," + range0 + "H" + offset + "V" + range1 + "H" + k2 * tickSizeOuter : "M" + offset + "," + range0 + "V" + range1 : tickSizeOuter ? "M" + range0 + "," + k2 * tickSizeOuter + "V" + offset + "H" + range1 + "V" + k2 * tickSizeOuter : "M" + range0 + "," + offset + "H" + range1);
+      tick.attr("opacity", 1).attr("transform", function(d) {
+        return transform(position(d) + offset);
+      });
+      line2.attr(x2 + "2", k2 * tickSizeInner);
+      text.attr(x2, k2 * spacing).text(format2);
+      selection2.filter(entering).attr("fill", "none").attr("font-size", 10).attr("font-family", "sans-serif").attr("text-anchor", orient === right ? "start" : orient === left ? "end" : "middle");
+      selection2.each(function() {
+        this.__axis = position;
+      });
+    }
+    axis2.scale = function(_) {
+      return arguments.length ? (scale = _, axis2) : scale;
+    };
+    axis2.ticks = function() {
+      return tickArguments = Array.from(arguments), axis2;
+    };
+    axis2.tickArguments = function(_) {
+      return arguments.length ? (tickArguments = _ == null ? [] : Array.from(_), axis2) : tickArguments.slice();
+    };
+    axis2.tickValues = function(_) {
+      return arguments.length ? (tickValues = _ == null ? null : Array.from(_), axis2) : tickValues && tickValues.slice();
+    };
+    axis2.tickFormat = function(_) {
+      return arguments.length ? (tickFormat2 = _, axis2) : tickFormat2;
+    };
+    axis2.tickSize = function(_) {
+      return arguments.length ? (tickSizeInner = tickSizeOuter = +_, axis2) : tickSizeInner;
+    };
+    axis2.tickSizeInner = function(_) {
+      return arguments.length ? (tickSizeInner = +_, axis2) : tickSizeInner;
+    };
+    axis2.tickSizeOuter = function(_) {
+      return arguments.length ? (tickSizeOuter = +_, axis2) : tickSizeOuter;
+    };
+    axis2.tickPadding = function(_) {
+      return arguments.length ? (tickPadding = +_, axis2) : tickPadding;
+    };
+    axis2.offset = function(_) {
+      return arguments.length ? (offset = +_, axis2) : offset;
+    };
+    return axis2;
+  }
+  function axisTop(scale) {
+    return axis(top, scale);
+  }
+  function axisBottom(scale) {
+    return axis(bottom, scale);
+  }
+  function axisLeft(scale) {
+    return axis(left, scale);
+  }
+
+  // node_modules/d3-selection/dist/d3-selection.mjs
+  var xhtml = "http://www.w3.org/1999/xhtml";
+  var namespaces = {
+    svg: "http://www.w3.org/2000/svg",
+    xhtml,
+    xlink: "http://www.w3.org/1999/xlink",
+    xml: "http://www.w3.org/XML/1998/namespace",
+    xmlns: "http://www.w3.org/2000/xmlns/"
+  };
+  function namespace(name) {
+    var prefix = name += "", i = prefix.indexOf(":");
+    if (i >= 0 && (prefix = name.slice(0, i)) !== "xmlns") name = name.slice(i + 1);
+    return namespaces.hasOwnProperty(prefix) ? { space: namespaces[prefix], local: name } : name;
+  }
+  function creatorInherit(name) {
+    return function() {
+      var document2 = this.ownerDocument, uri = this.namespaceURI;
+      return uri === xhtml && document2.documentElement.namespaceURI === xhtml ? document2.createElement(name) : document2.createElementNS(uri, name);
+    };
+  }
+  function creatorFixed(fullname) {
+    return function() {
+      return this.ownerDocument.createElementNS(fullname.space, fullname.local);
+    };
+  }
+  function creator(name) {
+    var fullname = namespace(name);
+    return (fullname.local ? creatorFixed : creatorInherit)(fullname);
+  }
+  function none() {
+  }
+  function selector(selector2) {
+    return selector2 == null ? none : function() {
+      return this.querySelector(selector2);
+    };
+  }
+  function selection_select(select2) {
+    if (typeof select2 !== "function") select2 = selector(select2);
+    for (var groups = this._groups, m = groups.length, subgroups = new Array(m), j = 0; j < m; ++j) {
+      for (var group = groups[j], n = group.length, subgroup = subgroups[j] = new Array(n), node, subnode, i = 0; i < n; ++i) {
+        if ((node = group[i]) && (subnode = select2.call(node, node.__data__, i, group))) {
+          if ("__data__" in node) subnode.__data__ = node.__data__;
+          subgroup[i] = subnode;
+        }
+      }
+    }
+    return new Selection(subgroups, this._parents);
+  }
+  function array2(x2) {
+    return x2 == null ? [] : Array.isArray(x2) ? x2 : Array.from(x2);
+  }
+  function empty() {
+    return [];
+  }
+  function selectorAll(selector2) {
+    return selector2 == null ? empty : function() {
+      return this.querySelectorAll(selector2);
+    };
+  }
+  function arrayAll(select2) {
+    return function() {
+      return array2(select2.apply(this, arguments));
+    };
+  }
+  function selection_selectAll(select2) {
+    if (typeof select2 === "function") select2 = arrayAll(select2);
+    else select2 = selectorAll(select2);
+    for (var groups = this._groups, m = groups.length, subgroups = [], parents = [], j = 0; j < m; ++j) {
+      for (var group = groups[j], n = group.length, node, i = 0; i < n; ++i) {
+        if (node = group[i]) {
+          subgroups.push(select2.call(node, node.__data__, i, group));
+          parents.push(node);
+        }
+      }
+    }
+    return new Selection(subgroups, parents);
+  }
+  function matcher(selector2) {
+    return function() {
+      return this.matches(selector2);
+    };
+  }
+  function childMatcher(selector2) {
+    return function(node) {
+      return node.matches(selector2);
+    };
+  }
+  var find = Array.prototype.find;
+  function childFind(match) {
+    return function() {
+      return find.call(this.children, match);
+    };
+  }
+  function childFirst() {
+    return this.firstElementChild;
+  }
+  function selection_selectChild(match) {
+    return this.select(match == null ? childFirst : childFind(typeof match === "function" ? match : childMatcher(match)));
+  }
+  var filter = Array.prototype.filter;
+  function children() {
+    return Array.from(this.children);
+  }
+  function childrenFilter(match) {
+    return function() {
+      return filter.call(this.children, match);
+    };
+  }
+  function selection_selectChildren(match) {
+    return this.selectAll(match == null ? children : childrenFilter(typeof match === "function" ? match : childMatcher(match)));
+  }
+  function selection_filter(match) {
+    if (typeof match !== "function") match = matcher(match);
+    for (var groups = this._groups, m = groups.length, subgroups = new Array(m), j = 0; j < m; ++j) {
+      for (var group = groups[j], n = group.length, subgroup = subgroups[j] = [], node, i = 0; i < n; ++i) {
+        if ((node = group[i]) && match.call(node, node.__data__, i, group)) {
+          subgroup.push(node);
+        }
+      }
+    }
+    return new Selection(subgroups, this._parents);
+  }
+  function sparse(update) {
+    return new Array(update.length);
+  }
+  function selection_enter() {
+    return new Selection(this._enter || this._groups.map(sparse), this._parents);
+  }
+  function EnterNode(parent, datum2) {
+    this.ownerDocument = parent.ownerDocument;
+    this.namespaceURI = parent.namespaceURI;
+    this._next = null;
+    this._parent = parent;
+    this.__data__ = datum2;
+  }
+  EnterNode.prototype = {
+    constructor: EnterNode,
+    appendChild: function(child) {
+      return this._parent.insertBefore(child, this._next);
+    },
+    insertBefore: function(child, next) {
+      return this._parent.insertBefore(child, next);
+    },
+    querySelector: function(selector2) {
+      return this._parent.querySelector(selector2);
+    },
+    querySelectorAll: function(selector2) {
+      return this._parent.querySelectorAll(selector2);
+    }
+  };
+  function constant2(x2) {
+    return function() {
+      return x2;
+    };
+  }
+  function bindIndex(parent, group, enter, update, exit, data) {
+    var i = 0, node, groupLength = group.length, dataLength = data.length;
+    for (; i < dataLength; ++i) {
+      if (node = group[i]) {
+        node.__data__ = data[i];
+        update[i] = node;
+      } else {
+        enter[i] = new EnterNode(parent, data[i]);
+      }
+    }
+    for (; i < groupLength; ++i) {
+      if (node = group[i]) {
+        exit[i] = node;
+      }
+    }
+  }
+  function bindKey(parent, group, enter, update, exit, data, key) {
+    var i, node, nodeByKeyValue = /* @__PURE__ */ new Map(), groupLength = group.length, dataLength = data.length, keyValues = new Array(groupLength), keyValue;
+    for (i = 0; i < groupLength; ++i) {
+      if (node = group[i]) {
+        keyValues[i] = keyValue = key.call(node, node.__data__, i, group) + "";
+        if (nodeByKeyValue.has(keyValue)) {
+          exit[i] = node;
+        } else {
+          nodeByKeyValue.set(keyValue, node);
+        }
+      }
+    }
+    for (i = 0; i < dataLength; ++i) {
+      keyValue = key.call(parent, data[i], i, data) + "";
+      if (node = nodeByKeyValue.get(keyValue)) {
+        update[i] = node;
+        node.__data__ = data[i];
+        nodeByKeyValue.delete(keyValue);
+      } else {
+        enter[i] = new EnterNode(parent, data[i]);
+      }
+    }
+    for (i = 0; i < groupLength; ++i) {
+      if ((node = group[i]) && nodeByKeyValue.get(keyValues[i]) === node) {
+        exit[i] = node;
+      }
+    }
+  }
+  function datum(node) {
+    return node.__data__;
+  }
+  function selection_data(value2, key) {
+    if (!arguments.length) return Array.from(this, datum);
+    var bind = key ? bindKey : bindIndex, parents = this._parents, groups = this._groups;
+    if (typeof value2 !== "function") value2 = constant2(value2);
+    for (var m = groups.length, update = new Array(m), enter = new Array(m), exit = new Array(m), j = 0; j < m; ++j) {
+      var parent = parents[j], group = groups[j], groupLength = group.length, data = arraylike(value2.call(parent, parent && parent.__data__, j, parents)), dataLength = data.length, enterGroup = enter[j] = new Array(dataLength), updateGroup = update[j] = new Array(dataLength), exitGroup = exit[j] = new Array(groupLength);
+      bind(parent, group, enterGroup, updateGroup, exitGroup, data, key);
+      for (var i0 = 0, i1 = 0, previous, next; i0 < dataLength; ++i0) {
+        if (previous = enterGroup[i0]) {
+          if (i0 >= i1) i1 = i0 + 1;
+          while (!(next = updateGroup[i1]) && ++i1 < dataLength) ;
+          previous._next = next || null;
+        }
+      }
+    }
+    update = new Selection(update, parents);
+    update._enter = enter;
+    update._exit = exit;
+    return update;
+  }
+  function arraylike(data) {
+    return typeof data === "object" && "length" in data ? data : Array.from(data);
+  }
+  function selection_exit() {
+    return new Selection(this._exit || this._groups.map(sparse), this._parents);
+  }
+  function selection_join(onenter, onupdate, onexit) {
+    var enter = this.enter(), update = this, exit = this.exit();
+    if (typeof onenter === "function") {
+      enter = onenter(enter);
+      if (enter) enter = enter.selection();
+    } else {
+      enter = enter.append(onenter + "");
+    }
+    if (onupdate != null) {
+      update = onupdate(update);
+      if (update) update = update.selection();
+    }
+    if (onexit == null) exit.remove();
+    else onexit(exit);
+    return enter && update ? enter.merge(update).order() : update;
+  }
+  function selection_merge(context) {
+    var selection2 = context.selection ? context.selection() : context;
+    for (var groups0 = this._groups, groups1 = selection2._groups, m0 = groups0.length, m1 = groups1.length, m = Math.min(m0, m1), merges = new Array(m0), j = 0; j < m; ++j) {
+      for (var group0 = groups0[j], group1 = groups1[j], n = group0.length, merge = merges[j] = new Array(n), node, i = 0; i < n; ++i) {
+        if (node = group0[i] || group1[i]) {
+          merge[i] = node;
+        }
+      }
+    }
+    for (; j < m0; ++j) {
+      merges[j] = groups0[j];
+    }
+    return new Selection(merges, this._parents);
+  }
+  function selection_order() {
+    for (var groups = this._groups, j = -1, m = groups.length; ++j < m; ) {
+      for (var group = groups[j], i = group.length - 1, next = group[i], node; --i >= 0; ) {
+        if (node = group[i]) {
+          if (next && node.compareDocumentPosition(next) ^ 4) next.parentNode.insertBefore(node, next);
+          next = node;
+        }
+      }
+    }
+    return this;
+  }
+  function selection_sort(compare) {
+    if (!compare) compare = ascending2;
+    function compareNode(a2, b) {
+      return a2 && b ? compare(a2.__data__, b.__data__) : !a2 - !b;
+    }
+    for (var groups = this._groups, m = groups.length, sortgroups = new Array(m), j = 0; j < m; ++j) {
+      for (var group = groups[j], n = group.length, sortgroup = sortgroups[j] = new Array(n), node, i = 0; i < n; ++i) {
+        if (node = group[i]) {
+          sortgroup[i] = node;
+        }
+      }
+      sortgroup.sort(compareNode);
+    }
+    return new Selection(sortgroups, this._parents).order();
+  }
+  function ascending2(a2, b) {
+    return a2 < b ? -1 : a2 > b ? 1 : a2 >= b ? 0 : NaN;
+  }
+  function selection_call() {
+    var callback = arguments[0];
+    arguments[0] = this;
+    callback.apply(null, arguments);
+    return this;
+  }
+  function selection_nodes() {
+    return Array.from(this);
+  }
+  function selection_node() {
+    for (var groups = this._groups, j = 0, m = groups.length; j < m; ++j) {
+      for (var group = groups[j], i = 0, n = group.length; i < n; ++i) {
+        var node = group[i];
+        if (node) return node;
+      }
+    }
+    return null;
+  }
+  function selection_size() {
+    let size = 0;
+    for (const node of this) ++size;
+    return size;
+  }
+  function selection_empty() {
+    return !this.node();
+  }
+  function selection_each(callback) {
+    for (var groups = this._groups, j = 0, m = groups.length; j < m; ++j) {
+      for (var group = groups[j], i = 0, n = group.length, node; i < n; ++i) {
+        if (node = group[i]) callback.call(node, node.__data__, i, group);
+      }
+    }
+    return this;
+  }
+  function attrRemove(name) {
+    return function() {
+      this.removeAttribute(name);
+    };
+  }
+  function attrRemoveNS(fullname) {
+    return function() {
+      this.removeAttributeNS(fullname.space, fullname.local);
+    };
+  }
+  function attrConstant(name, value2) {
+    return function() {
+      this.setAttribute(name, value2);
+    };
+  }
+  function attrConstantNS(fullname, value2) {
+    return function() {
+      this.setAttributeNS(fullname.space, fullname.local, value2);
+    };
+  }
+  function attrFunction(name, value2) {
+    return function() {
+      var v = value2.apply(this, arguments);
+      if (v == null) this.removeAttribute(name);
+      else this.setAttribute(name, v);
+    };
+  }
+  function attrFunctionNS(fullname, value2) {
+    return function() {
+      var v = value2.apply(this, arguments);
+      if (v == null) this.removeAttributeNS(fullname.space, fullname.local);
+      else this.setAttributeNS(fullname.space, fullname.local, v);
+    };
+  }
+  function selection_attr(name, value2) {
+    var fullname = namespace(name);
+    if (arguments.length < 2) {
+      var node = this.node();
+      return fullname.local ? node.getAttributeNS(fullname.space, fullname.local) : node.getAttribute(fullname);
+    }
+    return this.each((value2 == null ? fullname.local ? attrRemoveNS : attrRemove : typeof value2 === "function" ? fullname.local ? attrFunctionNS : attrFunction : fullname.local ? attrConstantNS : attrConstant)(fullname, value2));
+  }
+  function defaultView(node) {
+    return node.ownerDocument && node.ownerDocument.defaultView || node.document && node || node.defaultView;
+  }
+  function styleRemove(name) {
+    return function() {
+      this.style.removeProperty(name);
+    };
+  }
+  function styleConstant(name, value2, priority) {
+    return function() {
+      this.style.setProperty(name, value2, priority);
+    };
+  }
+  function styleFunction(name, value2, priority) {
+    return function() {
+      var v = value2.apply(this, arguments);
+      if (v == null) this.style.removeProperty(name);
+      else this.style.setProperty(name, v, priority);
+    };
+  }
+  function selection_style(name, value2, priority) {
+    return arguments.length > 1 ? this.each((value2 == null ? styleRemove : typeof value2 === "function" ? styleFunction : styleConstant)(name, value2, priority == null ? "" : priority)) : styleValue(this.node(), name);
+  }
+  function styleValue(node, name) {
+    return node.style.getPropertyValue(name) || defaultView(node).getComputedStyle(node, null).getPropertyValue(name);
+  }
+  function propertyRemove(name) {
+    return function() {
+      delete this[name];
+    };
+  }
+  function propertyConstant(name, value2) {
+    return function() {
+      this[name] = value2;
+    };
+  }
+  function propertyFunction(name, value2) {
+    return function() {
+      var v = value2.apply(this, arguments);
+      if (v == null) delete this[name];
+      else this[name] = v;
+    };
+  }
+  function selection_property(name, value2) {
+    return arguments.length > 1 ? this.each((value2 == null ? propertyRemove : typeof value2 === "function" ? propertyFunction : propertyConstant)(name, value2)) : this.node()[name];
+  }
+  function classArray(string2) {
+    return string2.trim().split(/^|\s+/);
+  }
+  function classList(node) {
+    return node.classList || new ClassList(node);
+  }
+  function ClassList(node) {
+    this._node = node;
+    this._names = classArray(node.getAttribute("class") || "");
+  }
+  ClassList.prototype = {
+    add: function(name) {
+      var i = this._names.indexOf(name);
+      if (i < 0) {
+        this._names.push(name);
+        this._node.setAttribute("class", this._names.join(" "));
+      }
+    },
+    remove: function(name) {
+      var i = this._names.indexOf(name);
+      if (i >= 0) {
+        this._names.splice(i, 1);
+        this._node.setAttribute("class", this._names.join(" "));
+      }
+    },
+    contains: function(name) {
+      return this._names.indexOf(name) >= 0;
+    }
+  };
+  function classedAdd(node, names) {
+    var list = classList(node), i = -1, n = names.length;
+    while (++i < n) list.add(names[i]);
+  }
+  function classedRemove(node, names) {
+    var list = classList(node), i = -1, n = names.length;
+    while (++i < n) list.remove(names[i]);
+  }
+  function classedTrue(names) {
+    return function() {
+      classedAdd(this, names);
+    };
+  }
+  function classedFalse(names) {
+    return function() {
+      classedRemove(this, names);
+    };
+  }
+  function classedFunction(names, value2) {
+    return function() {
+      (value2.apply(this, arguments) ? classedAdd : classedRemove)(this, names);
+    };
+  }
+  function selection_classed(name, value2) {
+    var names = classArray(name + "");
+    if (arguments.length < 2) {
+      var list = classList(this.node()), i = -1, n = names.length;
+      while (++i < n) if (!list.contains(names[i])) return false;
+      return true;
+    }
+    return this.each((typeof value2 === "function" ? classedFunction : value2 ? classedTrue : classedFalse)(names, value2));
+  }
+  function textRemove() {
+    this.textContent = "";
+  }
+  function textConstant(value2) {
+    return function() {
+      this.textContent = value2;
+    };
+  }
+  function textFunction(value2) {
+    return function() {
+      var v = value2.apply(this, arguments);
+      this.textContent = v == null ? "" : v;
+    };
+  }
+  function selection_text(value2) {
+    return arguments.length ? this.each(value2 == null ? textRemove : (typeof value2 === "function" ? textFunction : textConstant)(value2)) : this.node().textContent;
+  }
+  function htmlRemove() {
+    this.innerHTML = "";
+  }
+  function htmlConstant(value2) {
+    return function() {
+      this.innerHTML = value2;
+    };
+  }
+  function htmlFunction(value2) {
+    return function() {
+      var v = value2.apply(this, arguments);
+      this.innerHTML = v == null ? "" : v;
+    };
+  }
+  function selection_html(value2) {
+    return arguments.length ? this.each(value2 == null ? htmlRemove : (typeof value2 === "function" ? htmlFunction : htmlConstant)(value2)) : this.node().innerHTML;
+  }
+  function raise() {
+    if (this.nextSibling) this.parentNode.appendChild(this);
+  }
+  function selection_raise() {
+    return this.each(raise);
+  }
+  function lower() {
+    if (this.previousSibling) this.parentNode.insertBefore(this, this.parentNode.firstChild);
+  }
+  function selection_lower() {
+    return this.each(lower);
+  }
+  function selection_append(name) {
+    var create = typeof name === "function" ? name : creator(name);
+    return this.select(function() {
+      return this.appendChild(create.apply(this, arguments));
+    });
+  }
+  function constantNull() {
+    return null;
+  }
+  function selection_insert(name, before) {
+    var create = typeof name === "function" ? name : creator(name), select2 = before == null ? constantNull : typeof before === "function" ? before : selector(before);
+    return this.select(function() {
+      return this.insertBefore(create.apply(this, arguments), select2.apply(this, arguments) || null);
+    });
+  }
+  function remove() {
+    var parent = this.parentNode;
+    if (parent) parent.removeChild(this);
+  }
+  function selection_remove() {
+    return this.each(remove);
+  }
+  function selection_cloneShallow() {
+    var clone = this.cloneNode(false), parent = this.parentNode;
+    return parent ? parent.insertBefore(clone, this.nextSibling) : clone;
+  }
+  function selection_cloneDeep() {
+    var clone = this.cloneNode(true), parent = this.parentNode;
+    return parent ? parent.insertBefore(clone, this.nextSibling) : clone;
+  }
+  function selection_clone(deep) {
+    return this.select(deep ? selection_cloneDeep : selection_cloneShallow);
+  }
+  function selection_datum(value2) {
+    return arguments.length ? this.property("__data__", value2) : this.node().__data__;
+  }
+  function contextListener(listener) {
+    return function(event) {
+      listener.call(this, event, this.__data__);
+    };
+  }
+  function parseTypenames(typenames) {
+    return typenames.trim().split(/^|\s+/).map(function(t) {
+      var name = "", i = t.indexOf(".");
+      if (i >= 0) name = t.slice(i + 1), t = t.slice(0, i);
+      return { type: t, name };
+    });
+  }
+  function onRemove(typename) {
+    return function() {
+      var on = this.__on;
+      if (!on) return;
+      for (var j = 0, i = -1, m = on.length, o; j < m; ++j) {
+        if (o = on[j], (!typename.type || o.type === typename.type) && o.name === typename.name) {
+          this.removeEventListener(o.type, o.listener, o.options);
+        } else {
+          on[++i] = o;
+        }
+      }
+      if (++i) on.length = i;
+      else delete this.__on;
+    };
+  }
+  function onAdd(typename, value2, options) {
+    return function() {
+      var on = this.__on, o, listener = contextListener(value2);
+      if (on) for (var j = 0, m = on.length; j < m; ++j) {
+        if ((o = on[j]).type === typename.type && o.name === typename.name) {
+          this.removeEventListener(o.type, o.listener, o.options);
+          this.addEventListener(o.type, o.listener = listener, o.options = options);
+          o.value = value2;
+          return;
+        }
+      }
+      this.addEventListener(typename.type, listener, options);
+      o = { type: typename.type, name: typename.name, value: value2, listener, options };
+      if (!on) this.__on = [o];
+      else on.push(o);
+    };
+  }
+  function selection_on(typename, value2, options) {
+    var typenames = parseTypenames(typename + ""), i, n = typenames.length, t;
+    if (arguments.length < 2) {
+      var on = this.node().__on;
+      if (on) for (var j = 0, m = on.length, o; j < m; ++j) {
+        for (i = 0, o = on[j]; i < n; ++i) {
+          if ((t = typenames[i]).type === o.type && t.name === o.name) {
+            return o.value;
+          }
+        }
+      }
+      return;
+    }
+    on = value2 ? onAdd : onRemove;
+    for (i = 0; i < n; ++i) this.each(on(typenames[i], value2, options));
+    return this;
+  }
+  function dispatchEvent(node, type, params) {
+    var window2 = defaultView(node), event = window2.CustomEvent;
+    if (typeof event === "function") {
+      event = new event(type, params);
+    } else {
+      event = window2.document.createEvent("Event");
+      if (params) event.initEvent(type, params.bubbles, params.cancelable), event.detail = params.detail;
+      else event.initEvent(type, false, false);
+    }
+    node.dispatchEvent(event);
+  }
+  function dispatchConstant(type, params) {
+    return function() {
+      return dispatchEvent(this, type, params);
+    };
+  }
+  function dispatchFunction(type, params) {
+    return function() {
+      return dispatchEvent(this, type, params.apply(this, arguments));
+    };
+  }
+  function selection_dispatch(type, params) {
+    return this.each((typeof params === "function" ? dispatchFunction : dispatchConstant)(type, params));
+  }
+  function* selection_iterator() {
+    for (var groups = this._groups, j = 0, m = groups.length; j < m; ++j) {
+      for (var group = groups[j], i = 0, n = group.length, node; i < n; ++i) {
+        if (node = group[i]) yield node;
+      }
+    }
+  }
+  var root = [null];
+  function Selection(groups, parents) {
+    this._groups = groups;
+    this._parents = parents;
+  }
+  function selection() {
+    return new Selection([[document.documentElement]], root);
+  }
+  function selection_selection() {
+    return this;
+  }
+  Selection.prototype = selection.prototype = {
+    constructor: Selection,
+    select: selection_select,
+    selectAll: selection_selectAll,
+    selectChild: selection_selectChild,
+    selectChildren: selection_selectChildren,
+    filter: selection_filter,
+    data: selection_data,
+    enter: selection_enter,
+    exit: selection_exit,
+    join: selection_join,
+    merge: selection_merge,
+    selection: selection_selection,
+    order: selection_order,
+    sort: selection_sort,
+    call: selection_call,
+    nodes: selection_nodes,
+    node: selection_node,
+    size: selection_size,
+    empty: selection_empty,
+    each: selection_each,
+    attr: selection_attr,
+    style: selection_style,
+    property: selection_property,
+    classed: selection_classed,
+    text: selection_text,
+    html: selection_html,
+    raise: selection_raise,
+    lower: selection_lower,
+    append: selection_append,
+    insert: selection_insert,
+    remove: selection_remove,
+    clone: selection_clone,
+    datum: selection_datum,
+    on: selection_on,
+    dispatch: selection_dispatch,
+    [Symbol.iterator]: selection_iterator
+  };
+  function select(selector2) {
+    return typeof selector2 === "string" ? new Selection([[document.querySelector(selector2)]], [document.documentElement]) : new Selection([[selector2]], root);
+  }
+  var nextId = 0;
+  function local() {
+    return new Local();
+  }
+  function Local() {
+    this._ = "@" + (++nextId).toString(36);
+  }
+  Local.prototype = local.prototype = {
+    constructor: Local,
+    get: function(node) {
+      var id = this._;
+      while (!(id in node)) if (!(node = node.parentNode)) return;
+      return node[id];
+    },
+    set: function(node, value2) {
+      return node[this._] = value2;
+    },
+    remove: function(node) {
+      return this._ in node && delete node[this._];
+    },
+    toString: function() {
+      return this._;
+    }
+  };
+
+  // node_modules/d3-path/dist/d3-path.mjs
+  var pi = Math.PI;
+  var tau = 2 * pi;
+  var epsilon3 = 1e-6;
+  var tauEpsilon = tau - epsilon3;
+  function append(strings) {
+    this._ += strings[0];
+    for (let i = 1, n = strings.length; i < n; ++i) {
+      this._ += arguments[i] + strings[i];
+    }
+  }
+  function appendRound(digits) {
+    let d = Math.floor(digits);
+    if (!(d >= 0)) throw new Error(`invalid digits: ${digits}`);
+    if (d > 15) return append;
+    const k2 = 10 ** d;
+    return function(strings) {
+      this._ += strings[0];
+      for (let i = 1, n = strings.length; i < n; ++i) {
+        this._ += Math.round(arguments[i] * k2) / k2 + strings[i];
+      }
+    };
+  }
+  function equal(x0, y0, x1, y1) {
+    return x0 === x1 && y0 === y1;
+  }
+  function equalRound(digits) {
+    const d = Math.floor(digits);
+    if (!(d <= 15)) return equal;
+    const k2 = 10 ** d;
+    const r = function(value2) {
+      return Math.round(value2 * k2);
+    };
+    return function(x0, y0, x1, y1) {
+      return r(x0) === r(x1) && r(y0) === r(y1);
+    };
+  }
+  var Path = class {
+    constructor(digits) {
+      this._x0 = this._y0 = // start of current subpath
+      this._x1 = this._y1 = null;
+      this._ = "";
+      this._append = digits == null ? append : appendRound(digits);
+      this._equal = digits == null ? equal : equalRound(digits);
+    }
+    moveTo(x2, y2) {
+      this._append`M${this._x0 = this._x1 = +x2},${this._y0 = this._y1 = +y2}`;
+    }
+    closePath() {
+      if (this._x1 !== null) {
+        this._x1 = this._x0, this._y1 = this._y0;
+        this._append`Z`;
+      }
+    }
+    lineTo(x2, y2) {
+      this._append`L${this._x1 = +x2},${this._y1 = +y2}`;
+    }
+    quadraticCurveTo(x1, y1, x2, y2) {
+      this._append`Q${+x1},${+y1},${this._x1 = +x2},${this._y1 = +y2}`;
+    }
+    bezierCurveTo(x1, y1, x2, y2, x3, y3) {
+      this._append`C${+x1},${+y1},${+x2},${+y2},${this._x1 = +x3},${this._y1 = +y3}`;
+    }
+    arcTo(x1, y1, x2, y2, r) {
+      x1 = +x1, y1 = +y1, x2 = +x2, y2 = +y2, r = +r;
+      if (r < 0) throw new Error(`negative radius: ${r}`);
+      let x0 = this._x1, y0 = this._y1, x21 = x2 - x1, y21 = y2 - y1, x01 = x0 - x1, y01 = y0 - y1, l01_2 = x01 * x01 + y01 * y01;
+      if (this._x1 === null) {
+        this._append`M${this._x1 = x1},${this._y1 = y1}`;
+      } else if (!(l01_2 > epsilon3)) ;
+      else if (!(Math.abs(y01 * x21 - y21 * x01) > epsilon3) || !r) {
+        this._append`L${this._x1 = x1},${this._y1 = y1}`;
+      } else {
+        let x20 = x2 - x0, y20 = y2 - y0, l21_2 = x21 * x21 + y21 * y21, l20_2 = x20 * x20 + y20 * y20, l21 = Math.sqrt(l21_2), l01 = Math.sqrt(l01_2), l = r * Math.tan((pi - Math.acos((l21_2 + l01_2 - l20_2) / (2 * l21 * l01))) / 2), t01 = l / l01, t21 = l / l21;
+        if (Math.abs(t01 - 1) > epsilon3) {
+          this._append`L${x1 + t01 * x01},${y1 + t01 * y01}`;
+        }
+        this._append`A${r},${r},0,0,${+(y01 * x20 > x01 * y20)},${this._x1 = x1 + t21 * x21},${this._y1 = y1 + t21 * y21}`;
+      }
+    }
+    arc(x2, y2, r, a0, a1, ccw) {
+      x2 = +x2, y2 = +y2, r = +r, ccw = !!ccw;
+      if (r < 0) throw new Error(`negative radius: ${r}`);
+      let dx = r * Math.cos(a0), dy = r * Math.sin(a0), x0 = x2 + dx, y0 = y2 + dy, cw = 1 ^ ccw, da = ccw ? a0 - a1 : a1 - a0;
+      if (this._x1 === null) {
+        this._append`M${x0},${y0}`;
+      } else if (Math.abs(this._x1 - x0) > epsilon3 || Math.abs(this._y1 - y0) > epsilon3) {
+        this._append`L${x0},${y0}`;
+      }
+      if (!r) return;
+      if (da < 0) da = da % tau + tau;
+      if (da > tauEpsilon) {
+        this._append`A${r},${r},0,1,${cw},${x2 - dx},${y2 - dy}A${r},${r},0,1,${cw},${this._x1 = x0},${this._y1 = y0}`;
+      } else if (da > epsilon3) {
+        const x1 = x2 + r * Math.cos(a1);
+        const y1 = y2 + r * Math.sin(a1);
+        if (da >= pi && this._equal(x0, y0, x1, y1)) {
+          da /= 2;
+          let a00 = a0 + da;
+          this._append`A${r},${r},0,${+(da >= pi)},${cw},${x2 + r * Math.cos(a00)},${y2 + r * Math.sin(a00)}`;
+        }
+        this._append`A${r},${r},0,${+(da >= pi)},${cw},${this._x1 = x1},${this._y1 = y1}`;
+      }
+    }
+    rect(x2, y2, w, h) {
+      this._append`M${this._x0 = this._x1 = +x2},${this._y0 = this._y1 = +y2}h${w = +w}v${+h}h${-w}Z`;
+    }
+    toString() {
+      return this._;
+    }
+  };
+  function path() {
+    return new Path();
+  }
+  path.prototype = Path.prototype;
+
+  // node_modules/d3-shape/dist/d3-shape.mjs
+  function constant3(x2) {
+    return function constant4() {
+      return x2;
+    };
+  }
+  var cos = Math.cos;
+  var sin = Math.sin;
+  var sqrt = Math.sqrt;
+  var epsilon4 = 1e-12;
+  var pi2 = Math.PI;
+  var halfPi = pi2 / 2;
+  var tau2 = 2 * pi2;
+  function withPath(shape) {
+    let digits = 3;
+    shape.digits = function(_) {
+      if (!arguments.length) return digits;
+      if (_ == null) {
+        digits = null;
+      } else {
+        const d = Math.floor(_);
+        if (!(d >= 0)) throw new RangeError(`invalid digits: ${_}`);
+        digits = d;
+      }
+      return shape;
+    };
+    return () => new Path(digits);
+  }
+  var slice2 = Array.prototype.slice;
+  function array3(x2) {
+    return typeof x2 === "object" && "length" in x2 ? x2 : Array.from(x2);
+  }
+  function Linear(context) {
+    this._context = context;
+  }
+  Linear.prototype = {
+    areaStart: function() {
+      this._line = 0;
+    },
+    areaEnd: function() {
+      this._line = NaN;
+    },
+    lineStart: function() {
+      this._point = 0;
+    },
+    lineEnd: function() {
+      if (this._line || this._line !== 0 && this._point === 1) this._context.closePath();
+      this._line = 1 - this._line;
+    },
+    point: function(x2, y2) {
+      x2 = +x2, y2 = +y2;
+      switch (this._point) {
+        case 0:
+          this._point = 1;
+          this._line ? this._context.lineTo(x2, y2) : this._context.moveTo(x2, y2);
+          break;
+        case 1:
+          this._point = 2;
+        // falls through
+        default:
+          this._context.lineTo(x2, y2);
+          break;
+      }
+    }
+  };
+  function curveLinear(context) {
+    return new Linear(context);
+  }
+  function x(p) {
+    return p[0];
+  }
+  function y(p) {
+    return p[1];
+  }
+  function line(x$1, y$1) {
+    var defined = constant3(true), context = null, curve = curveLinear, output = null, path2 = withPath(line2);
+    x$1 = typeof x$1 === "function" ? x$1 : x$1 === void 0 ? x : constant3(x$1);
+    y$1 = typeof y$1 === "function" ? y$1 : y$1 === void 0 ? y : constant3(y$1);
+    function line2(data) {
+      var i, n = (data = array3(data)).length, d, defined0 = false, buffer;
+      if (context == null) output = curve(buffer = path2());
+      for (i = 0; i <= n; ++i) {
+        if (!(i < n && defined(d = data[i], i, data)) === defined0) {
+          if (defined0 = !defined0) output.lineStart();
+          else output.lineEnd();
+        }
+        if (defined0) output.point(+x$1(d, i, data), +y$1(d, i, data));
+      }
+      if (buffer) return output = null, buffer + "" || null;
+    }
+    line2.x = function(_) {
+      return arguments.length ? (x$1 = typeof _ === "function" ? _ : constant3(+_), line2) : x$1;
+    };
+    line2.y = function(_) {
+      return arguments.length ? (y$1 = typeof _ === "function" ? _ : constant3(+_), line2) : y$1;
+    };
+    line2.defined = function(_) {
+      return arguments.length ? (defined = typeof _ === "function" ? _ : constant3(!!_), line2) : defined;
+    };
+    line2.curve = function(_) {
+      return arguments.length ? (curve = _, context != null && (output = curve(context)), line2) : curve;
+    };
+    line2.context = function(_) {
+      return arguments.length ? (_ == null ? context = output = null : output = curve(context = _), line2) : context;
+    };
+    return line2;
+  }
+  function area(x0, y0, y1) {
+    var x1 = null, defined = constant3(true), context = null, curve = curveLinear, output = null, path2 = withPath(area2);
+    x0 = typeof x0 === "function" ? x0 : x0 === void 0 ? x : constant3(+x0);
+    y0 = typeof y0 === "function" ? y0 : y0 === void 0 ? constant3(0) : constant3(+y0);
+    y1 = typeof y1 === "function" ? y1 : y1 === void 0 ? y : constant3(+y1);
+    function area2(data) {
+      var i, j, k2, n = (data = array3(data)).length, d, defined0 = false, buffer, x0z = new Array(n), y0z = new Array(n);
+      if (context == null) output = curve(buffer = path2());
+      for (i = 0; i <= n; ++i) {
+        if (!(i < n && defined(d = data[i], i, data)) === defined0) {
+          if (defined0 = !defined0) {
+            j = i;
+            output.areaStart();
+            output.lineStart();
+          } else {
+            output.lineEnd();
+            output.lineStart();
+            for (k2 = i - 1; k2 >= j; --k2) {
+              output.point(x0z[k2], y0z[k2]);
+            }
+            output.lineEnd();
+            output.areaEnd();
+          }
+        }
+        if (defined0) {
+          x0z[i] = +x0(d, i, data), y0z[i] = +y0(d, i, data);
+          output.point(x1 ? +x1(d, i, data) : x0z[i], y1 ? +y1(d, i, data) : y0z[i]);
+        }
+      }
+      if (buffer) return output = null, buffer + "" || null;
+    }
+    function arealine() {
+      return line().defined(defined).curve(curve).context(context);
+    }
+    area2.x = function(_) {
+      return arguments.length ? (x0 = typeof _ === "function" ? _ : constant3(+_), x1 = null, area2) : x0;
+    };
+    area2.x0 = function(_) {
+      return arguments.length ? (x0 = typeof _ === "function" ? _ : constant3(+_), area2) : x0;
+    };
+    area2.x1 = function(_) {
+      return arguments.length ? (x1 = _ == null ? null : typeof _ === "function" ? _ : constant3(+_), area2) : x1;
+    };
+    area2.y = function(_) {
+      return arguments.length ? (y0 = typeof _ === "function" ? _ : constant3(+_), y1 = null, area2) : y0;
+    };
+    area2.y0 = function(_) {
+      return arguments.length ? (y0 = typeof _ === "function" ? _ : constant3(+_), area2) : y0;
+    };
+    area2.y1 = function(_) {
+      return arguments.length ? (y1 = _ == null ? null : typeof _ === "function" ? _ : constant3(+_), area2) : y1;
+    };
+    area2.lineX0 = area2.lineY0 = function() {
+      return arealine().x(x0).y(y0);
+    };
+    area2.lineY1 = function() {
+      return arealine().x(x0).y(y1);
+    };
+    area2.lineX1 = function() {
+      return arealine().x(x1).y(y0);
+    };
+    area2.defined = function(_) {
+      return arguments.length ? (defined = typeof _ === "function" ? _ : constant3(!!_), area2) : defined;
+    };
+    area2.curve = function(_) {
+      return arguments.length ? (curve = _, context != null && (output = curve(context)), area2) : curve;
+    };
+    area2.context = function(_) {
+      return arguments.length ? (_ == null ? context = output = null : output = curve(context = _), area2) : context;
+    };
+    return area2;
+  }
+  var curveRadialLinear = curveRadial(curveLinear);
+  function Radial(curve) {
+    this._curve = curve;
+  }
+  Radial.prototype = {
+    areaStart: function() {
+      this._curve.areaStart();
+    },
+    areaEnd: function() {
+      this._curve.areaEnd();
+    },
+    lineStart: function() {
+      this._curve.lineStart();
+    },
+    lineEnd: function() {
+      this._curve.lineEnd();
+    },
+    point: function(a2, r) {
+      this._curve.point(r * Math.sin(a2), r * -Math.cos(a2));
+    }
+  };
+  function curveRadial(curve) {
+    function radial(context) {
+      return new Radial(curve(context));
+    }
+    radial._curve = curve;
+    return radial;
+  }
+  var sqrt3$2 = sqrt(3);
+  var tan30 = sqrt(1 / 3);
+  var tan30_2 = tan30 * 2;
+  var kr = sin(pi2 / 10) / sin(7 * pi2 / 10);
+  var kx = sin(tau2 / 10) * kr;
+  var ky = -cos(tau2 / 10) * kr;
+  var sqrt3$1 = sqrt(3);
+  var sqrt3 = sqrt(3);
+  var s = sqrt(3) / 2;
+  var k = 1 / sqrt(12);
+  var a = (k / 2 + 1) * 3;
+  function noop() {
+  }
+  function point$3(that, x2, y2) {
+    that._context.bezierCurveTo(
+      (2 * that._x0 + that._x1) / 3,
+      (2 * that._y0 + that._y1) / 3,
+      (that._x0 + 2 * that._x1) / 3,
+      (that._y0 + 2 * that._y1) / 3,
+      (that._x0 + 4 * that._x1 + x2) / 6,
+      (that._y0 + 4 * that._y1 + y2) / 6
+    );
+  }
+  function Basis(context) {
+    this._context = context;
+  }
+  Basis.prototype = {
+    areaStart: function() {
+      this._line = 0;
+    },
+    areaEnd: function() {
+      this._line = NaN;
+    },
+    lineStart: function() {
+      this._x0 = this._x1 = this._y0 = this._y1 = NaN;
+      this._point = 0;
+    },
+    lineEnd: function() {
+      switch (this._point) {
+        case 3:
+          point$3(this, this._x1, this._y1);
+        // falls through
+        case 2:
+          this._context.lineTo(this._x1, this._y1);
+          break;
+      }
+      if (this._line || this._line !== 0 && this._point === 1) this._context.closePath();
+      this._line = 1 - this._line;
+    },
+    point: function(x2, y2) {
+      x2 = +x2, y2 = +y2;
+      switch (this._point) {
+        case 0:
+          this._point = 1;
+          this._line ? this._context.lineTo(x2, y2) : this._context.moveTo(x2, y2);
+          break;
+        case 1:
+          this._point = 2;
+          break;
+        case 2:
+          this._point = 3;
+          this._context.lineTo((5 * this._x0 + this._x1) / 6, (5 * this._y0 + this._y1) / 6);
+        // falls through
+        default:
+          point$3(this, x2, y2);
+          break;
+      }
+      this._x0 = this._x1, this._x1 = x2;
+      this._y0 = this._y1, this._y1 = y2;
+    }
+  };
+  function BasisClosed(context) {
+    this._context = context;
+  }
+  BasisClosed.prototype = {
+    areaStart: noop,
+    areaEnd: noop,
+    lineStart: function() {
+      this._x0 = this._x1 = this._x2 = this._x3 = this._x4 = this._y0 = this._y1 = this._y2 = this._y3 = this._y4 = NaN;
+      this._point = 0;
+    },
+    lineEnd: function() {
+      switch (this._point) {
+        case 1: {
+          this._context.moveTo(this._x2, this._y2);
+          this._context.closePath();
+          break;
+        }
+        case 2: {
+          this._context.moveTo((this._x2 + 2 * this._x3) / 3, (this._y2 + 2 * this._y3) / 3);
+          this._context.lineTo((this._x3 + 2 * this._x2) / 3, (this._y3 + 2 * this._y2) / 3);
+          this._context.closePath();
+          break;
+        }
+        case 3: {
+          this.point(this._x2, this._y2);
+          this.point(this._x3, this._y3);
+          this.point(this._x4, this._y4);
+          break;
+        }
+      }
+    },
+    point: function(x2, y2) {
+      x2 = +x2, y2 = +y2;
+      switch (this._point) {
+        case 0:
+          this._point = 1;
+          this._x2 = x2, this._y2 = y2;
+          break;
+        case 1:
+          this._point = 2;
+          this._x3 = x2, this._y3 = y2;
+          break;
+        case 2:
+          this._point = 3;
+          this._x4 = x2, this._y4 = y2;
+          this._context.moveTo((this._x0 + 4 * this._x1 + x2) / 6, (this._y0 + 4 * this._y1 + y2) / 6);
+          break;
+        default:
+          point$3(this, x2, y2);
+          break;
+      }
+      this._x0 = this._x1, this._x1 = x2;
+      this._y0 = this._y1, this._y1 = y2;
+    }
+  };
+  function BasisOpen(context) {
+    this._context = context;
+  }
+  BasisOpen.prototype = {
+    areaStart: function() {
+      this._line = 0;
+    },
+    areaEnd: function() {
+      this._line = NaN;
+    },
+    lineStart: function() {
+      this._x0 = this._x1 = this._y0 = this._y1 = NaN;
+      this._point = 0;
+    },
+    lineEnd: function() {
+      if (this._line || this._line !== 0 && this._point === 3) this._context.closePath();
+      this._line = 1 - this._line;
+    },
+    point: function(x2, y2) {
+      x2 = +x2, y2 = +y2;
+      switch (this._point) {
+        case 0:
+          this._point = 1;
+          break;
+        case 1:
+          this._point = 2;
+          break;
+        case 2:
+          this._point = 3;
+          var x0 = (this._x0 + 4 * this._x1 + x2) / 6, y0 = (this._y0 + 4 * this._y1 + y2) / 6;
+          this._line ? this._context.lineTo(x0, y0) : this._context.moveTo(x0, y0);
+          break;
+        case 3:
+          this._point = 4;
+        // falls through
+        default:
+          point$3(this, x2, y2);
+          break;
+      }
+      this._x0 = this._x1, this._x1 = x2;
+      this._y0 = this._y1, this._y1 = y2;
+    }
+  };
+  function Bundle(context, beta) {
+    this._basis = new Basis(context);
+    this._beta = beta;
+  }
+  Bundle.prototype = {
+    lineStart: function() {
+      this._x = [];
+      this._y = [];
+      this._basis.lineStart();
+    },
+    lineEnd: function() {
+      var x2 = this._x, y2 = this._y, j = x2.length - 1;
+      if (j > 0) {
+        var x0 = x2[0], y0 = y2[0], dx = x2[j] - x0, dy = y2[j] - y0, i = -1, t;
+        while (++i <= j) {
+          t = i / j;
+          this._basis.point(
+            this._beta * x2[i] + (1 - this._beta) * (x0 + t * dx),
+            this._beta * y2[i] + (1 - this._beta) * (y0 + t * dy)
+          );
+        }
+      }
+      this._x = this._y = null;
+      this._basis.lineEnd();
+    },
+    point: function(x2, y2) {
+      this._x.push(+x2);
+      this._y.push(+y2);
+    }
+  };
+  var bundle = (function custom(beta) {
+    function bundle2(context) {
+      return beta === 1 ? new Basis(context) : new Bundle(context, beta);
+    }
+    bundle2.beta = function(beta2) {
+      return custom(+beta2);
+    };
+    return bundle2;
+  })(0.85);
+  function point$2(that, x2, y2) {
+    that._context.bezierCurveTo(
+      that._x1 + that._k * (that._x2 - that._x0),
+      that._y1 + that._k * (that._y2 - that._y0),
+      that._x2 + that._k * (that._x1 - x2),
+      that._y2 + that._k * (that._y1 - y2),
+      that._x2,
+      that._y2
+    );
+  }
+  function Cardinal(context, tension) {
+    this._context = context;
+    this._k = (1 - tension) / 6;
+  }
+  Cardinal.prototype = {
+    areaStart: function() {
+      this._line = 0;
+    },
+    areaEnd: function() {
+      this._line = NaN;
+    },
+    lineStart: function() {
+      this._x0 = this._x1 = this._x2 = this._y0 = this._y1 = this._y2 = NaN;
+      this._point = 0;
+    },
+    lineEnd: function() {
+      switch (this._point) {
+        case 2:
+          this._context.lineTo(this._x2, this._y2);
+          break;
+        case 3:
+          point$2(this, this._x1, this._y1);
+          break;
+      }
+      if (this._line || this._line !== 0 && this._point === 1) this._context.closePath();
+      this._line = 1 - this._line;
+    },
+    point: function(x2, y2) {
+      x2 = +x2, y2 = +y2;
+      switch (this._point) {
+        case 0:
+          this._point = 1;
+          this._line ? this._context.lineTo(x2, y2) : this._context.moveTo(x2, y2);
+          break;
+        case 1:
+          this._point = 2;
+          this._x1 = x2, this._y1 = y2;
+          break;
+        case 2:
+          this._point = 3;
+        // falls through
+        default:
+          point$2(this, x2, y2);
+          break;
+      }
+      this._x0 = this._x1, this._x1 = this._x2, this._x2 = x2;
+      this._y0 = this._y1, this._y1 = this._y2, this._y2 = y2;
+    }
+  };
+  var cardinal = (function custom2(tension) {
+    function cardinal2(context) {
+      return new Cardinal(context, tension);
+    }
+    cardinal2.tension = function(tension2) {
+      return custom2(+tension2);
+    };
+    return cardinal2;
+  })(0);
+  function CardinalClosed(context, tension) {
+    this._context = context;
+    this._k = (1 - tension) / 6;
+  }
+  CardinalClosed.prototype = {
+    areaStart: noop,
+    areaEnd: noop,
+    lineStart: function() {
+      this._x0 = this._x1 = this._x2 = this._x3 = this._x4 = this._x5 = this._y0 = this._y1 = this._y2 = this._y3 = this._y4 = this._y5 = NaN;
+      this._point = 0;
+    },
+    lineEnd: function() {
+      switch (this._point) {
+        case 1: {
+          this._context.moveTo(this._x3, this._y3);
+          this._context.closePath();
+          break;
+        }
+        case 2: {
+          this._context.lineTo(this._x3, this._y3);
+          this._context.closePath();
+          break;
+        }
+        case 3: {
+          this.point(this._x3, this._y3);
+          this.point(this._x4, this._y4);
+          this.point(this._x5, this._y5);
+          break;
+        }
+      }
+    },
+    point: function(x2, y2) {
+      x2 = +x2, y2 = +y2;
+      switch (this._point) {
+        case 0:
+          this._point = 1;
+          this._x3 = x2, this._y3 = y2;
+          break;
+        case 1:
+          this._point = 2;
+          this._context.moveTo(this._x4 = x2, this._y4 = y2);
+          break;
+        case 2:
+          this._point = 3;
+          this._x5 = x2, this._y5 = y2;
+          break;
+        default:
+          point$2(this, x2, y2);
+          break;
+      }
+      this._x0 = this._x1, this._x1 = this._x2, this._x2 = x2;
+      this._y0 = this._y1, this._y1 = this._y2, this._y2 = y2;
+    }
+  };
+  var cardinalClosed = (function custom3(tension) {
+    function cardinal2(context) {
+      return new CardinalClosed(context, tension);
+    }
+    cardinal2.tension = function(tension2) {
+      return custom3(+tension2);
+    };
+    return cardinal2;
+  })(0);
+  function CardinalOpen(context, tension) {
+    this._context = context;
+    this._k = (1 - tension) / 6;
+  }
+  CardinalOpen.prototype = {
+    areaStart: function() {
+      this._line = 0;
+    },
+    areaEnd: function() {
+      this._line = NaN;
+    },
+    lineStart: function() {
+      this._x0 = this._x1 = this._x2 = this._y0 = this._y1 = this._y2 = NaN;
+      this._point = 0;
+    },
+    lineEnd: function() {
+      if (this._line || this._line !== 0 && this._point === 3) this._context.closePath();
+      this._line = 1 - this._line;
+    },
+    point: function(x2, y2) {
+      x2 = +x2, y2 = +y2;
+      switch (this._point) {
+        case 0:
+          this._point = 1;
+          break;
+        case 1:
+          this._point = 2;
+          break;
+        case 2:
+          this._point = 3;
+          this._line ? this._context.lineTo(this._x2, this._y2) : this._context.moveTo(this._x2, this._y2);
+          break;
+        case 3:
+          this._point = 4;
+        // falls through
+        default:
+          point$2(this, x2, y2);
+          break;
+      }
+      this._x0 = this._x1, this._x1 = this._x2, this._x2 = x2;
+      this._y0 = this._y1, this._y1 = this._y2, this._y2 = y2;
+    }
+  };
+  var cardinalOpen = (function custom4(tension) {
+    function cardinal2(context) {
+      return new CardinalOpen(context, tension);
+    }
+    cardinal2.tension = function(tension2) {
+      return custom4(+tension2);
+    };
+    return cardinal2;
+  })(0);
+  function point$1(that, x2, y2) {
+    var x1 = that._x1, y1 = that._y1, x22 = that._x2, y22 = that._y2;
+    if (that._l01_a > epsilon4) {
+      var a2 = 2 * that._l01_2a + 3 * that._l01_a * that._l12_a + that._l12_2a, n = 3 * that._l01_a * (that._l01_a + that._l12_a);
+      x1 = (x1 * a2 - that._x0 * that._l12_2a + that._x2 * that._l01_2a) / n;
+      y1 = (y1 * a2 - that._y0 * that._l12_2a + that._y2 * that._l01_2a) / n;
+    }
+    if (that._l23_a > epsilon4) {
+      var b = 2 * that._l23_2a + 3 * that._l23_a * that._l12_a + that._l12_2a, m = 3 * that._l23_a * (that._l23_a + that._l12_a);
+      x22 = (x22 * b + that._x1 * that._l23_2a - x2 * that._l12_2a) / m;
+      y22 = (y22 * b + that._y1 * that._l23_2a - y2 * that._l12_2a) / m;
+    }
+    that._context.bezierCurveTo(x1, y1, x22, y22, that._x2, that._y2);
+  }
+  function CatmullRom(context, alpha) {
+    this._context = context;
+    this._alpha = alpha;
+  }
+  CatmullRom.prototype = {
+    areaStart: function() {
+      this._line = 0;
+    },
+    areaEnd: function() {
+      this._line = NaN;
+    },
+    lineStart: function() {
+      this._x0 = this._x1 = this._x2 = this._y0 = this._y1 = this._y2 = NaN;
+      this._l01_a = this._l12_a = this._l23_a = this._l01_2a = this._l12_2a = this._l23_2a = this._point = 0;
+    },
+    lineEnd: function() {
+      switch (this._point) {
+        case 2:
+          this._context.lineTo(this._x2, this._y2);
+          break;
+        case 3:
+          this.point(this._x2, this._y2);
+          break;
+      }
+      if (this._line || this._line !== 0 && this._point === 1) this._context.closePath();
+      this._line = 1 - this._line;
+    },
+    point: function(x2, y2) {
+      x2 = +x2, y2 = +y2;
+      if (this._point) {
+        var x23 = this._x2 - x2, y23 = this._y2 - y2;
+        this._l23_a = Math.sqrt(this._l23_2a = Math.pow(x23 * x23 + y23 * y23, this._alpha));
+      }
+      switch (this._point) {
+        case 0:
+          this._point = 1;
+          this._line ? this._context.lineTo(x2, y2) : this._context.moveTo(x2, y2);
+          break;
+        case 1:
+          this._point = 2;
+          break;
+        case 2:
+          this._point = 3;
+        // falls through
+        default:
+          point$1(this, x2, y2);
+          break;
+      }
+      this._l01_a = this._l12_a, this._l12_a = this._l23_a;
+      this._l01_2a = this._l12_2a, this._l12_2a = this._l23_2a;
+      this._x0 = this._x1, this._x1 = this._x2, this._x2 = x2;
+      this._y0 = this._y1, this._y1 = this._y2, this._y2 = y2;
+    }
+  };
+  var catmullRom = (function custom5(alpha) {
+    function catmullRom2(context) {
+      return alpha ? new CatmullRom(context, alpha) : new Cardinal(context, 0);
+    }
+    catmullRom2.alpha = function(alpha2) {
+      return custom5(+alpha2);
+    };
+    return catmullRom2;
+  })(0.5);
+  function CatmullRomClosed(context, alpha) {
+    this._context = context;
+    this._alpha = alpha;
+  }
+  CatmullRomClosed.prototype = {
+    areaStart: noop,
+    areaEnd: noop,
+    lineStart: function() {
+      this._x0 = this._x1 = this._x2 = this._x3 = this._x4 = this._x5 = this._y0 = this._y1 = this._y2 = this._y3 = this._y4 = this._y5 = NaN;
+      this._l01_a = this._l12_a = this._l23_a = this._l01_2a = this._l12_2a = this._l23_2a = this._point = 0;
+    },
+    lineEnd: function() {
+      switch (this._point) {
+        case 1: {
+          this._context.moveTo(this._x3, this._y3);
+          this._context.closePath();
+          break;
+        }
+        case 2: {
+          this._context.lineTo(this._x3, this._y3);
+          this._context.closePath();
+          break;
+        }
+        case 3: {
+          this.point(this._x3, this._y3);
+          this.point(this._x4, this._y4);
+          this.point(this._x5, this._y5);
+          break;
+        }
+      }
+    },
+    point: function(x2, y2) {
+      x2 = +x2, y2 = +y2;
+      if (this._point) {
+        var x23 = this._x2 - x2, y23 = this._y2 - y2;
+        this._l23_a = Math.sqrt(this._l23_2a = Math.pow(x23 * x23 + y23 * y23, this._alpha));
+      }
+      switch (this._point) {
+        case 0:
+          this._point = 1;
+          this._x3 = x2, this._y3 = y2;
+          break;
+        case 1:
+          this._point = 2;
+          this._context.moveTo(this._x4 = x2, this._y4 = y2);
+          break;
+        case 2:
+          this._point = 3;
+          this._x5 = x2, this._y5 = y2;
+          break;
+        default:
+          point$1(this, x2, y2);
+          break;
+      }
+      this._l01_a = this._l12_a, this._l12_a = this._l23_a;
+      this._l01_2a = this._l12_2a, this._l12_2a = this._l23_2a;
+      this._x0 = this._x1, this._x1 = this._x2, this._x2 = x2;
+      this._y0 = this._y1, this._y1 = this._y2, this._y2 = y2;
+    }
+  };
+  var catmullRomClosed = (function custom6(alpha) {
+    function catmullRom2(context) {
+      return alpha ? new CatmullRomClosed(context, alpha) : new CardinalClosed(context, 0);
+    }
+    catmullRom2.alpha = function(alpha2) {
+      return custom6(+alpha2);
+    };
+    return catmullRom2;
+  })(0.5);
+  function CatmullRomOpen(context, alpha) {
+    this._context = context;
+    this._alpha = alpha;
+  }
+  CatmullRomOpen.prototype = {
+    areaStart: function() {
+      this._line = 0;
+    },
+    areaEnd: function() {
+      this._line = NaN;
+    },
+    lineStart: function() {
+      this._x0 = this._x1 = this._x2 = this._y0 = this._y1 = this._y2 = NaN;
+      this._l01_a = this._l12_a = this._l23_a = this._l01_2a = this._l12_2a = this._l23_2a = this._point = 0;
+    },
+    lineEnd: function() {
+      if (this._line || this._line !== 0 && this._point === 3) this._context.closePath();
+      this._line = 1 - this._line;
+    },
+    point: function(x2, y2) {
+      x2 = +x2, y2 = +y2;
+      if (this._point) {
+        var x23 = this._x2 - x2, y23 = this._y2 - y2;
+        this._l23_a = Math.sqrt(this._l23_2a = Math.pow(x23 * x23 + y23 * y23, this._alpha));
+      }
+      switch (this._point) {
+        case 0:
+          this._point = 1;
+          break;
+        case 1:
+          this._point = 2;
+          break;
+        case 2:
+          this._point = 3;
+          this._line ? this._context.lineTo(this._x2, this._y2) : this._context.moveTo(this._x2, this._y2);
+          break;
+        case 3:
+          this._point = 4;
+        // falls through
+        default:
+          point$1(this, x2, y2);
+          break;
+      }
+      this._l01_a = this._l12_a, this._l12_a = this._l23_a;
+      this._l01_2a = this._l12_2a, this._l12_2a = this._l23_2a;
+      this._x0 = this._x1, this._x1 = this._x2, this._x2 = x2;
+      this._y0 = this._y1, this._y1 = this._y2, this._y2 = y2;
+    }
+  };
+  var catmullRomOpen = (function custom7(alpha) {
+    function catmullRom2(context) {
+      return alpha ? new CatmullRomOpen(context, alpha) : new CardinalOpen(context, 0);
+    }
+    catmullRom2.alpha = function(alpha2) {
+      return custom7(+alpha2);
+    };
+    return catmullRom2;
+  })(0.5);
+  function LinearClosed(context) {
+    this._context = context;
+  }
+  LinearClosed.prototype = {
+    areaStart: noop,
+    areaEnd: noop,
+    lineStart: function() {
+      this._point = 0;
+    },
+    lineEnd: function() {
+      if (this._point) this._context.closePath();
+    },
+    point: function(x2, y2) {
+      x2 = +x2, y2 = +y2;
+      if (this._point) this._context.lineTo(x2, y2);
+      else this._point = 1, this._context.moveTo(x2, y2);
+    }
+  };
+  function sign(x2) {
+    return x2 < 0 ? -1 : 1;
+  }
+  function slope3(that, x2, y2) {
+    var h0 = that._x1 - that._x0, h1 = x2 - that._x1, s0 = (that._y1 - that._y0) / (h0 || h1 < 0 && -0), s1 = (y2 - that._y1) / (h1 || h0 < 0 && -0), p = (s0 * h1 + s1 * h0) / (h0 + h1);
+    return (sign(s0) + sign(s1)) * Math.min(Math.abs(s0), Math.abs(s1), 0.5 * Math.abs(p)) || 0;
+  }
+  function slope2(that, t) {
+    var h = that._x1 - that._x0;
+    return h ? (3 * (that._y1 - that._y0) / h - t) / 2 : t;
+  }
+  function point(that, t02, t12) {
+    var x0 = that._x0, y0 = that._y0, x1 = that._x1, y1 = that._y1, dx = (x1 - x0) / 3;
+    that._context.bezierCurveTo(x0 + dx, y0 + dx * t02, x1 - dx, y1 - dx * t12, x1, y1);
+  }
+  function MonotoneX(context) {
+    this._context = context;
+  }
+  MonotoneX.prototype = {
+    areaStart: function() {
+      this._line = 0;
+    },
+    areaEnd: function() {
+      this._line = NaN;
+    },
+    lineStart: function() {
+      this._x0 = this._x1 = this._y0 = this._y1 = this._t0 = NaN;
+      this._point = 0;
+    },
+    lineEnd: function() {
+      switch (this._point) {
+        case 2:
+          this._context.lineTo(this._x1, this._y1);
+          break;
+        case 3:
+          point(this, this._t0, slope2(this, this._t0));
+          break;
+      }
+      if (this._line || this._line !== 0 && this._point === 1) this._context.closePath();
+      this._line = 1 - this._line;
+    },
+    point: function(x2, y2) {
+      var t12 = NaN;
+      x2 = +x2, y2 = +y2;
+      if (x2 === this._x1 && y2 === this._y1) return;
+      switch (this._point) {
+        case 0:
+          this._point = 1;
+          this._line ? this._context.lineTo(x2, y2) : this._context.moveTo(x2, y2);
+          break;
+        case 1:
+          this._point = 2;
+          break;
+        case 2:
+          this._point = 3;
+          point(this, slope2(this, t12 = slope3(this, x2, y2)), t12);
+          break;
+        default:
+          point(this, this._t0, t12 = slope3(this, x2, y2));
+          break;
+      }
+      this._x0 = this._x1, this._x1 = x2;
+      this._y0 = this._y1, this._y1 = y2;
+      this._t0 = t12;
+    }
+  };
+  function MonotoneY(context) {
+    this._context = new ReflectContext(context);
+  }
+  (MonotoneY.prototype = Object.create(MonotoneX.prototype)).point = function(x2, y2) {
+    MonotoneX.prototype.point.call(this, y2, x2);
+  };
+  function ReflectContext(context) {
+    this._context = context;
+  }
+  ReflectContext.prototype = {
+    moveTo: function(x2, y2) {
+      this._context.moveTo(y2, x2);
+    },
+    closePath: function() {
+      this._context.closePath();
+    },
+    lineTo: function(x2, y2) {
+      this._context.lineTo(y2, x2);
+    },
+    bezierCurveTo: function(x1, y1, x2, y2, x3, y3) {
+      this._context.bezierCurveTo(y1, x1, y2, x2, y3, x3);
+    }
+  };
+  function Natural(context) {
+    this._context = context;
+  }
+  Natural.prototype = {
+    areaStart: function() {
+      this._line = 0;
+    },
+    areaEnd: function() {
+      this._line = NaN;
+    },
+    lineStart: function() {
+      this._x = [];
+      this._y = [];
+    },
+    lineEnd: function() {
+      var x2 = this._x, y2 = this._y, n = x2.length;
+      if (n) {
+        this._line ? this._context.lineTo(x2[0], y2[0]) : this._context.moveTo(x2[0], y2[0]);
+        if (n === 2) {
+          this._context.lineTo(x2[1], y2[1]);
+        } else {
+          var px = controlPoints(x2), py = controlPoints(y2);
+          for (var i0 = 0, i1 = 1; i1 < n; ++i0, ++i1) {
+            this._context.bezierCurveTo(px[0][i0], py[0][i0], px[1][i0], py[1][i0], x2[i1], y2[i1]);
+          }
+        }
+      }
+      if (this._line || this._line !== 0 && n === 1) this._context.closePath();
+      this._line = 1 - this._line;
+      this._x = this._y = null;
+    },
+    point: function(x2, y2) {
+      this._x.push(+x2);
+      this._y.push(+y2);
+    }
+  };
+  function controlPoints(x2) {
+    var i, n = x2.length - 1, m, a2 = new Array(n), b = new Array(n), r = new Array(n);
+    a2[0] = 0, b[0] = 2, r[0] = x2[0] + 2 * x2[1];
+    for (i = 1; i < n - 1; ++i) a2[i] = 1, b[i] = 4, r[i] = 4 * x2[i] + 2 * x2[i + 1];
+    a2[n - 1] = 2, b[n - 1] = 7, r[n - 1] = 8 * x2[n - 1] + x2[n];
+    for (i = 1; i < n; ++i) m = a2[i] / b[i - 1], b[i] -= m, r[i] -= m * r[i - 1];
+    a2[n - 1] = r[n - 1] / b[n - 1];
+    for (i = n - 2; i >= 0; --i) a2[i] = (r[i] - a2[i + 1]) / b[i];
+    b[n - 1] = (x2[n] + a2[n - 1]) / 2;
+    for (i = 0; i < n - 1; ++i) b[i] = 2 * x2[i + 1] - a2[i + 1];
+    return [a2, b];
+  }
+  function Step(context, t) {
+    this._context = context;
+    this._t = t;
+  }
+  Step.prototype = {
+    areaStart: function() {
+      this._line = 0;
+    },
+    areaEnd: function() {
+      this._line = NaN;
+    },
+    lineStart: function() {
+      this._x = this._y = NaN;
+      this._point = 0;
+    },
+    lineEnd: function() {
+      if (0 < this._t && this._t < 1 && this._point === 2) this._context.lineTo(this._x, this._y);
+      if (this._line || this._line !== 0 && this._point === 1) this._context.closePath();
+      if (this._line >= 0) this._t = 1 - this._t, this._line = 1 - this._line;
+    },
+    point: function(x2, y2) {
+      x2 = +x2, y2 = +y2;
+      switch (this._point) {
+        case 0:
+          this._point = 1;
+          this._line ? this._context.lineTo(x2, y2) : this._context.moveTo(x2, y2);
+          break;
+        case 1:
+          this._point = 2;
+        // falls through
+        default: {
+          if (this._t <= 0) {
+            this._context.lineTo(this._x, y2);
+            this._context.lineTo(x2, y2);
+          } else {
+            var x1 = this._x * (1 - this._t) + x2 * this._t;
+            this._context.lineTo(x1, this._y);
+            this._context.lineTo(x1, y2);
+          }
+          break;
+        }
+      }
+      this._x = x2, this._y = y2;
+    }
+  };
+
+  // src/charts.mjs
+  var LEFT = 48;
+  var RIGHT = 14;
+  var OUTLIERS = 3;
+  var SHADES = 12;
+  var widths = /* @__PURE__ */ new Map();
+  function widthOf(element) {
+    if (!widths.has(element)) widths.set(element, element.clientWidth);
+    return widths.get(element);
+  }
+  var forgetWidths = () => widths.clear();
+  var part = (svg, name, tag = "g") => {
+    const found = svg.select(`.${name}`);
+    return found.empty() ? svg.append(tag).attr("class", name) : found;
+  };
+  function canvas(element, height) {
+    const width = Math.max(widthOf(element.parentElement), 200);
+    return { width, svg: select(element).attr("width", width).attr("height", height) };
+  }
+  function drawAxis(svg, name, x2, y2, axis2) {
+    const group = part(svg, name);
+    const key = [x2, y2, ...axis2.scale().domain(), ...axis2.scale().range()].join();
+    if (group.attr("data-key") !== key) group.attr("data-key", key).attr("transform", `translate(${x2},${y2})`).call(axis2);
+  }
+  var fixed = (x2, digits) => x2.toFixed(digits).replace("-", "−");
+  function outliers(values) {
+    return Array.from(values.keys()).sort((a2, b) => Math.abs(values[b]) - Math.abs(values[a2])).slice(0, OUTLIERS);
+  }
+  function drawStrips(element, strips, left2 = 1) {
+    const [top2, tall, gap] = [18, 24, 20];
+    const d = strips[0].values.length;
+    const { width, svg } = canvas(element, top2 + strips.length * (tall + gap) + 6);
+    const x2 = linear2([0, d], [left2, width - RIGHT]);
+    const cell = (x2(1) - x2(0) + 0.3).toFixed(2);
+    strips.forEach(({ name, values }, row) => {
+      const y2 = top2 + row * (tall + gap);
+      const largest2 = max(values, Math.abs) || 1;
+      const shades = /* @__PURE__ */ new Map();
+      for (let i = 0; i < d; i++) {
+        const shade = Math.round(values[i] / largest2 * SHADES);
+        if (shade) shades.set(shade, `${shades.get(shade) ?? ""}M${x2(i).toFixed(2)},${y2}h${cell}v${tall}h-${cell}z`);
+      }
+      const group = part(svg, `strip${row}`);
+      part(group, "cells").selectAll("path").data(shades).join("path").attr("class", ([shade]) => shade < 0 ? "negative" : "positive").attr("fill-opacity", ([shade]) => Math.abs(shade) / SHADES).attr("d", ([, path2]) => path2);
+      part(group, "frame", "path").attr("d", `M${left2},${y2}H${x2(d)}V${y2 + tall}H${left2}Z`);
+      part(group, "name", "text").attr("x", left2).attr("y", y2 - 5).text(name);
+    });
+    const axis2 = axisBottom(x2).ticks(Math.min(d, width / 80)).tickSizeOuter(0);
+    drawAxis(svg, "axis", 0, top2 + strips.length * (tall + gap) - gap, axis2);
+    return x2;
+  }
+  function drawOutliers(element, values) {
+    const x2 = drawStrips(element, [{ name: "context vector, one cell a dimension", values }]);
+    const { width, svg } = canvas(element, 100);
+    const labels = [];
+    for (const i of outliers(values).sort((a2, b) => a2 - b)) {
+      const at = Math.max(x2(i + 0.5), labels.length ? labels.at(-1).at + 84 : 42);
+      labels.push({ i, at: Math.min(at, width - RIGHT - 42 - 84 * (OUTLIERS - 1 - labels.length)) });
+    }
+    part(svg, "marks", "path").attr("d", labels.map(({ i, at }) => `M${x2(i + 0.5)},64V70L${at},76V80`).join(""));
+    part(svg, "labels").selectAll("text").data(labels).join("text").attr("x", ({ at }) => at).attr("y", 93).attr("text-anchor", "middle").text(({ i }) => `[${i}] ${fixed(values[i], 2)}`);
+  }
+  function drawRunningSum(element, sums) {
+    const height = 170;
+    const { width, svg } = canvas(element, height);
+    const [low, high] = extent([0, ...sums]);
+    const x2 = linear2([0, sums.length], [LEFT, width - RIGHT]);
+    const y2 = linear2([low, high], [height - 26, 10]).nice();
+    const points = [0, ...sums].map((sum, i) => [x2(i), y2(sum)]);
+    part(svg, "zero", "line").attr("x1", LEFT).attr("x2", width - RIGHT).attr("y1", y2(0)).attr("y2", y2(0));
+    part(svg, "fill", "path").attr("d", area().y0(y2(0))(points));
+    part(svg, "line", "path").attr("d", line()(points));
+    const [ex, ey] = points.at(-1);
+    part(svg, "end", "circle").attr("cx", ex).attr("cy", ey).attr("r", 4);
+    part(svg, "total", "text").attr("x", ex).attr("y", ey < height / 2 ? ey + 20 : ey - 10).attr("text-anchor", "end").text(fixed(sums.at(-1), 4));
+    drawAxis(svg, "axis", 0, height - 26, axisBottom(x2).ticks(width / 80));
+    drawAxis(svg, "axis-y", LEFT, 0, axisLeft(y2).ticks(4));
+  }
+  function binsOf(logits3) {
+    const sorted = logits3.slice().sort();
+    const [low, high] = [sorted[0], sorted.at(-1)];
+    const x2 = linear2(low < high ? [low, high] : [low - 1, low + 1], [0, 1]).nice();
+    const edges = [.../* @__PURE__ */ new Set([x2.domain()[0], ...x2.ticks(64), x2.domain()[1]])];
+    const starts = edges.map((edge) => bisectLeft(sorted, edge));
+    starts[edges.length - 1] = sorted.length;
+    const bins = edges.slice(1).map((x1, i) => ({ x0: edges[i], x1, start: starts[i], end: starts[i + 1] }));
+    return { domain: x2.domain(), sorted, bins };
+  }
+  function drawHistogram(element, { domain, sorted, bins }, lowest, survivors) {
+    const height = 210;
+    const floor = height - 40;
+    const { width, svg } = canvas(element, height);
+    const x2 = linear2(domain, [LEFT, width - RIGHT]);
+    const y2 = linear2([0, max(bins, (b) => b.end - b.start)], [floor, 14]).nice();
+    const first = bisectLeft(sorted, lowest);
+    const counts = bins.map((b) => ({ ...b, n: b.end - b.start, kept: Math.max(b.end - Math.max(b.start, first), 0) }));
+    const bar = (b, from, to) => {
+      const wide = Math.max(x2(b.x1) - x2(b.x0) - 1, 0.5);
+      return from < to ? `M${x2(b.x0).toFixed(2)},${y2(from)}V${y2(to)}h${wide.toFixed(2)}V${y2(from)}Z` : "";
+    };
+    part(svg, "cut", "path").attr("d", counts.map((b) => bar(b, b.kept, b.n)).join(""));
+    part(svg, "kept", "path").attr("d", counts.map((b) => bar(b, 0, b.kept)).join(""));
+    const ticks2 = /* @__PURE__ */ new Set();
+    for (let i = first; i < sorted.length; i++) ticks2.add(Math.round(x2(sorted[i])));
+    part(svg, "ticks", "path").attr("d", Array.from(ticks2, (at) => `M${at},${floor + 3}v7`).join(""));
+    part(svg, "edge", "line").attr("x1", x2(lowest)).attr("x2", x2(lowest)).attr("y1", 14).attr("y2", floor);
+    const right2 = x2(lowest) > width / 2;
+    part(svg, "total", "text").attr("x", x2(lowest) + (right2 ? -6 : 6)).attr("y", 22).attr("text-anchor", right2 ? "end" : "start").text(`${survivors.toLocaleString("en-US")} survive ${right2 ? "→" : "from here on →"}`);
+    drawAxis(svg, "axis", 0, floor + 13, axisBottom(x2).ticks(width / 80));
+    drawAxis(svg, "axis-y", LEFT, 0, axisLeft(y2).ticks(4));
+  }
+
+  // ../javascript/bundle.mjs
+  var FORMAT = "lm-head-bundle";
+  var VERSION = 2;
+  if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1) throw new Error("bundles need a little-endian machine");
+  var BundleError = class extends Error {
+    code = "bad_bundle";
+  };
+  function widenFloat16(bits) {
+    const [sign2, exponent2, fraction] = [bits >> 15 ? -1 : 1, bits >> 10 & 31, bits & 1023];
+    if (exponent2 === 31) return fraction ? NaN : sign2 * Infinity;
+    return sign2 * (exponent2 ? 1024 + fraction : fraction) * 2 ** ((exponent2 || 1) - 25);
+  }
+  var widenBfloat16 = (halves) => new Float32Array(Uint32Array.from(halves, (bits) => bits << 16).buffer);
+  var DTYPES = {
+    float64: [Float64Array, (numbers) => numbers],
+    float32: [Float32Array, (numbers) => numbers],
+    float16: [Uint16Array, (halves) => Float32Array.from(halves, widenFloat16)],
+    bfloat16: [Uint16Array, widenBfloat16]
+  };
+  function parseJson(bytes, what) {
+    let value2;
+    try {
+      value2 = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    } catch (error) {
+      throw new BundleError(`${what} is no JSON: ${error.message}`);
+    }
+    if (typeof value2 !== "object" || value2 === null) throw new BundleError(`${what} is no JSON object`);
+    return value2;
+  }
+  var isSize = (n) => Number.isSafeInteger(n) && n >= 0;
+  async function sha256(bytes, subtle) {
+    const digest = new Uint8Array(await subtle.digest("SHA-256", bytes));
+    return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  }
+  async function parseManifest(bytes, subtle) {
+    const manifest = parseJson(bytes, "manifest.json");
+    if (manifest.format !== FORMAT || manifest.version !== VERSION)
+      throw new BundleError(`format ${manifest.format} version ${manifest.version} is not ${FORMAT} ${VERSION}`);
+    const text = new TextDecoder().decode(bytes);
+    const seal = String(manifest.sha256);
+    const at = text.lastIndexOf(seal);
+    const unsealed = new TextEncoder().encode(text.slice(0, at) + "0".repeat(64) + text.slice(at + 64));
+    if (seal.length !== 64 || await sha256(unsealed, subtle) !== seal)
+      throw new BundleError("manifest.json does not match its own sha256: export the bundle again");
+    return manifest;
+  }
+  function tensorOf(manifest, name, files, shape) {
+    const tensor = manifest.tensors?.[name];
+    const file = files.get(tensor?.file);
+    if (!file || !Object.hasOwn(DTYPES, tensor.dtype) || JSON.stringify(tensor.shape) !== JSON.stringify(shape))
+      throw new BundleError(`there is no tensor ${name} of shape [${shape}] in the bundle`);
+    const [Stored, widen] = DTYPES[tensor.dtype];
+    const count2 = shape.reduce((a2, b) => a2 * b, 1);
+    const [start2, end] = [tensor.offset, tensor.offset + count2 * Stored.BYTES_PER_ELEMENT];
+    if (!(isSize(start2) && end <= file.byteLength)) throw new BundleError(`tensor ${name} does not fit into its file`);
+    const aligned = start2 % Stored.BYTES_PER_ELEMENT === 0;
+    return widen(aligned ? new Stored(file, start2, count2) : new Stored(file.slice(start2, end)));
+  }
+  async function openBundle(read2, { names, subtle = globalThis.crypto?.subtle } = {}) {
+    const readWhole = async (name) => {
+      try {
+        return await read2(name);
+      } catch (error) {
+        throw new BundleError(`${name} cannot be read: ${error.message}`);
+      }
+    };
+    const manifest = await parseManifest(await readWhole("manifest.json"), subtle);
+    const files = /* @__PURE__ */ new Map();
+    for (const name of names ?? Object.keys(manifest.files ?? {})) {
+      if (/[/\\]/.test(name)) throw new BundleError(`${name} is no name of a file inside the bundle`);
+      const [bytes, listed] = [await readWhole(name), manifest.files?.[name]];
+      if (bytes.byteLength !== listed?.size || await sha256(bytes, subtle) !== listed.sha256)
+        throw new BundleError(`${name} is not of the size and sha256 in manifest.json: export the bundle again`);
+      files.set(name, bytes);
+    }
+    const { vocab_size: V, hidden_size: d, prompts: contexts } = manifest;
+    if (![V, d, contexts].every(isSize) || V * d === 0) throw new BundleError(`the manifest has V = ${V} and d = ${d}`);
+    const embedding = tensorOf(manifest, "embedding", files, [V, d]);
+    const context = contexts ? tensorOf(manifest, "context", files, [contexts, d]) : new Float32Array(0);
+    return { manifest, V, d, contexts, embedding, context, files };
+  }
+
+  // src/embedded.mjs
+  function bytesOf(base64) {
+    const binary = atob(base64);
+    const bytes = new Uint8Array(binary.length);
+    for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+    return bytes.buffer;
+  }
+  async function read(name) {
+    const block = document.getElementById(`file:${name}`);
+    if (!block) throw new Error("it is not in this page");
+    return bytesOf(block.textContent.trim());
+  }
+  function parse(files, name) {
+    if (!files.has(name)) return null;
+    return JSON.parse(new TextDecoder().decode(files.get(name)));
+  }
+  async function embeddedBundle() {
+    if (!globalThis.crypto?.subtle)
+      throw new BundleError(
+        "this browser has no Web Crypto here (crypto.subtle), with which the bundle is checked: open the page from disk or over HTTPS, in a current browser"
+      );
+    const bundle2 = await openBundle(read);
+    const { manifest, V, files, contexts } = bundle2;
+    const [prompts, tokens] = [parse(files, "prompts.json"), parse(files, "tokens.json")];
+    if (!contexts || prompts?.length !== contexts || tokens?.tokens.length !== V)
+      throw new BundleError("the bundle has no prompts, or not one for each context: export it without --head-only");
+    const pytorchLogits = tensorOf(manifest, "logits", files, [contexts, V]);
+    const exactLogits = tensorOf(manifest, "logits_exact", files, [contexts, V]);
+    const row = (table) => (prompt) => table.subarray(prompt * V, prompt * V + V);
+    const name = document.documentElement.dataset.bundle;
+    return {
+      ...bundle2,
+      prompts,
+      tokens,
+      title: `${manifest.model}, d = ${bundle2.d}, V = ${V.toLocaleString("en-US")}`,
+      pytorchLogits: row(pytorchLogits),
+      exactLogits: row(exactLogits),
+      numpy: (prompt) => [
+        `import reference, weights_export.bundle`,
+        `bundle = weights_export.bundle.open_bundle(${JSON.stringify(name)})`,
+        `bundle.context[${prompt}], bundle.embedding`
+      ]
+    };
+  }
+  function pytorchAnswers(head) {
+    const answers = JSON.parse(document.getElementById("pytorch").textContent);
+    const { V, contexts: N } = head;
+    const settings = (answers.settings ?? []).map(({ temperature: temperature2, k: k2, ids, probs, draws }) => {
+      const n = Math.min(k2, V);
+      const values = new Float32Array(bytesOf(probs));
+      const tokenIds = ids === null ? null : new Int32Array(bytesOf(ids));
+      const drawn = draws === null ? null : new Int32Array(bytesOf(draws));
+      if (values.length !== N * n || (tokenIds ?? values).length !== N * n || (drawn?.length ?? 0) % N)
+        throw new BundleError("they do not have the shape of the bundle");
+      const rowOf = (prompt) => {
+        const row = values.subarray(prompt * n, prompt * n + n);
+        if (!tokenIds) return row;
+        const whole2 = new Float32Array(V);
+        row.forEach((p, i) => whole2[tokenIds[prompt * n + i]] = p);
+        return whole2;
+      };
+      const seeds = drawn ? drawn.length / N : 0;
+      const drawOf = (prompt, seed) => seed >= 0n && seed < seeds ? drawn[prompt * seeds + Number(seed)] : null;
+      return { temperature: temperature2, k: k2, seeds, rowOf, drawOf };
+    });
+    return { note: answers.note, version: answers.version, settings };
+  }
+  function toy() {
+    const rows = [1, 0, 0.8, 0.6, 0, 1, -1, 0];
+    return {
+      V: 4,
+      d: 2,
+      contexts: 1,
+      embedding: Float32Array.from(rows),
+      context: Float32Array.of(2, 1),
+      prompts: [{ text: "(a toy of four tokens)", token_ids: [0, 1] }],
+      tokens: { tokens: ["61", "62", "63", "64"], special: [] },
+      title: "a toy, d = 2, V = 4",
+      numpy: () => [
+        `import numpy as np, reference`,
+        `embedding = np.array([[1, 0], [0.8, 0.6], [0, 1], [-1, 0]], dtype=np.float32)`,
+        `np.array([2, 1], dtype=np.float32), embedding`
+      ]
+    };
+  }
+
+  // ../javascript/lm_head.mjs
+  function refuse(code, message, Kind = RangeError) {
+    throw Object.assign(new Kind(message), { code });
+  }
+  function place(name, values, index, V) {
+    return values.length === V ? `${name}[${index}]` : `${name}[${Math.floor(index / V)}, ${index % V}]`;
+  }
+  function checkFloats(name, values) {
+    if (values instanceof Float32Array || values instanceof Float64Array) return;
+    refuse("bad_dtype", `${name} is no Float32Array or Float64Array: convert it`, TypeError);
+  }
+  function rowsOf(name, values, V) {
+    checkFloats(name, values);
+    if (!(Number.isInteger(V) && V > 0 && values.length % V === 0))
+      refuse("bad_shape", `${name} has ${values.length} numbers: they must be rows of V = ${V} tokens, and V at least 1`);
+    return values.length / V;
+  }
+  function checkLogits(logits3, V, name = "logits", code = "bad_logits") {
+    const rows = rowsOf(name, logits3, V);
+    for (let start2 = 0; start2 < rows * V; start2 += V) {
+      let alive = false;
+      for (let i = start2; i < start2 + V; i++) {
+        if (!(logits3[i] < Infinity))
+          refuse(code, `${place(name, logits3, i, V)} is ${logits3[i]}: it must be finite, or -Infinity to mask a token`);
+        if (logits3[i] > -Infinity) alive = true;
+      }
+      if (!alive) refuse(code, `row ${start2 / V} of ${name} is -Infinity for every token: leave at least one unmasked`);
+    }
+    return rows;
+  }
+  function checkNonNegative(name, values, V, code) {
+    for (let i = 0; i < values.length; i++)
+      if (!(values[i] >= 0 && values[i] < Infinity))
+        refuse(code, `${place(name, values, i, V)} is ${values[i]}: it must be finite and >= 0`);
+  }
+  function checkProbs(probs, V, numSamples = 1) {
+    const rows = rowsOf("probs", probs, V);
+    checkNonNegative("probs", probs, V, "bad_probs");
+    for (let row = 0; row < rows; row++) {
+      let possible = 0;
+      for (let i = row * V; i < row * V + V; i++) if (probs[i] > 0) possible++;
+      if (possible === 0) refuse("bad_probs", `row ${row} of probs sums to zero: a token needs a probability above zero`);
+      if (possible < numSamples)
+        refuse("bad_num_samples", `numSamples is ${numSamples}, row ${row} has ${possible} possible tokens: draw fewer`);
+    }
+    return rows;
+  }
+  function checkCount(name, value2, code) {
+    if (!Number.isInteger(value2)) refuse(code, `${name} is ${value2}: it must be an integer`, TypeError);
+    if (value2 < 1) refuse(code, `${name} is ${value2}: it must be at least 1`);
+  }
+  function dot(h, w) {
+    let a2 = 0;
+    let b = 0;
+    let c = 0;
+    let e = 0;
+    let i = 0;
+    for (; i + 3 < h.length; i += 4) {
+      a2 += h[i] * w[i];
+      b += h[i + 1] * w[i + 1];
+      c += h[i + 2] * w[i + 2];
+      e += h[i + 3] * w[i + 3];
+    }
+    for (; i < h.length; i++) a2 += h[i] * w[i];
+    return a2 + b + (c + e);
+  }
+  function computeLogits(context, embedding, d = context.length) {
+    checkFloats("context", context);
+    checkFloats("embedding", embedding);
+    if (!(Number.isInteger(d) && d > 0 && embedding.length > 0 && embedding.length % d === 0 && context.length % d === 0))
+      refuse("bad_shape", `context has ${context.length} numbers, embedding ${embedding.length}: not rows of d = ${d}`);
+    const [rows, V] = [context.length / d, embedding.length / d];
+    const Kind = context instanceof Float64Array || embedding instanceof Float64Array ? Float64Array : Float32Array;
+    const logits3 = new Kind(rows * V);
+    for (let row = 0; row < rows; row++) {
+      const h = Float64Array.from(context.subarray(row * d, row * d + d));
+      for (let v = 0; v < V; v++) logits3[row * V + v] = dot(h, embedding.subarray(v * d, v * d + d));
+    }
+    return logits3;
+  }
+  function applyTemperature(logits3, temperature2, V = logits3.length) {
+    checkLogits(logits3, V);
+    if (typeof temperature2 !== "number")
+      refuse("bad_temperature", `temperature is ${temperature2}: it must be one number`, TypeError);
+    const divisor = logits3 instanceof Float32Array ? Math.fround(temperature2) : temperature2;
+    if (!(divisor > 0 && divisor < Infinity))
+      refuse("bad_temperature", `temperature is ${temperature2}: it must be finite and > 0; for greedy take the argmax`);
+    const scaled = logits3.map((x2) => x2 / divisor);
+    checkLogits(scaled, V, `(logits / ${temperature2})`, "overflow");
+    return scaled;
+  }
+  function behind(scores, a2, b) {
+    return scores[a2] < scores[b] || scores[a2] === scores[b] && a2 > b;
+  }
+  function sink(scores, heap, root2, n) {
+    const id = heap[root2];
+    for (let child; (child = 2 * root2 + 1) < n; root2 = child) {
+      if (child + 1 < n && behind(scores, heap[child + 1], heap[child])) child++;
+      if (behind(scores, id, heap[child])) break;
+      heap[root2] = heap[child];
+    }
+    heap[root2] = id;
+  }
+  function largest(scores, k2) {
+    const heap = Int32Array.from({ length: k2 }, (_, i) => i);
+    for (let i = k2 >> 1; i-- > 0; ) sink(scores, heap, i, k2);
+    for (let v = k2; v < scores.length; v++) {
+      if (scores[v] > scores[heap[0]]) {
+        heap[0] = v;
+        sink(scores, heap, 0, k2);
+      }
+    }
+    for (let n = k2 - 1; n > 0; n--) {
+      [heap[0], heap[n]] = [heap[n], heap[0]];
+      sink(scores, heap, 0, n);
+    }
+    return heap;
+  }
+  function topK(logits3, k2, V = logits3.length) {
+    const rows = checkLogits(logits3, V);
+    checkCount("k", k2, "bad_k");
+    const n = Math.min(k2, V);
+    const [values, tokenIds] = [new logits3.constructor(rows * n), new Int32Array(rows * n)];
+    for (let row = 0; row < rows; row++) {
+      const scores = logits3.subarray(row * V, row * V + V);
+      const ids = largest(scores, n);
+      tokenIds.set(ids, row * n);
+      ids.forEach((id, i) => values[row * n + i] = scores[id]);
+    }
+    return { values, tokenIds };
+  }
+  function keepTopK(logits3, k2, ties = "lowest_id", V = logits3.length) {
+    const { values, tokenIds } = topK(logits3, k2, V);
+    if (ties !== "lowest_id" && ties !== "all") refuse("bad_ties", `ties is ${ties}: it must be "lowest_id" or "all"`);
+    const n = Math.min(k2, V);
+    const kept = new logits3.constructor(logits3.length).fill(-Infinity);
+    for (let row = 0; row * V < logits3.length; row++) {
+      const [kth, lastKept] = [values[row * n + n - 1], ties === "all" ? V : tokenIds[row * n + n - 1]];
+      for (let v = 0, i = row * V; v < V; v++, i++)
+        if (logits3[i] > kth || logits3[i] === kth && v <= lastKept) kept[i] = logits3[i];
+    }
+    return kept;
+  }
+  function softmax(logits3, V = logits3.length) {
+    const rows = checkLogits(logits3, V);
+    const probs = new logits3.constructor(logits3.length);
+    for (let start2 = 0; start2 < rows * V; start2 += V) {
+      let max2 = -Infinity;
+      for (let i = start2; i < start2 + V; i++) if (logits3[i] > max2) max2 = logits3[i];
+      let total = 0;
+      for (let i = start2; i < start2 + V; i++) total += probs[i] = Math.exp(logits3[i] - max2);
+      for (let i = start2; i < start2 + V; i++) probs[i] /= total;
+    }
+    return probs;
+  }
+  function multinomial(probs, noise, numSamples = 1, V = probs.length) {
+    checkCount("numSamples", numSamples, "bad_num_samples");
+    const rows = checkProbs(probs, V, numSamples);
+    checkFloats("noise", noise);
+    if (noise.length !== probs.length) refuse("bad_shape", `noise has ${noise.length} numbers, probs ${probs.length}`);
+    checkNonNegative("noise", noise, V, "bad_noise");
+    const race2 = probs.map((p, i) => p > 0 ? p / Math.abs(noise[i]) : -1);
+    const tokenIds = new Int32Array(rows * numSamples);
+    for (let row = 0; row < rows; row++)
+      tokenIds.set(largest(race2.subarray(row * V, row * V + V), numSamples), row * numSamples);
+    return tokenIds;
+  }
+  var TorchGenerator = class {
+    #state = new Uint32Array(624);
+    #next = 624;
+    /** @param {bigint | number} seed an integer from -2^63 to 2^64 - 1; only its low 32 bits count */
+    constructor(seed) {
+      if (typeof seed !== "bigint" && !Number.isSafeInteger(seed))
+        refuse("bad_seed", `seed is ${seed}: it must be an integer, beyond 2^53 a bigint`, TypeError);
+      if (seed < -(2n ** 63n) || seed >= 2n ** 64n)
+        refuse("bad_seed", `seed is ${seed}: it must be from -2^63 to 2^64 - 1`);
+      this.#state[0] = Number(BigInt.asUintN(32, BigInt(seed)));
+      for (let i = 1; i < 624; i++) {
+        const previous = this.#state[i - 1];
+        this.#state[i] = Math.imul(1812433253, previous ^ previous >>> 30) + i;
+      }
+    }
+    /** The next 32 bits. */
+    #output() {
+      const s2 = this.#state;
+      if (this.#next === 624) {
+        for (let i = 0; i < 624; i++) {
+          const joined = s2[i] & 2147483648 | s2[(i + 1) % 624] & 2147483647;
+          s2[i] = s2[(i + 397) % 624] ^ joined >>> 1 ^ (joined & 1 ? 2567483615 : 0);
+        }
+        this.#next = 0;
+      }
+      let y2 = s2[this.#next++];
+      y2 ^= y2 >>> 11;
+      y2 ^= y2 << 7 & 2636928640;
+      y2 ^= y2 << 15 & 4022730752;
+      return (y2 ^ y2 >>> 18) >>> 0;
+    }
+    /** 53 bits, the first output being the high word. */
+    #uniform53() {
+      const high = this.#output() & 2097151;
+      return (high * 2 ** 32 + this.#output()) * 2 ** -53;
+    }
+    /**
+     * As `torch.rand(size)`: float32 takes 32 bits of the stream for each number, float64 takes 64.
+     *
+     * @param {number} size
+     * @param {Float32ArrayConstructor | Float64ArrayConstructor} Kind
+     * @returns {Floats}
+     */
+    uniforms(size, Kind = Float64Array) {
+      const draw2 = Kind === Float32Array ? () => (this.#output() & 16777215) * 2 ** -24 : () => this.#uniform53();
+      return new Kind(size).map(draw2);
+    }
+    /**
+     * As `torch.empty(size).exponential_()` in float32. Its float64 numbers are not offered: they have the last bit of
+     * the C library's log1p, and a JavaScript engine has a log1p of its own. Rounded to float32 that bit is gone.
+     *
+     * @param {number} size
+     * @returns {Float32Array}
+     */
+    exponentials(size) {
+      return new Float32Array(size).map(() => -Math.log1p(-this.#uniform53()));
+    }
+  };
+
+  // src/head.mjs
+  var SHOWN = 12;
+  function last(f) {
+    let [key, value2] = [null, null];
+    return (...args) => {
+      const now = args.join();
+      if (now !== key) [value2, key] = [f(...args), now];
+      return value2;
+    };
+  }
+  var Head = class {
+    /** @param {{V: number, d: number, embedding: Float32Array, context: Float32Array}} bundle */
+    constructor(bundle2) {
+      Object.assign(this, bundle2);
+      const { V, d } = bundle2;
+      this.contextOf = (prompt) => this.context.subarray(prompt * d, prompt * d + d);
+      this.logits = last((prompt) => computeLogits(this.contextOf(prompt), this.embedding));
+      this.scaled = last((prompt, T) => applyTemperature(this.logits(prompt), T));
+      this.whole = last((prompt, T) => softmax(this.scaled(prompt, T)));
+      this.kept = last((prompt, T, k2) => keepTopK(this.scaled(prompt, T), k2));
+      this.probs = last((prompt, T, k2) => softmax(this.kept(prompt, T, k2)));
+      this.candidates = last((prompt, T) => topK(this.scaled(prompt, T), SHOWN).tokenIds);
+      this.firstNoise = last((seed) => new TorchGenerator(seed).exponentials(V));
+      this.summary = last((prompt, T, k2) => this.#summary(prompt, T, k2));
+    }
+    embeddingOf(token) {
+      return this.embedding.subarray(token * this.d, token * this.d + this.d);
+    }
+    /** Of a setting: the mass that the cut took away, entropy in bits, how many survive and can be drawn. */
+    #summary(prompt, T, k2) {
+      const [whole2, kept, probs] = [this.whole(prompt, T), this.kept(prompt, T, k2), this.probs(prompt, T, k2)];
+      let [tail, entropy, possible, lowest] = [0, 0, 0, Infinity];
+      const logits3 = this.logits(prompt);
+      for (let v = 0; v < this.V; v++) {
+        if (kept[v] === -Infinity) tail += whole2[v];
+        else if (logits3[v] < lowest) lowest = logits3[v];
+        if (probs[v] > 0) {
+          entropy -= probs[v] * Math.log2(probs[v]);
+          possible++;
+        }
+      }
+      return { tail, entropy: Math.max(entropy, 0), effective: 2 ** Math.max(entropy, 0), possible, lowest };
+    }
+  };
+  var Draws = class {
+    #rng = null;
+    constructor(head, probs, seed) {
+      Object.assign(this, { head, probs, seed, count: 0, token: -1, first: -1, noise: null });
+      this.counts = new Uint32Array(head.V);
+    }
+    next() {
+      if (this.count === 0) this.noise = this.head.firstNoise(this.seed);
+      else {
+        if (!this.#rng) {
+          this.#rng = new TorchGenerator(this.seed);
+          this.#rng.exponentials(this.head.V);
+        }
+        this.noise = this.#rng.exponentials(this.head.V);
+      }
+      this.token = multinomial(this.probs, this.noise)[0];
+      if (this.count === 0) this.first = this.token;
+      this.counts[this.token]++;
+      this.count++;
+    }
+    /** The ids that came in first in the last race, in order of arrival. */
+    arrivals(possible) {
+      return multinomial(this.probs, this.noise, Math.min(SHOWN, possible));
+    }
+  };
+
+  // src/state.mjs
+  var MOST_DRAWS = 1e5;
+  var Problem = class extends Error {
+    constructor(field, message) {
+      super(message);
+      this.field = field;
+    }
+  };
+  function number4(field, text, example) {
+    const trimmed = text.trim();
+    if (trimmed === "") throw new Problem(field, `${field} is empty: type ${example}`);
+    if (!/^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(trimmed))
+      throw new Problem(field, `${field} is "${trimmed.slice(0, 40)}": type ${example}`);
+    return Number(trimmed);
+  }
+  function whole(field, text, low, high) {
+    const value2 = number4(field, text, `a whole number from ${low} to ${high}`);
+    if (!(Number.isInteger(value2) && value2 >= low && value2 <= high))
+      throw new Problem(field, `${field} is ${text.trim()}: it must be a whole number from ${low} to ${high}`);
+    return value2;
+  }
+  var READ = {
+    prompt: (text, head) => whole("prompt", text, 0, head.prompts.length - 1),
+    temperature: (text) => number4("temperature", text, "a number above 0, such as 0.7"),
+    k: (text, head) => number4("k", text, `a whole number from 1 to V = ${head.V}`),
+    seed: (text) => {
+      const trimmed = text.trim();
+      if (!/^[-+]?\d{1,20}$/.test(trimmed))
+        throw new Problem("seed", `seed is "${trimmed.slice(0, 40)}": type a whole number, such as 0`);
+      return BigInt(trimmed.replace("+", ""));
+    },
+    draws: (text) => whole("draws", text, 1, MOST_DRAWS),
+    token: (text, head) => whole("token", text, 0, head.V - 1)
+  };
+  var START = { prompt: 0, temperature: 0.7, k: 50, seed: 0n, draws: 1, token: null };
+  function toFragment(state) {
+    const parts = Object.entries(state).filter(([, value2]) => value2 !== null);
+    return `#${parts.map(([name, value2]) => `${name}=${value2}`).join("&")}`;
+  }
+  function fromFragment(fragment, head) {
+    const [state, problems] = [{ ...START }, []];
+    for (const [name, text] of new URLSearchParams(fragment.replace(/^#/, ""))) {
+      try {
+        if (!Object.hasOwn(READ, name)) throw new Problem("fragment", `the link has "${name}", which is not known here`);
+        state[name] = READ[name](text, head);
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error;
+        problems.push(error);
+      }
+    }
+    return { state, problems };
+  }
+  function stepsOfK(V) {
+    const steps = [];
+    for (let k2 = 1; k2 < V; k2 = k2 < 20 ? k2 + 1 : Math.round(k2 * 1.1)) steps.push(k2);
+    if (V > 50 && !steps.includes(50)) steps.splice(steps.findIndex((k2) => k2 > 50), 0, 50);
+    return [...steps, V];
+  }
+
+  // src/tables.mjs
+  var NS = "http://www.w3.org/2000/svg";
+  function make(tag, attributes = {}, ...children2) {
+    const element = document.createElement(tag);
+    for (const [name, value2] of Object.entries(attributes)) element.setAttribute(name, value2);
+    element.append(...children2);
+    return element;
+  }
+  var BarTable = class {
+    /**
+     * @param {HTMLTableElement} table with a caption
+     * @param {{label: string, kind: "token" | "number" | "minor"}[]} columns
+     * @param {string} barLabel
+     */
+    constructor(table, columns, barLabel) {
+      this.columns = columns;
+      table.setAttribute("role", "table");
+      this.axis = document.createElementNS(NS, "svg");
+      this.axis.setAttribute("class", "axis");
+      this.axis.setAttribute("aria-hidden", "true");
+      const labels = columns.map(({ label, kind }) => make("th", { scope: "col", role: "columnheader", class: kind }, label));
+      this.place = make("th", { scope: "col", role: "columnheader", class: "bar" });
+      this.place.append(make("span", { class: "hidden" }, barLabel), this.axis);
+      table.append(make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...labels, this.place)));
+      this.body = table.appendChild(make("tbody", { role: "rowgroup" }));
+      this.rows = [];
+    }
+    #row() {
+      const cells = this.columns.map(
+        ({ kind }, i) => i ? make("td", { role: "cell", class: kind }) : make("th", { scope: "row", role: "rowheader", class: kind })
+      );
+      const svg = document.createElementNS(NS, "svg");
+      const bar = svg.appendChild(document.createElementNS(NS, "rect"));
+      const tick = svg.appendChild(document.createElementNS(NS, "line"));
+      tick.setAttribute("y2", "100%");
+      svg.setAttribute("aria-hidden", "true");
+      const element = make("tr", { role: "row" }, ...cells, make("td", { role: "cell", class: "bar" }, svg));
+      this.body.append(element);
+      return { element, cells, bar, tick };
+    }
+    /**
+     * @param {Row[]} rows `data` goes into the row's data attributes
+     * @param {import("d3-scale").ScaleContinuousNumeric} scale of the bars; its range is set here
+     * @param {(axis: object) => object} ticks
+     */
+    update(rows, scale, ticks2 = (axis2) => axis2.ticks(3)) {
+      while (this.rows.length < rows.length) this.rows.push(this.#row());
+      while (this.rows.length > rows.length) this.rows.pop().element.remove();
+      const at = scale.copy().range([0, 100]);
+      rows.forEach((row, i) => {
+        const { element, cells, bar, tick } = this.rows[i];
+        row.cells.forEach((text, c) => cells[c].textContent !== text && (cells[c].textContent = text));
+        element.className = row.state ?? "";
+        Object.assign(element.dataset, row.data);
+        bar.setAttribute("width", `${row.value > 0 ? Math.max(at(row.value), 0) : 0}%`);
+        tick.setAttribute("class", row.tick === void 0 ? "none" : "");
+        if (row.tick !== void 0) tick.setAttribute("x1", `${at(row.tick)}%`), tick.setAttribute("x2", `${at(row.tick)}%`);
+      });
+      const width = widthOf(this.place);
+      const key = [...scale.domain(), width].join();
+      if (key === this.axisKey || !width) return;
+      this.axisKey = key;
+      select(this.axis).call(ticks2(axisTop(scale.copy().range([0, width])).tickSizeOuter(0).tickSize(4)));
+    }
+  };
+
+  // src/tokens.mjs
+  var VISIBLE = { " ": "·", "\n": "⏎", "	": "⇥", "\r": "␍" };
+  var encoder = new TextEncoder();
+  var decoder = new TextDecoder("utf-8", { fatal: true });
+  var hex2 = (byte) => `\\x${byte.toString(16).padStart(2, "0").toUpperCase()}`;
+  var Tokens = class {
+    constructor(table) {
+      this.table = table;
+      this.shown = /* @__PURE__ */ new Map();
+    }
+    /** The text of token `id`; `#id` where it has none. */
+    show(id) {
+      if (!this.shown.has(id)) this.shown.set(id, this.#text(id));
+      return this.shown.get(id);
+    }
+    #text(id) {
+      const digits = this.table?.tokens[id] ?? "";
+      if (digits === "") return `#${id}`;
+      const bytes = Uint8Array.from({ length: digits.length / 2 }, (_, i) => parseInt(digits.slice(2 * i, 2 * i + 2), 16));
+      let text;
+      try {
+        text = decoder.decode(bytes);
+      } catch {
+        return Array.from(bytes, (byte) => byte > 32 && byte < 127 ? String.fromCharCode(byte) : hex2(byte)).join("");
+      }
+      return text.replace(/[\s\p{C}]/gu, (c) => VISIBLE[c] ?? Array.from(encoder.encode(c), hex2).join(""));
+    }
+  };
+
+  // src/bounds.mjs
+  var U = { float32: 2 ** -24, float64: 2 ** -53 };
+  var OMEGA = { float32: 2 ** -126, float64: 2 ** -1022 };
+  var EXP_ULPS = 4;
+  function gamma2(n, dtype) {
+    const nu = n * U[dtype];
+    return nu < 1 ? nu / (1 - nu) : Infinity;
+  }
+  function magnitude(context, embedding) {
+    const d = context.length;
+    const h = Float64Array.from(context, Math.abs);
+    const sums = new Float64Array(embedding.length / d);
+    for (let v = 0, at = 0; v < sums.length; v++) {
+      let sum = 0;
+      for (let i = 0; i < d; i++, at++) sum += h[i] * Math.abs(embedding[at]);
+      sums[v] = sum * (1 + 2 * gamma2(d, "float64"));
+    }
+    return sums;
+  }
+  function logits(magnitude2, d, dtype) {
+    const [relative, absolute] = [gamma2(d, dtype), 2 * d * OMEGA[dtype]];
+    return magnitude2.map((m) => relative * m + absolute);
+  }
+  var temperature = (z, T, dtype, error) => z.map((x2, v) => (error[v] + U[dtype] * (Math.abs(x2) + error[v])) / T + OMEGA[dtype]);
+  var race = (p, e, dtype, error) => p > 0 ? (error + U[dtype] * (p + error)) / e + OMEGA[dtype] : 0;
+  function exactSoftmax(z) {
+    const max2 = z.reduce((a2, b) => Math.max(a2, b), -Infinity);
+    const weights = z.map((x2) => Math.exp(x2 - max2));
+    const total = weights.reduce((a2, b) => a2 + b, 0);
+    return weights.map((w) => w / total);
+  }
+  function softmax2(z, dtype, error, p) {
+    const [u, n, omega] = [U[dtype], z.length, OMEGA[dtype]];
+    let [max2, worst2] = [-Infinity, 0];
+    for (let v = 0; v < n; v++) {
+      if (z[v] > max2) max2 = z[v];
+      if (error && z[v] > -Infinity && error[v] > worst2) worst2 = error[v];
+    }
+    const epsExp = 2 * EXP_ULPS * u;
+    const grown = new Float64Array(n);
+    let off = 0;
+    for (let v = 0; v < n; v++) {
+      if (z[v] === -Infinity) continue;
+      grown[v] = Math.expm1(u * (Math.abs(z[v] - max2) + 2 * worst2) + epsExp / (1 - epsExp) + (error ? error[v] : 0));
+      if (p[v] > 0) off += p[v] * grown[v];
+    }
+    const sumError = off + gamma2(n, dtype) * (1 + off) + n * omega;
+    const coversFloat64 = 1 + 2 * (n + 8) * U.float64;
+    return z.map((x2, v) => {
+      if (x2 === -Infinity) return 0;
+      const relative = sumError < 1 ? (grown[v] * (1 + u) + u + sumError) / (1 - sumError) : Infinity;
+      return Math.min(((p[v] > 0 ? p[v] * relative : 0) + 2 * omega) * coversFloat64, 1);
+    });
+  }
+
+  // src/verdict.mjs
+  var identical = (a2, b) => a2.length === b.length && a2.every((x2, i) => Object.is(x2, b[i]));
+  function worst(values, exact, bound) {
+    let ratio = 0;
+    for (let v = 0; v < exact.length; v++) {
+      if (values[v] === exact[v]) continue;
+      const r = Math.abs(values[v] - exact[v]) / bound[v];
+      if (!(r <= ratio)) ratio = Number.isNaN(r) ? Infinity : r;
+    }
+    return ratio;
+  }
+  var plus = (a2, b) => a2.map((x2, v) => x2 + b[v]);
+  function logitErrors(context, embedding) {
+    const magnitude2 = magnitude(context, embedding);
+    const [float32, float64] = ["float32", "float64"].map((dtype) => logits(magnitude2, context.length, dtype));
+    return plus(float32, float64);
+  }
+  function logits2(ours, theirs, exact, error) {
+    const ratio = worst(theirs, exact, error);
+    if (!(ratio <= 1 && worst(ours, exact, error) <= 1)) return { word: "DIVERGED", ratio, rule: "LOGITS-2" };
+    return { word: identical(ours, theirs) ? "IDENTICAL" : "WITHIN_BOUND", ratio };
+  }
+  var HeadJudge = class {
+    constructor(exact, error, temperature2, k2) {
+      const T = Math.fround(temperature2);
+      this.scaled = exact.map((x2) => x2 / T);
+      this.error = temperature(exact, T, "float32", error);
+      this.k = Math.min(k2, exact.length);
+      const whole2 = this.k === exact.length;
+      const order = whole2 ? exact.keys() : topK(this.scaled, this.k + 1).tokenIds;
+      this.best = Array.from(order).slice(0, this.k);
+      const lowest = (a2, v) => this.scaled[v] <= this.scaled[a2] ? v : a2;
+      this.last = whole2 ? this.best.reduce(lowest, 0) : order[this.k - 1];
+      this.runnerUp = whole2 ? this.last : order[this.k];
+      this.top = new Uint8Array(exact.length);
+      for (const v of this.best) this.top[v] = 1;
+    }
+    /** Closer to token `v` than both their errors allow to tell. */
+    #near(token, v) {
+      return Math.abs(this.scaled[token] - this.scaled[v]) <= this.error[token] + this.error[v];
+    }
+    /** The survivors behind a row of probabilities, those included that underflowed; null if they break TOPK-1. */
+    #survivors(probs) {
+      const kept = probs.map((p) => p > 0 ? 1 : 0);
+      let alive = kept.reduce((a2, b) => a2 + b, 0);
+      if (alive > this.k || kept.some((s2, v) => s2 && !this.top[v] && !this.#near(v, this.last))) return null;
+      for (const v of this.best) {
+        if (alive >= this.k) break;
+        if (!kept[v]) alive++;
+        kept[v] = 1;
+      }
+      return this.best.some((v) => !kept[v] && !this.#near(v, this.runnerUp)) ? null : kept;
+    }
+    /** The exact probabilities of these survivors, and how far a float32 head may be from them. */
+    #reach(survivors) {
+      const kept = this.scaled.map((x2, v) => survivors[v] ? x2 : -Infinity);
+      const exact = exactSoftmax(kept);
+      const float32 = softmax2(kept, "float32", this.error, exact);
+      return { exact, bound: plus(float32, softmax2(kept, "float64", null, exact)) };
+    }
+    /**
+     * Two rows of probabilities  [HEAD-1, TOPK-1].
+     *
+     * @param {Float32Array} ours (V)
+     * @param {Float32Array} theirs (V)
+     * @returns {{word: string, ratio: number, rule?: string, bound?: Float64Array}} `bound` is that of `ours`
+     */
+    compare(ours, theirs) {
+      const [mine, other] = [this.#survivors(ours), this.#survivors(theirs)];
+      if (!mine || !other) return { word: "DIVERGED", ratio: 0, rule: "TOPK-1" };
+      const reach = this.#reach(mine);
+      const theirReach = identical(mine, other) ? reach : this.#reach(other);
+      const { bound } = reach;
+      const ratio = worst(theirs, theirReach.exact, theirReach.bound);
+      if (!(ratio <= 1 && worst(ours, reach.exact, bound) <= 1)) return { word: "DIVERGED", ratio, rule: "HEAD-1", bound };
+      if (identical(ours, theirs)) return { word: "IDENTICAL", ratio, bound };
+      const same = ours.every((p, v) => p > 0 === theirs[v] > 0);
+      return { word: same ? "WITHIN_BOUND" : "TIE_BREAK", ratio, bound };
+    }
+  };
+  function draw(ours, theirs, probs, noise, error) {
+    if (!(probs[theirs] > 0)) return { word: "DIVERGED", rule: "DRAW-2" };
+    if (ours === theirs) return { word: "IDENTICAL" };
+    const bound = (v) => ["float32", "float64"].reduce((sum, t) => sum + race(probs[v], noise[v], t, error(v)), 0);
+    const lead = Math.abs(probs[ours] / noise[ours]) - Math.abs(probs[theirs] / noise[theirs]);
+    return lead <= bound(ours) + bound(theirs) ? { word: "TIE_BREAK" } : { word: "DIVERGED", rule: "DRAW-1" };
+  }
+
+  // src/main.mjs
+  var SLICE = 4;
+  var FIELD = { bad_temperature: "temperature", overflow: "temperature", bad_k: "k", bad_seed: "seed" };
+  var REDRAWS = ["prompt", "temperature", "k", "seed"];
+  var $ = (id) => document.getElementById(id);
+  var thousands = new Intl.NumberFormat("en-US");
+  var count = (n) => thousands.format(n);
+  var percent = (p) => `${(100 * p).toFixed(p < 1e-3 ? 3 : 1)}%`;
+  var fixed2 = fixed;
+  var written = (id, text) => $(id).textContent !== text && ($(id).textContent = text);
+  function short(x2) {
+    if (x2 === 0) return "0";
+    return x2 >= 1e5 || x2 < 1e-4 ? x2.toExponential(3).replace("-", "−").replace("+", "") : x2.toPrecision(4);
+  }
+  var Page = class {
+    constructor(head, pytorch) {
+      Object.assign(this, { head, pytorch, width: document.body.clientWidth, tokens: new Tokens(head.tokens), state: { ...START } });
+      this.steps = stepsOfK(head.V);
+      this.perPrompt = {};
+      const token = { label: "token", kind: "token" };
+      const [id, number5] = [{ label: "id", kind: "number" }, (label) => ({ label, kind: "number" })];
+      const minor = (label) => ({ label, kind: "minor" });
+      this.bars = new BarTable(
+        $("bars"),
+        [token, id, number5("logit"), minor("logit ÷ T"), number5("probability"), minor("PyTorch")],
+        "probability, as a bar"
+      );
+      this.race = new BarTable($("race"), [token, number5("p"), number5("E"), number5("p ÷ E")], "p ÷ E, as a bar");
+      this.counts = new BarTable($("counts"), [token, number5("drawn"), number5("expected")], "drawn, as a bar");
+      this.#fill();
+      this.#listen();
+    }
+    // ---- what is there once -------------------------------------------------------------------------------------------
+    #fill() {
+      const options = this.head.prompts.map(({ text }, i) => {
+        const line2 = text.replace(/\s+/g, " ").trim() || JSON.stringify(text);
+        return new Option(line2.length > 60 ? `… ${line2.slice(-58)}` : line2, i);
+      });
+      $("prompt").replaceChildren(...options);
+      $("k-slider").max = this.steps.length - 1;
+      written("model", `Model: ${this.head.title}. Computed in float32 by the JavaScript port.`);
+      const settings = this.pytorch.settings.map(({ temperature: temperature2, k: k2 }) => {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.textContent = `T = ${temperature2}, k = ${k2 >= this.head.V ? "V" : k2}`;
+        button.addEventListener("click", () => this.change({ temperature: temperature2, k: k2 }));
+        return button;
+      });
+      $("settings").replaceChildren(...settings);
+      $("settings-label").hidden = settings.length === 0;
+    }
+    #listen() {
+      const typed = (name) => $(name).addEventListener("input", () => this.#type(name, $(name).value));
+      ["prompt", "temperature", "k", "seed"].forEach(typed);
+      for (const name of ["temperature", "k", "seed"])
+        $(name).addEventListener("change", () => {
+          if (!$(`${name}-problem`).dataset.refused) this.#showControls();
+        });
+      $("temperature-slider").addEventListener("input", ({ target }) => this.change({ temperature: Number(target.value) }));
+      $("k-slider").addEventListener("input", ({ target }) => this.change({ k: this.steps[target.value] }));
+      $("draw").addEventListener("click", () => this.#drawMore(1));
+      $("draw-1000").addEventListener("click", () => this.#drawMore(1e3));
+      $("restart").addEventListener("click", () => this.change({ draws: 1 }));
+      $("copy").addEventListener("click", () => this.#copy($("numpy").textContent, "the code"));
+      $("copy-link").addEventListener("click", () => {
+        this.#writeFragment();
+        this.#copy(location.href, "the link");
+      });
+      addEventListener("hashchange", () => location.hash !== this.fragment && this.restore());
+      let width = 0;
+      new ResizeObserver(() => {
+        if (width === (width = document.body.clientWidth)) return;
+        this.width = width;
+        forgetWidths();
+        this.redraw();
+      }).observe(document.body);
+    }
+    // ---- changes ------------------------------------------------------------------------------------------------------
+    /** The view of the URL's fragment. */
+    restore() {
+      const { state, problems } = fromFragment(location.hash, this.head);
+      this.#clearProblems();
+      if (!this.change(state)) this.change(START);
+      for (const problem of problems) this.#refuse(problem);
+    }
+    #type(name, text) {
+      try {
+        this.change({ [name]: READ[name](text, this.head) }, name);
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error;
+        this.#refuse(error);
+      }
+    }
+    #drawMore(n) {
+      const draws = this.state.draws + n;
+      if (draws > MOST_DRAWS)
+        this.#refuse(new Problem("seed", `${count(MOST_DRAWS)} draws are the most that are counted: start again`));
+      else this.change({ draws });
+    }
+    /**
+     * Compute the changed state and show it. `typing` is the box whose text the user is still writing.
+     *
+     * @returns {boolean} false if the port refused; the view then is as it was
+     */
+    change(patch, typing = null) {
+      const started = performance.now();
+      const state = { ...this.state, ...patch };
+      if (REDRAWS.some((name) => name in patch) && !("draws" in patch)) state.draws = 1;
+      try {
+        this.#compute(state);
+      } catch (error) {
+        if (!Object.hasOwn(FIELD, error.code)) throw error;
+        this.#refuse(new Problem(FIELD[error.code], error.message));
+        return false;
+      }
+      this.#clearProblems(Object.keys(patch));
+      this.state = state;
+      this.#showControls(typing);
+      this.redraw();
+      $("explorer").dataset.redrawMs = (performance.now() - started).toFixed(2);
+      this.#later();
+      return true;
+    }
+    #compute({ prompt, temperature: temperature2, k: k2, seed, draws }) {
+      const { head } = this;
+      const probs = head.probs(prompt, temperature2, k2);
+      const key = [prompt, temperature2, k2, seed].join();
+      if (key !== this.drawsKey || draws < this.draws.count) {
+        const next = new Draws(head, probs, seed);
+        next.next();
+        [this.draws, this.drawsKey] = [next, key];
+      }
+      this.#drawFor(draws);
+    }
+    /** Draw until there are `draws`, or the slice of time is used up; whatever is missing, the next pictures bring. */
+    #drawFor(draws) {
+      const end = performance.now() + SLICE;
+      while (this.draws.count < draws && performance.now() < end) this.draws.next();
+    }
+    /** What need not be done within the frame: the address, and a sentence for screen readers. */
+    #later() {
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => {
+        this.#writeFragment();
+        const { head, draws, state } = this;
+        const [best] = head.candidates(state.prompt, state.temperature);
+        const p = head.probs(state.prompt, state.temperature, state.k)[best];
+        written(
+          "live",
+          `Most probable: ${this.tokens.show(best)}, ${percent(p)}. Last drawn: ${this.tokens.show(draws.token)}. ${count(draws.count)} ${draws.count === 1 ? "draw" : "draws"}.`
+        );
+      }, 250);
+      if (this.draws.count < this.state.draws && !this.drawing) {
+        this.drawing = true;
+        requestAnimationFrame(() => this.#goOnDrawing());
+      }
+    }
+    #goOnDrawing() {
+      this.#drawFor(this.state.draws);
+      this.drawing = this.draws.count < this.state.draws;
+      this.#showDraw();
+      if (this.drawing) requestAnimationFrame(() => this.#goOnDrawing());
+      else this.#later();
+    }
+    #writeFragment() {
+      this.fragment = toFragment(this.state);
+      if (location.hash !== this.fragment) history.replaceState(null, "", this.fragment);
+    }
+    #refuse(problem) {
+      const place2 = $(`${problem.field}-problem`) ?? $("notice");
+      place2.textContent = `${problem.message}. The view stays as it was.`;
+      place2.dataset.refused = "yes";
+      $(problem.field)?.setAttribute("aria-invalid", "true");
+    }
+    #clearProblems(fields = ["prompt", "temperature", "k", "seed"]) {
+      for (const field of fields) {
+        const place2 = $(`${field}-problem`);
+        if (!place2) continue;
+        written(place2.id, "");
+        delete place2.dataset.refused;
+        $(field).removeAttribute("aria-invalid");
+      }
+    }
+    async #copy(text, what) {
+      try {
+        await navigator.clipboard.writeText(text);
+        written("copied", `Copied ${what}.`);
+      } catch {
+        getSelection().selectAllChildren($("numpy"));
+        written("copied", `This browser does not let a page copy: take ${what} by hand.`);
+      }
+    }
+    // ---- the picture --------------------------------------------------------------------------------------------------
+    #showControls(typing = null) {
+      const { prompt, temperature: temperature2, k: k2, seed } = this.state;
+      const { V } = this.head;
+      for (const [name, value2] of Object.entries({ prompt, temperature: temperature2, k: k2, seed }))
+        if (name !== typing) $(name).value = String(value2);
+      $("temperature-slider").value = temperature2;
+      $("temperature-slider").setAttribute("aria-valuetext", String(temperature2));
+      const step = this.steps.findIndex((value2) => value2 >= k2);
+      $("k-slider").value = step < 0 ? this.steps.length - 1 : step;
+      $("k-slider").setAttribute("aria-valuetext", `${count(Math.min(k2, V))} of ${count(V)}`);
+      if (k2 > V) written("k-problem", `k is ${count(k2)}, above V = ${count(V)}: it means V, every token survives [TOPK-4].`);
+    }
+    redraw() {
+      const { prompt, temperature: temperature2, k: k2 } = this.state;
+      const { head } = this;
+      if (this.perPrompt.prompt !== prompt) {
+        const logits3 = head.logits(prompt);
+        this.perPrompt = { prompt, bins: binsOf(logits3) };
+        this.#showPrompt(prompt);
+      }
+      this.ids = head.candidates(prompt, temperature2);
+      const summary = head.summary(prompt, temperature2, k2);
+      this.#showContext(prompt);
+      this.#showProduct(prompt);
+      this.#showLogits(prompt, summary);
+      const probs = head.probs(prompt, temperature2, k2);
+      const answer = this.pytorch.settings.find((s2) => s2.temperature === temperature2 && s2.k === Math.min(k2, head.V));
+      this.#showProbabilities(probs, summary, answer?.rowOf(prompt));
+      this.#showDraw();
+      this.#showVerdicts(probs, answer);
+      this.#showNumpy();
+    }
+    #showPrompt(prompt) {
+      const ids = this.head.prompts[prompt].token_ids;
+      const items = ids.slice(-12).map((id) => {
+        const item = document.createElement("li");
+        item.textContent = this.tokens.show(id);
+        item.title = `id ${id}`;
+        return item;
+      });
+      if (ids.length > 12) items.unshift(Object.assign(document.createElement("li"), { textContent: "…", className: "more" }));
+      $("tokens").replaceChildren(...items);
+    }
+    #showContext(prompt) {
+      const key = [prompt, this.width].join();
+      if (key === this.contextKey) return;
+      this.contextKey = key;
+      const context = this.head.contextOf(prompt);
+      drawOutliers($("context"), context);
+      const named2 = outliers(context).map((i) => `dimension ${i} is ${fixed2(context[i], 2)}`);
+      const rms = Math.hypot(...context) / Math.sqrt(context.length);
+      written(
+        "context-text",
+        `${count(context.length)} numbers; their root mean square is ${rms.toFixed(2)}. The largest: ${named2.join(", ")}.`
+      );
+    }
+    #showProduct(prompt) {
+      const token = this.state.token ?? this.ids[0];
+      const shown = this.ids.includes(token) ? [...this.ids] : [token, ...this.ids];
+      const key = [prompt, token, this.width, ...shown].join();
+      if (key === this.productKey) return;
+      this.productKey = key;
+      this.#showCandidates(shown, token);
+      const { head } = this;
+      const [h, w] = [head.contextOf(prompt), head.embeddingOf(token)];
+      const products = Float64Array.from(h, (x2, i) => x2 * w[i]);
+      let sum = 0;
+      const sums = products.map((x2) => sum += x2);
+      drawStrips($("factors"), [
+        { name: "context vector", values: h },
+        { name: `embedding row ${token}`, values: w },
+        { name: "their products", values: products }
+      ], LEFT);
+      drawRunningSum($("running"), sums);
+      const logit = head.logits(prompt)[token];
+      const top2 = outliers(products).map((i) => `dimension ${i} gives ${fixed2(products[i], 2)}`);
+      written(
+        "product-text",
+        `The products of ${this.tokens.show(token)} add up to its logit ${fixed2(logit, 4)}. The largest: ${top2.join(", ")}.`
+      );
+      Object.assign($("stage-product").dataset, { token, logit: String(logit), runningSum: String(sum) });
+    }
+    #showCandidates(ids, token) {
+      const place2 = $("candidates");
+      while (place2.children.length > ids.length) place2.lastChild.remove();
+      while (place2.children.length < ids.length) {
+        const button = document.createElement("button");
+        button.type = "button";
+        const choose = () => this.state.token !== Number(button.value) && this.change({ token: Number(button.value) });
+        for (const event of ["click", "pointerenter", "focus"]) button.addEventListener(event, choose);
+        place2.append(button);
+      }
+      ids.forEach((id, i) => {
+        const button = place2.children[i];
+        button.value = id;
+        if (button.textContent !== this.tokens.show(id)) button.textContent = this.tokens.show(id);
+        button.setAttribute("aria-pressed", String(id === token));
+      });
+    }
+    #showLogits(prompt, { lowest }) {
+      const { head } = this;
+      const survivors = Math.min(this.state.k, head.V);
+      const key = [prompt, lowest, survivors, this.width].join();
+      if (key === this.histogramKey) return;
+      this.histogramKey = key;
+      drawHistogram($("histogram"), this.perPrompt.bins, lowest, survivors);
+      const { domain } = this.perPrompt.bins;
+      written(
+        "histogram-text",
+        `${count(head.V)} logits between ${domain.map((x2) => fixed2(x2, 0)).join(" and ")}; ${count(survivors)} survive, from ${fixed2(lowest, 4)} up.`
+      );
+      Object.assign($("stage-logits").dataset, { survivors, lowest: String(lowest) });
+    }
+    #showProbabilities(probs, { tail, entropy, effective }, pytorch) {
+      const { head, ids } = this;
+      const { prompt, temperature: temperature2, k: k2 } = this.state;
+      const [logits3, scaled, kept] = [head.logits(prompt), head.scaled(prompt, temperature2), head.kept(prompt, temperature2, k2)];
+      const survivors = Math.min(k2, head.V);
+      written("survive", count(survivors));
+      written("cut", count(head.V - survivors));
+      written("tail", percent(tail));
+      const top2 = Math.ceil(4 * Math.max(probs[ids[0]], 1e-9)) / 4;
+      const rows = Array.from(ids, (id) => {
+        const cut = kept[id] === -Infinity;
+        return {
+          cells: [
+            this.tokens.show(id),
+            String(id),
+            fixed2(logits3[id], 4),
+            fixed2(scaled[id], 4),
+            cut ? "cut" : probs[id].toFixed(6),
+            pytorch ? cut && pytorch[id] === 0 ? "cut" : pytorch[id].toFixed(6) : "–"
+          ],
+          value: probs[id],
+          state: cut ? "is-cut" : "",
+          data: { id, logit: String(logits3[id]), probability: String(probs[id]) }
+        };
+      });
+      this.bars.update(rows, linear2([0, top2], [0, 1]), (axis2) => axis2.ticks(3, "~%"));
+      const others = Math.max(survivors - ids.length, 0);
+      const mass = ids.reduce((rest, id) => rest - probs[id], 1);
+      written("rest", others ? `${count(others)} other survivors share ${percent(Math.max(mass, 0))}.` : "No others survive.");
+      written("entropy", entropy.toFixed(3));
+      written("effective", effective.toFixed(2));
+      Object.assign($("stage-probabilities").dataset, { tail, entropy, effective, temperature: temperature2, k: k2, prompt });
+    }
+    #showDraw() {
+      const { head, draws, ids } = this;
+      const { prompt, temperature: temperature2, k: k2, seed } = this.state;
+      const { possible } = head.summary(prompt, temperature2, k2);
+      const { probs, noise, token } = draws;
+      const arrivals = Array.from(draws.arrivals(possible));
+      const speed = (id) => Math.fround(probs[id] / Math.abs(noise[id]));
+      const finite = arrivals.map(speed).filter((x2) => x2 > 0 && x2 < Infinity);
+      const [low, high] = [Math.min(...finite, 1e30), Math.max(...finite, 1e-30)];
+      const rows = arrivals.map((id, place2) => ({
+        cells: [this.tokens.show(id), short(probs[id]), short(noise[id]), short(speed(id))],
+        value: Math.min(Math.max(speed(id), low), high),
+        state: place2 === 0 ? "is-winner" : "",
+        data: { id, noise: String(noise[id]), race: String(speed(id)) }
+      }));
+      const scale = log(low < high ? [low / 2, high] : [high / 2, high * 2], [0, 1]);
+      this.race.update(rows, scale, (axis2) => axis2.ticks(3, "~g"));
+      const which = draws.count === 1 ? `Seed ${seed} draws` : `Draw ${count(draws.count)} of seed ${seed}:`;
+      written("drawn", `${which} ${this.tokens.show(token)}`);
+      Object.assign($("stage-draw").dataset, { seed, draws: draws.count, drawn: token, first: draws.first });
+      this.#showCounts(probs, draws, ids);
+    }
+    #showCounts(probs, { count: n, counts }, ids) {
+      const alive = Array.from(ids).filter((id) => probs[id] > 0);
+      const top2 = Math.max(max(alive, (id) => Math.max(counts[id], n * probs[id])), 1);
+      const rows = alive.map((id) => ({
+        cells: [this.tokens.show(id), count(counts[id]), (n * probs[id]).toFixed(1)],
+        value: counts[id],
+        tick: n * probs[id],
+        data: { id, count: counts[id], expected: String(n * probs[id]) }
+      }));
+      this.counts.update(rows, linear2([0, top2], [0, 1]).nice(), (axis2) => axis2.ticks(3, "~s"));
+      const rest = alive.reduce(([c, p], id) => [c - counts[id], p - probs[id]], [n, 1]);
+      written(
+        "counts-rest",
+        `${count(n)} ${n === 1 ? "draw" : "draws"}. All other candidates: ${count(rest[0])} drawn, ${(n * Math.max(rest[1], 0)).toFixed(1)} expected. The line in each bar is what to expect.`
+      );
+    }
+    #showVerdicts(probs, answer) {
+      const { head, draws, pytorch } = this;
+      const { prompt, temperature: temperature2, k: k2, seed } = this.state;
+      const say = (id, result2, detail) => {
+        const place2 = $(`verdict-${id}`);
+        place2.className = result2?.word ?? "";
+        place2.dataset.word = result2?.word ?? "";
+        const text = result2 ? `${result2.word}${result2.rule ? ` from ${result2.rule}` : ""}` : "–";
+        written(place2.id, detail ? `${text} ${detail}` : text);
+      };
+      const ratio = ({ ratio: ratio2 }) => `(error ${ratio2.toPrecision(2)} × bound)`;
+      for (const [i, setting] of pytorch.settings.entries())
+        $("settings").children[i].setAttribute("aria-pressed", String(setting === answer));
+      if (!head.pytorchLogits) return ["logits", "probs", "draw"].forEach((id) => say(id, null, ""));
+      const exact = head.exactLogits(prompt);
+      const { perPrompt } = this;
+      perPrompt.error ??= logitErrors(head.contextOf(prompt), head.embedding);
+      perPrompt.verdict ??= logits2(head.logits(prompt), head.pytorchLogits(prompt), exact, perPrompt.error);
+      say("logits", perPrompt.verdict, ratio(perPrompt.verdict));
+      if (!answer) {
+        say("probs", null, "not exported for this T and k: choose one below");
+        return say("draw", null, "");
+      }
+      const theirs = answer.rowOf(prompt);
+      const key = [prompt, temperature2, answer.k].join();
+      if (this.judged?.key !== key) {
+        const judge = new HeadJudge(exact, perPrompt.error, temperature2, k2);
+        this.judged = { key, result: judge.compare(probs, theirs) };
+      }
+      const { result } = this.judged;
+      say("probs", result, ratio(result));
+      const drawn = answer.drawOf(prompt, seed);
+      if (drawn === null) return say("draw", null, answer.seeds ? `exported for seeds 0 to ${answer.seeds - 1}` : "");
+      const noise = head.firstNoise(seed);
+      const judgedDraw = draw(draws.first, drawn, probs, noise, (v) => result.bound?.[v] ?? 0);
+      say("draw", judgedDraw, `torch.multinomial draws ${this.tokens.show(drawn)}`);
+      return void 0;
+    }
+    #showNumpy() {
+      const { prompt, temperature: temperature2, k: k2, seed, draws } = this.state;
+      const [imports, source, factors] = this.head.numpy(prompt);
+      const lines = [
+        imports,
+        source,
+        `probs = reference.lm_head(${factors}, temperature=${temperature2}, k=${k2})`,
+        `drawn = reference.multinomial([probs] * ${draws}, rng=reference.TorchGenerator(${seed}))[:, 0]`
+      ];
+      written("numpy", lines.join("\n"));
+    }
+  };
+  async function load() {
+    let head;
+    try {
+      head = new Head(await embeddedBundle());
+    } catch (error) {
+      const pytorch = { settings: [], note: "PyTorch's answers belong to the bundle, which cannot be used." };
+      const problem = `The bundle in this page cannot be used: ${error.message}. In its place: a toy of four tokens.`;
+      return { head: new Head(toy()), pytorch, problem };
+    }
+    try {
+      return { head, pytorch: pytorchAnswers(head), problem: "" };
+    } catch (error) {
+      return { head, pytorch: { settings: [], note: `PyTorch's answers in this page are damaged: ${error.message}.` }, problem: "" };
+    }
+  }
+  async function start() {
+    const { head, pytorch, problem } = await load();
+    const page = new Page(head, pytorch);
+    written("pytorch-note", pytorch.note);
+    written("notice", problem);
+    $("notice").classList.toggle("problem", problem !== "");
+    page.restore();
+    $("explorer").dataset.ready = "yes";
+  }
+  start();
+})();

@@ -1,4 +1,4 @@
-"""What PyTorch says: probabilities and seeded draws of a bundle at a few settings, to be shown beside the page's own."""
+"""What PyTorch says: probabilities and seeded draws of a bundle at a few settings, shown beside the page's own."""
 
 import base64
 from typing import Any

@@ -24,7 +24,10 @@ export function magnitude(context, embedding) {
 }
 
 /** Of the logits, from that magnitude  [LOGITS-2]. */
-export const logits = (magnitude, d, dtype) => magnitude.map((m) => gamma(d, dtype) * m + 2 * d * OMEGA[dtype]);
+export function logits(magnitude, d, dtype) {
+  const [relative, absolute] = [gamma(d, dtype), 2 * d * OMEGA[dtype]];
+  return magnitude.map((m) => relative * m + absolute);
+}
 
 /** Of `z / T` from logits that are off by at most `error`  [TEMP-1]. */
 export const temperature = (z, T, dtype, error) =>

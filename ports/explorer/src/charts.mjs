@@ -1,14 +1,27 @@
 /** The charts: strips of colour, the running sum, the histogram. Scales, axes, bins and lines are d3's. */
 
-import { bin, extent, max } from "d3-array";
+import { bisectLeft, extent, max } from "d3-array";
 import { axisBottom, axisLeft } from "d3-axis";
-import { scaleLinear, scaleSqrt } from "d3-scale";
+import { scaleLinear } from "d3-scale";
 import { select } from "d3-selection";
 import { area, line } from "d3-shape";
 
-const LEFT = 48;
+export const LEFT = 48; // room for the numbers of a vertical axis
 const RIGHT = 14;
 const OUTLIERS = 3; // labelled
+
+const SHADES = 12; // of a colour in a strip
+
+const widths = new Map();
+
+/** The width of an element, measured once: reading it anew would have the browser lay the page out again. */
+export function widthOf(element) {
+  if (!widths.has(element)) widths.set(element, element.clientWidth);
+  return widths.get(element);
+}
+
+/** After the window has changed its width. */
+export const forgetWidths = () => widths.clear();
 
 /** A part of a chart that is made once. */
 const part = (svg, name, tag = "g") => {
@@ -18,8 +31,15 @@ const part = (svg, name, tag = "g") => {
 
 /** The drawing area of an <svg> element at the width that its figure has. */
 function canvas(element, height) {
-  const width = Math.max(element.parentElement.clientWidth, 200);
+  const width = Math.max(widthOf(element.parentElement), 200);
   return { width, svg: select(element).attr("width", width).attr("height", height) };
+}
+
+/** An axis, drawn anew only if its scale has changed. */
+function drawAxis(svg, name, x, y, axis) {
+  const group = part(svg, name);
+  const key = [x, y, ...axis.scale().domain(), ...axis.scale().range()].join();
+  if (group.attr("data-key") !== key) group.attr("data-key", key).attr("transform", `translate(${x},${y})`).call(axis);
 }
 
 /** A minus sign is "−" in d3's axes and here. */
@@ -37,31 +57,35 @@ export function outliers(values) {
  *
  * @param {SVGElement} element
  * @param {{name: string, values: ArrayLike<number>}[]} strips
+ * @param {number} left where the first dimension begins
  */
-export function drawStrips(element, strips) {
+export function drawStrips(element, strips, left = 1) {
   const [top, tall, gap] = [18, 24, 20];
   const d = strips[0].values.length;
   const { width, svg } = canvas(element, top + strips.length * (tall + gap) + 6);
-  const x = scaleLinear([0, d], [1, width - RIGHT]);
+  const x = scaleLinear([0, d], [left, width - RIGHT]);
+  const cell = (x(1) - x(0) + 0.3).toFixed(2); // a little more, so that there are no seams
   strips.forEach(({ name, values }, row) => {
     const y = top + row * (tall + gap);
-    const strength = scaleSqrt([0, max(values, Math.abs) || 1], [0, 1]);
+    const largest = max(values, Math.abs) || 1;
+    const shades = new Map(); // as many paths as shades, however many dimensions
+    for (let i = 0; i < d; i++) {
+      const shade = Math.round((values[i] / largest) * SHADES);
+      if (shade) shades.set(shade, `${shades.get(shade) ?? ""}M${x(i).toFixed(2)},${y}h${cell}v${tall}h-${cell}z`);
+    }
     const group = part(svg, `strip${row}`);
-    group
-      .selectAll("rect")
-      .data(values)
-      .join("rect")
-      .attr("class", (value) => (value < 0 ? "negative" : "positive"))
-      .attr("x", (_, i) => x(i))
-      .attr("y", y)
-      .attr("width", x(1) - x(0) + 0.3) // no seams
-      .attr("height", tall)
-      .attr("fill-opacity", (value) => strength(Math.abs(value)));
-    part(group, "frame", "path").attr("d", `M1,${y}H${x(d)}V${y + tall}H1Z`);
-    part(group, "name", "text").attr("x", 1).attr("y", y - 5).text(name);
+    part(group, "cells")
+      .selectAll("path")
+      .data(shades)
+      .join("path")
+      .attr("class", ([shade]) => (shade < 0 ? "negative" : "positive"))
+      .attr("fill-opacity", ([shade]) => Math.abs(shade) / SHADES)
+      .attr("d", ([, path]) => path);
+    part(group, "frame", "path").attr("d", `M${left},${y}H${x(d)}V${y + tall}H${left}Z`);
+    part(group, "name", "text").attr("x", left).attr("y", y - 5).text(name);
   });
   const axis = axisBottom(x).ticks(Math.min(d, width / 80)).tickSizeOuter(0);
-  part(svg, "axis").attr("transform", `translate(0,${top + strips.length * (tall + gap) - gap})`).call(axis);
+  drawAxis(svg, "axis", 0, top + strips.length * (tall + gap) - gap, axis);
   return x;
 }
 
@@ -99,55 +123,50 @@ export function drawRunningSum(element, sums) {
   const [ex, ey] = points.at(-1);
   part(svg, "end", "circle").attr("cx", ex).attr("cy", ey).attr("r", 4);
   part(svg, "total", "text")
-    .attr("x", ex - 8)
-    .attr("y", ey + (ey < 40 ? 16 : -8))
+    .attr("x", ex)
+    .attr("y", ey < height / 2 ? ey + 20 : ey - 10) // on the inner side of the last point, over the filled area
     .attr("text-anchor", "end")
     .text(fixed(sums.at(-1), 4));
-  part(svg, "axis").attr("transform", `translate(0,${height - 26})`).call(axisBottom(x).ticks(width / 80));
-  part(svg, "axis-y").attr("transform", `translate(${LEFT},0)`).call(axisLeft(y).ticks(4));
+  drawAxis(svg, "axis", 0, height - 26, axisBottom(x).ticks(width / 80));
+  drawAxis(svg, "axis-y", LEFT, 0, axisLeft(y).ticks(4));
 }
 
-/** Bins of all logits, made once a prompt. */
+/** All logits of a prompt in order, and where the bins of their histogram begin and end. */
 export function binsOf(logits) {
-  const [low, high] = extent(logits);
+  const sorted = logits.slice().sort();
+  const [low, high] = [sorted[0], sorted.at(-1)];
   const x = scaleLinear(low < high ? [low, high] : [low - 1, low + 1], [0, 1]).nice();
-  const ticks = x.ticks(64);
-  const bins = bin().domain(x.domain()).thresholds(ticks)(logits);
-  return { domain: x.domain(), bins: bins.map((b) => ({ x0: b.x0, x1: b.x1, values: Float64Array.from(b).sort() })) };
+  const edges = [...new Set([x.domain()[0], ...x.ticks(64), x.domain()[1]])];
+  const starts = edges.map((edge) => bisectLeft(sorted, edge));
+  starts[edges.length - 1] = sorted.length; // the last bin has its upper end too
+  const bins = edges.slice(1).map((x1, i) => ({ x0: edges[i], x1, start: starts[i], end: starts[i + 1] }));
+  return { domain: x.domain(), sorted, bins };
 }
 
 /**
  * How many of the V logits lie where, the survivors in the accent colour and as ticks below.
  *
  * @param {SVGElement} element
- * @param {{domain: number[], bins: {x0: number, x1: number, values: Float64Array}[]}} histogram of `binsOf`
+ * @param {ReturnType<typeof binsOf>} histogram
  * @param {number} lowest the lowest logit that survives; equal ones may be cut, the ticks have them all
  * @param {number} survivors
  */
-export function drawHistogram(element, { domain, bins }, lowest, survivors) {
+export function drawHistogram(element, { domain, sorted, bins }, lowest, survivors) {
   const height = 210;
   const floor = height - 40;
   const { width, svg } = canvas(element, height);
   const x = scaleLinear(domain, [LEFT, width - RIGHT]);
-  const y = scaleLinear([0, max(bins, (b) => b.values.length)], [floor, 14]).nice();
-  const counts = bins.map((b) => {
-    const above = b.values.findIndex((value) => value >= lowest);
-    return { ...b, n: b.values.length, kept: above < 0 ? 0 : b.values.length - above };
-  });
-  for (const [name, from, to] of [
-    ["cut", (b) => b.kept, (b) => b.n],
-    ["kept", () => 0, (b) => b.kept],
-  ])
-    part(svg, name)
-      .selectAll("rect")
-      .data(counts)
-      .join("rect")
-      .attr("x", (b) => x(b.x0))
-      .attr("width", (b) => Math.max(x(b.x1) - x(b.x0) - 1, 0.5))
-      .attr("y", (b) => y(to(b)))
-      .attr("height", (b) => y(from(b)) - y(to(b)));
+  const y = scaleLinear([0, max(bins, (b) => b.end - b.start)], [floor, 14]).nice();
+  const first = bisectLeft(sorted, lowest);
+  const counts = bins.map((b) => ({ ...b, n: b.end - b.start, kept: Math.max(b.end - Math.max(b.start, first), 0) }));
+  const bar = (b, from, to) => {
+    const wide = Math.max(x(b.x1) - x(b.x0) - 1, 0.5);
+    return from < to ? `M${x(b.x0).toFixed(2)},${y(from)}V${y(to)}h${wide.toFixed(2)}V${y(from)}Z` : "";
+  };
+  part(svg, "cut", "path").attr("d", counts.map((b) => bar(b, b.kept, b.n)).join(""));
+  part(svg, "kept", "path").attr("d", counts.map((b) => bar(b, 0, b.kept)).join(""));
   const ticks = new Set(); // one a pixel is enough
-  for (const b of bins) for (const value of b.values) if (value >= lowest) ticks.add(Math.round(x(value) * 2) / 2);
+  for (let i = first; i < sorted.length; i++) ticks.add(Math.round(x(sorted[i])));
   part(svg, "ticks", "path").attr("d", Array.from(ticks, (at) => `M${at},${floor + 3}v7`).join(""));
   part(svg, "edge", "line").attr("x1", x(lowest)).attr("x2", x(lowest)).attr("y1", 14).attr("y2", floor);
   const right = x(lowest) > width / 2;
@@ -156,7 +175,7 @@ export function drawHistogram(element, { domain, bins }, lowest, survivors) {
     .attr("y", 22)
     .attr("text-anchor", right ? "end" : "start")
     .text(`${survivors.toLocaleString("en-US")} survive ${right ? "→" : "from here on →"}`);
-  part(svg, "axis").attr("transform", `translate(0,${floor + 13})`).call(axisBottom(x).ticks(width / 80));
-  part(svg, "axis-y").attr("transform", `translate(${LEFT},0)`).call(axisLeft(y).ticks(4));
+  drawAxis(svg, "axis", 0, floor + 13, axisBottom(x).ticks(width / 80));
+  drawAxis(svg, "axis-y", LEFT, 0, axisLeft(y).ticks(4));
 }
 

@@ -13,12 +13,13 @@ import { BarTable } from "./tables.mjs";
 import { Tokens } from "./tokens.mjs";
 import * as verdict from "./verdict.mjs";
 
-const SLICE = 6; // milliseconds of draws between two pictures
+const SLICE = 4; // milliseconds of draws between two pictures
 const FIELD = { bad_temperature: "temperature", overflow: "temperature", bad_k: "k", bad_seed: "seed" };
 const REDRAWS = ["prompt", "temperature", "k", "seed"]; // what starts the draws anew
 
 const $ = (id) => document.getElementById(id);
-const count = (n) => n.toLocaleString("en-US");
+const thousands = new Intl.NumberFormat("en-US");
+const count = (n) => thousands.format(n);
 const percent = (p) => `${(100 * p).toFixed(p < 0.001 ? 3 : 1)}%`;
 const fixed = charts.fixed;
 const written = (id, text) => $(id).textContent !== text && ($(id).textContent = text);
@@ -30,7 +31,7 @@ function short(x) {
 
 class Page {
   constructor(head, pytorch) {
-    Object.assign(this, { head, pytorch, tokens: new Tokens(head.tokens), state: { ...START } });
+    Object.assign(this, { head, pytorch, width: document.body.clientWidth, tokens: new Tokens(head.tokens), state: { ...START } });
     this.steps = stepsOfK(head.V);
     this.perPrompt = {}; // what is made once a prompt: bins, errors of the logits
     const token = { label: "token", kind: "token" };
@@ -89,6 +90,8 @@ class Page {
     let width = 0;
     new ResizeObserver(() => {
       if (width === (width = document.body.clientWidth)) return;
+      this.width = width;
+      charts.forgetWidths();
       this.redraw();
     }).observe(document.body);
   }
@@ -148,10 +151,18 @@ class Page {
     const { head } = this;
     const probs = head.probs(prompt, temperature, k);
     const key = [prompt, temperature, k, seed].join();
-    if (key === this.drawsKey && draws >= this.draws.count) return;
-    const next = new Draws(head, probs, seed);
-    next.next(); // refuses a bad seed
-    [this.draws, this.drawsKey] = [next, key];
+    if (key !== this.drawsKey || draws < this.draws.count) {
+      const next = new Draws(head, probs, seed);
+      next.next(); // refuses a bad seed
+      [this.draws, this.drawsKey] = [next, key];
+    }
+    this.#drawFor(draws);
+  }
+
+  /** Draw until there are `draws`, or the slice of time is used up; whatever is missing, the next pictures bring. */
+  #drawFor(draws) {
+    const end = performance.now() + SLICE;
+    while (this.draws.count < draws && performance.now() < end) this.draws.next();
   }
 
   /** What need not be done within the frame: the address, and a sentence for screen readers. */
@@ -175,8 +186,7 @@ class Page {
   }
 
   #goOnDrawing() {
-    const end = performance.now() + SLICE;
-    while (this.draws.count < this.state.draws && performance.now() < end) this.draws.next();
+    this.#drawFor(this.state.draws);
     this.drawing = this.draws.count < this.state.draws;
     this.#showDraw();
     if (this.drawing) requestAnimationFrame(() => this.#goOnDrawing());
@@ -264,7 +274,7 @@ class Page {
   }
 
   #showContext(prompt) {
-    const key = [prompt, document.body.clientWidth].join();
+    const key = [prompt, this.width].join();
     if (key === this.contextKey) return;
     this.contextKey = key;
     const context = this.head.contextOf(prompt);
@@ -280,7 +290,7 @@ class Page {
   #showProduct(prompt) {
     const token = this.state.token ?? this.ids[0];
     const shown = this.ids.includes(token) ? [...this.ids] : [token, ...this.ids];
-    const key = [prompt, token, document.body.clientWidth, ...shown].join();
+    const key = [prompt, token, this.width, ...shown].join();
     if (key === this.productKey) return;
     this.productKey = key;
     this.#showCandidates(shown, token);
@@ -293,7 +303,7 @@ class Page {
       { name: "context vector", values: h },
       { name: `embedding row ${token}`, values: w },
       { name: "their products", values: products },
-    ]);
+    ], charts.LEFT);
     charts.drawRunningSum($("running"), sums);
     const logit = head.logits(prompt)[token];
     const top = charts.outliers(products).map((i) => `dimension ${i} gives ${fixed(products[i], 2)}`);
@@ -325,6 +335,9 @@ class Page {
   #showLogits(prompt, { lowest }) {
     const { head } = this;
     const survivors = Math.min(this.state.k, head.V);
+    const key = [prompt, lowest, survivors, this.width].join();
+    if (key === this.histogramKey) return;
+    this.histogramKey = key;
     charts.drawHistogram($("histogram"), this.perPrompt.bins, lowest, survivors);
     const { domain } = this.perPrompt.bins;
     written(
@@ -437,14 +450,14 @@ class Page {
     const key = [prompt, temperature, answer.k].join();
     if (this.judged?.key !== key) {
       const judge = new verdict.HeadJudge(exact, perPrompt.error, temperature, k);
-      this.judged = { key, result: judge.compare(probs, theirs), bound: judge.row(probs).bound };
+      this.judged = { key, result: judge.compare(probs, theirs) };
     }
-    const { result, bound } = this.judged;
+    const { result } = this.judged;
     say("probs", result, ratio(result));
     const drawn = answer.drawOf(prompt, seed);
     if (drawn === null) return say("draw", null, answer.seeds ? `exported for seeds 0 to ${answer.seeds - 1}` : "");
     const noise = head.firstNoise(seed);
-    const judgedDraw = verdict.draw(draws.first, drawn, probs, noise, (v) => bound?.[v] ?? 0);
+    const judgedDraw = verdict.draw(draws.first, drawn, probs, noise, (v) => result.bound?.[v] ?? 0);
     say("draw", judgedDraw, `torch.multinomial draws ${this.tokens.show(drawn)}`);
     return undefined;
   }

@@ -2,6 +2,7 @@
 
 import { axisTop } from "d3-axis";
 import { select } from "d3-selection";
+import { widthOf } from "./charts.mjs";
 
 const NS = "http://www.w3.org/2000/svg";
 
@@ -67,10 +68,10 @@ export class BarTable {
       tick.setAttribute("class", row.tick === undefined ? "none" : "");
       if (row.tick !== undefined) tick.setAttribute("x1", `${at(row.tick)}%`), tick.setAttribute("x2", `${at(row.tick)}%`);
     });
-    this.drawAxis = () => {
-      const width = this.place.clientWidth;
-      if (width) select(this.axis).call(ticks(axisTop(scale.copy().range([0, width])).tickSizeOuter(0).tickSize(4)));
-    };
-    this.drawAxis();
+    const width = widthOf(this.place);
+    const key = [...scale.domain(), width].join();
+    if (key === this.axisKey || !width) return;
+    this.axisKey = key;
+    select(this.axis).call(ticks(axisTop(scale.copy().range([0, width])).tickSizeOuter(0).tickSize(4)));
   }
 }

@@ -40,7 +40,7 @@ export function logits(ours, theirs, exact, error) {
   return { word: identical(ours, theirs) ? "IDENTICAL" : "WITHIN_BOUND", ratio };
 }
 
-/** The judge of the whole head at one setting: how far each probability may be off, and what a row of them is. */
+/** The judge of the whole head at one setting. */
 export class HeadJudge {
   constructor(exact, error, temperature, k) {
     const T = Math.fround(temperature);
@@ -63,36 +63,45 @@ export class HeadJudge {
     return Math.abs(this.scaled[token] - this.scaled[v]) <= this.error[token] + this.error[v];
   }
 
-  /** A float32 row of probabilities: which rule it breaks, its largest error / bound, exact values and bound. */
-  row(probs) {
-    const support = probs.map((p) => (p > 0 ? 1 : 0));
-    let alive = support.reduce((a, b) => a + b, 0);
-    if (alive > this.k || support.some((s, v) => s && !this.top[v] && !this.#near(v, this.last)))
-      return { rule: "TOPK-1", ratio: 0 };
+  /** The survivors behind a row of probabilities, those included that underflowed; null if they break TOPK-1. */
+  #survivors(probs) {
+    const kept = probs.map((p) => (p > 0 ? 1 : 0));
+    let alive = kept.reduce((a, b) => a + b, 0);
+    if (alive > this.k || kept.some((s, v) => s && !this.top[v] && !this.#near(v, this.last))) return null;
     for (const v of this.best) {
       if (alive >= this.k) break; // what is missing underflowed to zero, best first
-      if (!support[v]) alive++;
-      support[v] = 1;
+      if (!kept[v]) alive++;
+      kept[v] = 1;
     }
-    if (this.best.some((v) => !support[v] && !this.#near(v, this.runnerUp))) return { rule: "TOPK-1", ratio: 0 };
-    const kept = this.scaled.map((x, v) => (support[v] ? x : -Infinity));
-    const exact = bounds.exactSoftmax(kept);
-    const bound = plus(
-      bounds.softmax(kept, "float32", this.error, exact),
-      bounds.softmax(kept, "float64", null, exact),
-    );
-    const ratio = worst(probs, exact, bound);
-    return { rule: ratio <= 1 ? "" : "HEAD-1", ratio, exact, bound };
+    return this.best.some((v) => !kept[v] && !this.#near(v, this.runnerUp)) ? null : kept;
   }
 
-  /** Two rows  [HEAD-1]. */
+  /** The exact probabilities of these survivors, and how far a float32 head may be from them. */
+  #reach(survivors) {
+    const kept = this.scaled.map((x, v) => (survivors[v] ? x : -Infinity));
+    const exact = bounds.exactSoftmax(kept);
+    const float32 = bounds.softmax(kept, "float32", this.error, exact);
+    return { exact, bound: plus(float32, bounds.softmax(kept, "float64", null, exact)) };
+  }
+
+  /**
+   * Two rows of probabilities  [HEAD-1, TOPK-1].
+   *
+   * @param {Float32Array} ours (V)
+   * @param {Float32Array} theirs (V)
+   * @returns {{word: string, ratio: number, rule?: string, bound?: Float64Array}} `bound` is that of `ours`
+   */
   compare(ours, theirs) {
-    const [mine, other] = [this.row(ours), this.row(theirs)];
-    const fault = other.rule || mine.rule;
-    if (fault) return { word: "DIVERGED", ratio: other.ratio, rule: fault };
-    if (identical(ours, theirs)) return { word: "IDENTICAL", ratio: other.ratio };
+    const [mine, other] = [this.#survivors(ours), this.#survivors(theirs)];
+    if (!mine || !other) return { word: "DIVERGED", ratio: 0, rule: "TOPK-1" };
+    const reach = this.#reach(mine);
+    const theirReach = identical(mine, other) ? reach : this.#reach(other);
+    const { bound } = reach;
+    const ratio = worst(theirs, theirReach.exact, theirReach.bound);
+    if (!(ratio <= 1 && worst(ours, reach.exact, bound) <= 1)) return { word: "DIVERGED", ratio, rule: "HEAD-1", bound };
+    if (identical(ours, theirs)) return { word: "IDENTICAL", ratio, bound };
     const same = ours.every((p, v) => p > 0 === theirs[v] > 0);
-    return { word: same ? "WITHIN_BOUND" : "TIE_BREAK", ratio: other.ratio };
+    return { word: same ? "WITHIN_BOUND" : "TIE_BREAK", ratio, bound };
   }
 }
 
