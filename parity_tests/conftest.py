@@ -28,7 +28,9 @@ settings.register_profile(
 settings.register_profile(
     "thorough", max_examples=20 * CI_EXAMPLES, deadline=None, print_blob=True, suppress_health_check=_SLOW
 )
-settings.register_profile("mutation", max_examples=25, derandomize=True, deadline=None, database=None)
+settings.register_profile(
+    "mutation", max_examples=15, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
