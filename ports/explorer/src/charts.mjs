@@ -5,6 +5,7 @@ import { axisBottom, axisLeft } from "d3-axis";
 import { scaleLinear } from "d3-scale";
 import { select } from "d3-selection";
 import { area, line } from "d3-shape";
+import { count, fixed } from "./words.mjs";
 
 export const LEFT = 48; // room for the numbers of a vertical axis
 const RIGHT = 14;
@@ -16,7 +17,7 @@ const widths = new Map();
 
 /** The width of an element, measured once: reading it anew would have the browser lay the page out again. */
 export function widthOf(element) {
-  if (!widths.has(element)) widths.set(element, element.clientWidth);
+  if (!widths.has(element)) widths.set(element, element.getBoundingClientRect().width);
   return widths.get(element);
 }
 
@@ -41,9 +42,6 @@ function drawAxis(svg, name, x, y, axis) {
   const key = [x, y, ...axis.scale().domain(), ...axis.scale().range()].join();
   if (group.attr("data-key") !== key) group.attr("data-key", key).attr("transform", `translate(${x},${y})`).call(axis);
 }
-
-/** A minus sign is "−" in d3's axes and here. */
-export const fixed = (x, digits) => x.toFixed(digits).replace("-", "−");
 
 /** The dimensions of largest size, the largest first. */
 export function outliers(values) {
@@ -124,7 +122,7 @@ export function drawRunningSum(element, sums) {
   part(svg, "end", "circle").attr("cx", ex).attr("cy", ey).attr("r", 4);
   part(svg, "total", "text")
     .attr("x", ex)
-    .attr("y", ey < height / 2 ? ey + 20 : ey - 10) // on the inner side of the last point, over the filled area
+    .attr("y", ey < height / 2 ? ey + 26 : ey - 14) // on the inner side of the last point
     .attr("text-anchor", "end")
     .text(fixed(sums.at(-1), 4));
   drawAxis(svg, "axis", 0, height - 26, axisBottom(x).ticks(width / 80));
@@ -174,7 +172,7 @@ export function drawHistogram(element, { domain, sorted, bins }, lowest, survivo
     .attr("x", x(lowest) + (right ? -6 : 6))
     .attr("y", 22)
     .attr("text-anchor", right ? "end" : "start")
-    .text(`${survivors.toLocaleString("en-US")} survive ${right ? "→" : "from here on →"}`);
+    .text(`${count(survivors)} survive ${right ? "→" : "from here on →"}`);
   drawAxis(svg, "axis", 0, floor + 13, axisBottom(x).ticks(width / 80));
   drawAxis(svg, "axis-y", LEFT, 0, axisLeft(y).ticks(4));
 }

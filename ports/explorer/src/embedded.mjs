@@ -1,6 +1,7 @@
 /** What the page carries: the bundle's files and PyTorch's answers, each in a data block; and the toy for want of it. */
 
 import { BundleError, openBundle, tensorOf } from "../../javascript/bundle.mjs";
+import { count } from "./words.mjs";
 
 function bytesOf(base64) {
   const binary = atob(base64);
@@ -41,7 +42,7 @@ export async function embeddedBundle() {
     ...bundle,
     prompts,
     tokens,
-    title: `${manifest.model}, d = ${bundle.d}, V = ${V.toLocaleString("en-US")}`,
+    title: `${manifest.model}, d = ${bundle.d}, V = ${count(V)}`,
     pytorchLogits: row(pytorchLogits),
     exactLogits: row(exactLogits),
     numpy: (prompt) => [

@@ -29,9 +29,9 @@ export class BarTable {
     this.axis.setAttribute("class", "axis");
     this.axis.setAttribute("aria-hidden", "true");
     const labels = columns.map(({ label, kind }) => make("th", { scope: "col", role: "columnheader", class: kind }, label));
-    this.place = make("th", { scope: "col", role: "columnheader", class: "bar" });
-    this.place.append(make("span", { class: "hidden" }, barLabel), this.axis);
-    table.append(make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...labels, this.place)));
+    const place = make("th", { scope: "col", role: "columnheader", class: "bar" });
+    place.append(make("span", { class: "hidden" }, barLabel), this.axis);
+    table.append(make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...labels, place)));
     this.body = table.appendChild(make("tbody", { role: "rowgroup" }));
     this.rows = [];
   }
@@ -68,7 +68,7 @@ export class BarTable {
       tick.setAttribute("class", row.tick === undefined ? "none" : "");
       if (row.tick !== undefined) tick.setAttribute("x1", `${at(row.tick)}%`), tick.setAttribute("x2", `${at(row.tick)}%`);
     });
-    const width = widthOf(this.place);
+    const width = widthOf(this.axis);
     const key = [...scale.domain(), width].join();
     if (key === this.axisKey || !width) return;
     this.axisKey = key;

@@ -1,0 +1,248 @@
+/** What each section of the page shows of the page's state, in the order of the data. */
+
+import { max } from "d3-array";
+import { scaleLinear, scaleLog } from "d3-scale";
+import * as charts from "./charts.mjs";
+import * as verdict from "./verdict.mjs";
+import { $, count, fixed, percent, short, written } from "./words.mjs";
+
+/** @typedef {import("./page.mjs").Page} Page */
+
+function showPrompt(page) {
+  const ids = page.head.prompts[page.state.prompt].token_ids;
+  page.ifNew("prompt", [page.state.prompt], () => {
+    const items = ids.slice(-12).map((id) => {
+      const item = document.createElement("li");
+      item.textContent = page.tokens.show(id);
+      item.title = `id ${id}`;
+      return item;
+    });
+    if (ids.length > items.length) {
+      items.unshift(document.createElement("li"));
+      items[0].textContent = "…";
+      items[0].className = "more";
+    }
+    $("tokens").replaceChildren(...items);
+  });
+}
+
+function showContext(page) {
+  page.ifNew("context", [page.state.prompt, page.width], () => {
+    const context = page.head.contextOf(page.state.prompt);
+    charts.drawOutliers($("context"), context);
+    const named = charts.outliers(context).map((i) => `dimension ${i} is ${fixed(context[i], 2)}`);
+    const rms = Math.hypot(...context) / Math.sqrt(context.length);
+    written(
+      "context-text",
+      `${count(context.length)} numbers; their root mean square is ${rms.toFixed(2)}. The largest: ${named.join(", ")}.`,
+    );
+  });
+}
+
+function showProduct(page) {
+  const { head, ids } = page;
+  const { prompt } = page.state;
+  const token = page.state.token ?? ids[0];
+  const shown = ids.includes(token) ? [...ids] : [...ids, token]; // last, so that no button moves
+  page.ifNew("product", [prompt, token, page.width, ...shown], () => {
+    showCandidates(page, shown, token);
+    const [h, w] = [head.contextOf(prompt), head.embeddingOf(token)];
+    const products = Float64Array.from(h, (x, i) => x * w[i]);
+    let sum = 0;
+    const sums = products.map((x) => (sum += x));
+    const strips = [
+      { name: "context vector", values: h },
+      { name: `embedding row ${token}`, values: w },
+      { name: "their products", values: products },
+    ];
+    charts.drawStrips($("factors"), strips, charts.LEFT);
+    charts.drawRunningSum($("running"), sums);
+    const logit = head.logits(prompt)[token];
+    const top = charts.outliers(products).map((i) => `dimension ${i} gives ${fixed(products[i], 2)}`);
+    written(
+      "product-text",
+      `The products of ${page.tokens.show(token)} add up to its logit ${fixed(logit, 4)}. The largest: ${top.join(", ")}.`,
+    );
+    Object.assign($("stage-product").dataset, { token, logit: String(logit), runningSum: String(sum) });
+  });
+}
+
+/** A button for each candidate; pointing at it, focus and a click choose it. */
+function showCandidates(page, ids, token) {
+  const place = $("candidates");
+  while (place.children.length > ids.length) place.lastChild.remove();
+  while (place.children.length < ids.length) {
+    const button = document.createElement("button");
+    button.type = "button";
+    const choose = () => page.state.token !== Number(button.value) && page.change({ token: Number(button.value) });
+    for (const event of ["click", "pointerenter", "focus"]) button.addEventListener(event, choose);
+    place.append(button);
+  }
+  ids.forEach((id, i) => {
+    const [button, text] = [place.children[i], page.tokens.show(id)];
+    button.value = id;
+    if (button.textContent !== text) button.textContent = text;
+    button.setAttribute("aria-pressed", String(id === token));
+  });
+}
+
+function showLogits(page) {
+  const { head } = page;
+  const { prompt } = page.state;
+  const { lowest } = page.summary();
+  const survivors = Math.min(page.state.k, head.V);
+  page.ifNew("logits", [prompt, lowest, survivors, page.width], () => {
+    const bins = page.perPrompt("bins", () => charts.binsOf(head.logits(prompt)));
+    charts.drawHistogram($("histogram"), bins, lowest, survivors);
+    written(
+      "histogram-text",
+      `${count(head.V)} logits between ${bins.domain.map((x) => fixed(x, 0)).join(" and ")}; ${count(survivors)} ` +
+        `survive, from ${fixed(lowest, 4)} up.`,
+    );
+    Object.assign($("stage-logits").dataset, { survivors, lowest: String(lowest) });
+  });
+}
+
+function showCut(page) {
+  const survivors = Math.min(page.state.k, page.head.V);
+  written("survive", count(survivors));
+  written("cut", count(page.head.V - survivors));
+  written("tail", percent(page.summary().tail));
+}
+
+function showProbabilities(page) {
+  const { head, ids } = page;
+  const { prompt, temperature, k } = page.state;
+  const [logits, scaled] = [head.logits(prompt), head.scaled(prompt, temperature)];
+  const [kept, probs] = [head.kept(prompt, temperature, k), page.probs()];
+  const pytorch = page.answer()?.rowOf(prompt);
+  const top = Math.ceil(4 * Math.max(probs[ids[0]], 1e-9)) / 4; // quarters: the bars keep their scale for a while
+  const rows = Array.from(ids, (id) => {
+    const cut = kept[id] === -Infinity;
+    const theirs = pytorch && (cut && pytorch[id] === 0 ? "cut" : pytorch[id].toFixed(6));
+    return {
+      cells: [
+        page.tokens.show(id),
+        String(id),
+        fixed(logits[id], 4),
+        fixed(scaled[id], 4),
+        cut ? "cut" : probs[id].toFixed(6),
+        theirs ?? "–",
+      ],
+      value: probs[id],
+      state: cut ? "is-cut" : "",
+      data: { id, logit: String(logits[id]), probability: String(probs[id]) },
+    };
+  });
+  page.bars.update(rows, scaleLinear([0, top], [0, 1]), (axis) => axis.ticks(3, "~%"));
+  const others = Math.max(Math.min(k, head.V) - ids.length, 0);
+  const mass = ids.reduce((rest, id) => rest - probs[id], 1);
+  written("rest", others ? `${count(others)} other survivors share ${percent(Math.max(mass, 0))}.` : "No others survive.");
+  const { tail, entropy, effective } = page.summary();
+  written("entropy", entropy.toFixed(3));
+  written("effective", effective.toFixed(2));
+  Object.assign($("stage-probabilities").dataset, { tail, entropy, effective, temperature, k, prompt });
+}
+
+function showDraw(page) {
+  const { draws } = page;
+  const { probs, noise, token } = draws;
+  const arrivals = Array.from(draws.arrivals(page.summary().possible));
+  const speed = (id) => Math.fround(probs[id] / Math.abs(noise[id]));
+  const finite = arrivals.map(speed).filter((x) => x > 0 && x < Infinity);
+  const [low, high] = finite.length ? [Math.min(...finite), Math.max(...finite)] : [1, 1];
+  const rows = arrivals.map((id, place) => ({
+    cells: [page.tokens.show(id), short(probs[id]), short(noise[id]), short(speed(id))],
+    value: Math.min(Math.max(speed(id), low), high),
+    state: place === 0 ? "is-winner" : "",
+    data: { id, noise: String(noise[id]), race: String(speed(id)) },
+  }));
+  page.race.update(rows, scaleLog([low / 2, low < high ? high : 2 * high], [0, 1]), (axis) => axis.ticks(3, "~g"));
+  const { seed } = page.state;
+  const which = draws.count === 1 ? `Seed ${seed} draws` : `Draw ${count(draws.count)} of seed ${seed}:`;
+  written("drawn", `${which} ${page.tokens.show(token)}`);
+  Object.assign($("stage-draw").dataset, { seed, draws: draws.count, drawn: token, first: draws.first });
+  showCounts(page);
+}
+
+function showCounts(page) {
+  const { probs, count: n, counts } = page.draws;
+  const alive = Array.from(page.ids).filter((id) => probs[id] > 0);
+  const top = Math.max(max(alive, (id) => Math.max(counts[id], n * probs[id])), 1);
+  const rows = alive.map((id) => ({
+    cells: [page.tokens.show(id), count(counts[id]), (n * probs[id]).toFixed(1)],
+    value: counts[id],
+    tick: n * probs[id],
+    data: { id, count: counts[id], expected: String(n * probs[id]) },
+  }));
+  page.counts.update(rows, scaleLinear([0, top], [0, 1]).nice(), (axis) => axis.ticks(3, "~s"));
+  const [drawn, mass] = alive.reduce(([c, p], id) => [c - counts[id], p - probs[id]], [n, 1]);
+  written(
+    "counts-rest",
+    `${count(n)} ${n === 1 ? "draw" : "draws"}. All other candidates: ${count(drawn)} drawn, ` +
+      `${(n * Math.max(mass, 0)).toFixed(1)} expected. The line in each bar is what to expect.`,
+  );
+}
+
+function showNumpy(page) {
+  const { prompt, temperature, k, seed, draws } = page.state;
+  const [imports, source, factors] = page.head.numpy(prompt);
+  const lines = [
+    imports,
+    source,
+    `probs = reference.lm_head(${factors}, temperature=${temperature}, k=${k})`,
+    `drawn = reference.multinomial([probs] * ${draws}, rng=reference.TorchGenerator(${seed}))[:, 0]`,
+  ];
+  written("numpy", lines.join("\n"));
+}
+
+/** A verdict and what is to be said of it. */
+function say(id, result, detail) {
+  const place = $(`verdict-${id}`);
+  const word = result?.word ?? "";
+  if (place.dataset.word !== word) place.className = place.dataset.word = word;
+  const text = result ? `${word}${result.rule ? ` from ${result.rule}` : ""}` : "–";
+  written(place.id, detail ? `${text} ${detail}` : text);
+}
+
+function showPyTorch(page) {
+  const { head, pytorch } = page;
+  const { prompt, temperature, k, seed } = page.state;
+  const answer = page.answer();
+  for (const [i, setting] of pytorch.settings.entries())
+    $("settings").children[i].setAttribute("aria-pressed", String(setting === answer));
+  if (!head.pytorchLogits) return ["logits", "probs", "draw"].forEach((id) => say(id, null, ""));
+  const exact = head.exactLogits(prompt);
+  const ratio = (result) => `(error ${result.ratio.toPrecision(2)} × bound)`;
+  const error = page.perPrompt("error", () => verdict.logitErrors(head.contextOf(prompt), head.embedding));
+  const logits = page.perPrompt("logits", () =>
+    verdict.logits(head.logits(prompt), head.pytorchLogits(prompt), exact, error),
+  );
+  say("logits", logits, ratio(logits));
+  if (!answer) {
+    say("probs", null, "not exported for this T and k: choose one below");
+    return say("draw", null, "");
+  }
+  page.ifNew("judge", [prompt, temperature, answer.k], () => {
+    page.judged = new verdict.HeadJudge(exact, error, temperature, k).compare(page.probs(), answer.rowOf(prompt));
+  });
+  say("probs", page.judged, ratio(page.judged));
+  const drawn = answer.drawOf(prompt, seed);
+  if (drawn === null) return say("draw", null, answer.seeds ? `exported for seeds 0 to ${answer.seeds - 1}` : "");
+  const bound = (v) => page.judged.bound?.[v] ?? 0;
+  const judged = verdict.draw(page.draws.first, drawn, page.probs(), head.firstNoise(seed), bound);
+  return say("draw", judged, `torch.multinomial draws ${page.tokens.show(drawn)}`);
+}
+
+/** The element of each section and what fills it. */
+export const SECTIONS = [
+  ["stage-prompt", showPrompt],
+  ["stage-context", showContext],
+  ["stage-product", showProduct],
+  ["stage-logits", showLogits],
+  ["stage-cut", showCut],
+  ["stage-probabilities", showProbabilities],
+  ["stage-draw", showDraw],
+  ["stage-numpy", showNumpy],
+  ["pytorch-says", showPyTorch],
+];
