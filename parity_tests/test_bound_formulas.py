@@ -72,7 +72,7 @@ def test_probabilistic_gamma(dtype: str, n: int) -> None:
 
 @spec("TEMP-1")
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("error", ERRORS, ids=str)
+@pytest.mark.parametrize("error", ERRORS, ids=["none", "small", "large", "each"])
 def test_temperature(dtype: str, error: Any) -> None:
     bound = bounds.temperature(ROWS, 0.7, dtype, error)
     errors = np.broadcast_to(error, ROWS.shape)
@@ -112,7 +112,7 @@ def softmax_formula(row: np.ndarray, errors: np.ndarray, dtype: str) -> list[Any
 
 @spec("SOFTMAX-1")
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("error", ERRORS, ids=str)
+@pytest.mark.parametrize("error", ERRORS, ids=["none", "small", "large", "each"])
 def test_softmax(dtype: str, error: Any) -> None:
     bound = bounds.softmax(ROWS, dtype, error)
     errors = np.broadcast_to(error, ROWS.shape)
@@ -126,7 +126,9 @@ def test_softmax(dtype: str, error: Any) -> None:
 
 @spec("DRAW-1")
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("error", [0.0, 1e-3, np.array([[1e-6, 0.1, 0.0], [0.25, 1e-9, 1e-3]])], ids=str)
+@pytest.mark.parametrize(
+    "error", [0.0, 1e-3, np.array([[1e-6, 0.1, 0.0], [0.25, 1e-9, 1e-3]])], ids=["none", "small", "each"]
+)
 def test_race(dtype: str, error: Any) -> None:
     probs = np.array([[0.5, 0.0, 0.25], [1e-3, 2.0, 0.0]], np.float32)
     noise = np.array([[0.1, 1.0, 3.0], [0.0, 7.0, 0.0]], np.float32)
@@ -143,7 +145,9 @@ def test_race(dtype: str, error: Any) -> None:
 
 @spec("CDF-1")
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("error", [0.0, 1e-3, np.array([[1e-6, 0.1, 0.0], [0.25, 1e-9, 1e-3]])], ids=str)
+@pytest.mark.parametrize(
+    "error", [0.0, 1e-3, np.array([[1e-6, 0.1, 0.0], [0.25, 1e-9, 1e-3]])], ids=["none", "small", "each"]
+)
 def test_running_sum(dtype: str, error: Any) -> None:
     probs = np.array([[0.5, 0.0, 0.25], [1e-3, 2.0, 4.0]], np.float32)
     bound, errors = bounds.running_sum(probs, dtype, error), np.broadcast_to(error, probs.shape)
