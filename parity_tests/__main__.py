@@ -23,11 +23,16 @@ def main(arguments: list[str] | None = None) -> int:
     )
     side.add_argument("--json", action="store_true", help="print JSON")
     bench = commands.add_parser("bench", help="time the heads against each other, in one process")
-    bench.add_argument("--batch", default="1,64", metavar="B,...", help="batch sizes (default 1,64)")
-    bench.add_argument("--shape", default="50257,768", metavar="V,d", help="default: GPT-2's, 50257,768")
-    bench.add_argument("--threads", type=int, default=2, metavar="N")
+    bench.add_argument(
+        "--shape", default="gpt2", metavar="NAME", help="gpt2 (default), gpt2-xl, llama3, tiny, or two numbers: V,d"
+    )
+    bench.add_argument("--batch", default="1,8,64", metavar="B,...", help="batch sizes (default 1,8,64)")
+    bench.add_argument("--threads", type=int, default=2, metavar="N", help="of every library (default 2)")
     bench.add_argument("--rounds", type=int, default=21, metavar="N", help="how often each is timed (default 21)")
-    bench.add_argument("--json", action="store_true", help="print JSON")
+    bench.add_argument("--json", metavar="FILE", help="write all timings in pyperf's format")
+    bench.add_argument("--plot", metavar="FILE", help="also measure growth with V, d, batch and k, and draw it")
+    bench.add_argument("--markdown", metavar="FILE", help="measure all there is and write BENCHMARKS.md")
+    bench.add_argument("--scaling", action="store_true", help="print the cost model's table and measure nothing")
     report = commands.add_parser("report", help="the verdicts on a fixed grid, as a table and as a page")
     report.add_argument("--html", metavar="FILE", help="write the same figures, with plots, as one HTML file")
     report.add_argument(
@@ -72,10 +77,12 @@ def _bench(options: argparse.Namespace) -> int:
     # Read when NumPy and PyTorch are first imported. Idle threads must sleep at once: while those of one library wait
     # for work in a busy loop, as they do by default, they slow down whoever is timed next.
     threads = str(options.threads)
-    os.environ |= {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
-    os.environ |= {"OMP_WAIT_POLICY": "passive", "OPENBLAS_THREAD_TIMEOUT": "4"}
+    os.environ |= {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    os.environ |= {"OMP_WAIT_POLICY": "passive", "OPENBLAS_THREAD_TIMEOUT": "4", "KMP_BLOCKTIME": "0"}
+    os.environ |= {"GOMP_SPINCOUNT": "0"}
     from .bench import main as bench
 
+    options.line = "python -m parity_tests bench " + " ".join(sys.argv[2:])
     return bench(options)
 
 

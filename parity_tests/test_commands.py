@@ -1,5 +1,6 @@
 """The commands, run as a user runs them."""
 
+import argparse
 import json
 import os
 import re
@@ -165,14 +166,33 @@ def test_walk_through_needs_numpy_and_safetensors_alone(bundle_folder: Path) -> 
     assert "multinomial" in result.stdout
 
 
-def test_bench_prints_ratios() -> None:
+def test_bench_prints_tables_and_writes_pyperfs_format(tmp_path: Path) -> None:
     """That it works and what it prints; how fast anything is, no test says."""
-    result = run("-m", "parity_tests", "bench", "--shape", "500,16", "--batch", "1,2", "--rounds", "3", "--json")
+    arguments = ["--shape", "500,16", "--batch", "1,2", "--rounds", "3", "--threads", "1"]
+    result = run("-m", "parity_tests", "bench", *arguments, "--json", str(tmp_path / "bench.json"))
     assert result.returncode == 0, result.stderr
-    data = json.loads(result.stdout)
-    assert data["shape"] == [500, 16]
-    assert set(data["ms"]) == {"1", "2"}
-    assert all(ms > 0 for ms in data["ms"]["1"].values())
+    assert result.stdout.count("| reference |") == result.stdout.count("limit: the embedding read once") == 2
+    for name in ("fast path", "mirror", "lesson", "Transformers", "ONNX Runtime"):
+        assert re.search(rf"^\| {name} \| \d+\.\d\d \|", result.stdout, re.MULTILINE), name
+    benchmarks = json.loads((tmp_path / "bench.json").read_text())["benchmarks"]  # what pyperf compare_to reads
+    named = {benchmark["metadata"]["name"]: benchmark["runs"][0]["values"] for benchmark in benchmarks}
+    assert {"step, batch 1: reference", "step, batch 2: fast path", "stage, batch 1: read"} <= named.keys()
+    assert all(len(values) == 3 and min(values) > 0 for values in named.values())
+
+
+def test_bench_refuses_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    from . import bench
+
+    about = {"shape": "tiny", "batch": "1", "threads": 1, "rounds": 1, "scaling": False, "line": ""}
+    for wrong in ({"shape": "huge"}, {"batch": "0"}, {"shape": "5,0"}, {"batch": "one"}, {"rounds": 0}):
+        assert bench.main(argparse.Namespace(**{**about, **wrong})) == 2
+        assert re.fullmatch(r"bench: .*--shape is gpt2, .*\n", capsys.readouterr().err)
+
+
+def test_the_cost_model_is_the_one_of_the_page() -> None:
+    from .bench import scaling
+
+    assert scaling.table() in (ROOT / "torch_impl" / "SCALING.md").read_text("utf-8")
 
 
 def test_readme_python_runs() -> None:

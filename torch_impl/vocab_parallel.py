@@ -36,6 +36,7 @@ from torch import Tensor
 from . import head, scoring, validation
 
 HEADER = 512  # bytes with which each rank opens a step: what it is about to do, or why it cannot
+CONVERTED = 4096  # rows at a time
 _WORDS = struct.Struct("<6q")
 _NO_DRAW = object()
 _DTYPES = {torch.float32: 1, torch.float64: 2, torch.float16: 3, torch.bfloat16: 4}
@@ -167,7 +168,11 @@ class VocabParallelHead:
         context, _ = validation.product(context, whole)  # what must fit is the whole embedding
         divisor = validation.temperature(temperature, context)
         rows = context.reshape(math.prod(context.shape[:-1]), d)
-        logits = torch.nn.functional.linear(rows, self._embedding.to(rows.dtype))
+        # Rows stored in another dtype are converted some at a time, so that no second copy of them is held.
+        parts = self._embedding.split(
+            CONVERTED if self._embedding.dtype != rows.dtype else max(1, len(self._embedding))
+        )
+        logits = torch.cat([torch.nn.functional.linear(rows, part.to(rows.dtype)) for part in parts], dim=1)
         for name, values in (("logits", logits), (f"(logits / temperature={temperature})", logits / divisor)):
             bad = ~(values < math.inf)
             if bad.any():
