@@ -206,9 +206,11 @@ def markdown(measured: Measured, plot: str | None) -> str:
 
 WHY = """What stands in the way where a goal is missed:
 
-- *PyTorch's noise.* The same tokens from the same seed need V numbers of a Mersenne Twister for each row, in order: the
-  stream has no short cut to its later numbers that would be cheaper than making them. The row `fast path: draw` is
-  nearly that alone; `fast path: draw, NumPy's noise` is what is left without it.
+- *PyTorch's noise.* The same tokens from the same seed need V numbers of a Mersenne Twister for each row, in order, and
+  NumPy offers no way to its later numbers but making those before. The row `fast path: draw` is nearly that alone;
+  `fast path: draw, NumPy's noise` is what is left without it.
+- *The product.* No head is faster than its product: compare `lesson` with `product: PyTorch`, and `fast path` with
+  `product: NumPy`. Which library's product is the fastest stands below each table.
 - *Small operations.* After the cut some dozens of calls on arrays of about k numbers remain, each of which costs about
   what NumPy takes to begin one, whatever the array's size; where the product is fast, they weigh more.
 - *Reading.* Where the third-level cache holds much of the embedding, reading it once is faster than from memory, and
