@@ -48,6 +48,14 @@ def heads_under_test(config: pytest.Config) -> tuple[Head, ...]:
     return tuple(map(from_name, names)) if names else (REFERENCE, MIRROR)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With --head only the tests of a head are left: the others are about this project."""
+    if config.getoption("--head"):
+        of_a_head = [item for item in items if {"head", "generator"} & set(getattr(item, "fixturenames", ()))]
+        config.hook.pytest_deselected(items=[item for item in items if item not in of_a_head])
+        items[:] = of_a_head
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     import transformers
 

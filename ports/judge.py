@@ -122,7 +122,10 @@ def _against(case: Case, answer: Answer, came: Any) -> Outcome:
             rule, reason, ratio = _tensor(theirs, ours, bound)
             if reason:
                 reason = f"{name}{place} {reason}"
-                return Outcome(Word.FAILED, case, rule or case.rule, reason, theirs, _expected(ours), ratio)
+                expected = _expected(ours)
+                if isinstance(theirs, np.ndarray) and theirs.dtype.kind == expected.dtype.kind:
+                    expected = expected.astype(theirs.dtype)  # to be printed with as many digits
+                return Outcome(Word.FAILED, case, rule or case.rule, reason, theirs, expected, ratio)
             worst = max(worst, ratio)
     return Outcome(Word.PASSED, case, ratio=worst)
 

@@ -38,7 +38,7 @@ def compute_logits(context: Any, embedding: Any) -> np.ndarray:
     `(..., d), (V, d) -> (..., V)`. The context vector is the last block's output after the final layer norm, what
     Transformers returns as `last_hidden_state[:, -1]`; the embedding of GPT-2 is tied, input and output share it
     (Press & Wolf 2017, https://arxiv.org/abs/1608.05859). It is read once and never copied. The order of summation is
-    the BLAS library's, so two machines may differ in the last bits: within `bounds`, derived.
+    the BLAS library's, so two machines may differ in the last bits, within the bound that `bounds.py` derives.
     Raises: TypeError for integers, complex and objects; ValueError if the two d differ.
 
     >>> compute_logits(np.array([3.0, 4.0]), np.array([[1.0, 0.0], [0.0, 1.0], [0.5, -1.0]]))
@@ -135,9 +135,9 @@ def multinomial(probs: Any, num_samples: int = 1, *, rng: ExponentialSource) -> 
     """Token ids drawn without replacement by an exponential race: the n largest of `probs / E`  [DRAW-1 to DRAW-6].
 
     `(..., V) -> (..., num_samples)`, in the order drawn; E is standard exponential noise, one number per element of
-    `probs`, in its dtype. The probability that token v comes first is `probs[v] / sum(probs)`, whatever the sum
-    (Efraimidis & Spirakis 2006). It is what `torch.multinomial` computes on the CPU: with `rng=TorchGenerator(seed)`
-    it draws the same tokens. A token of probability zero is never drawn, whatever the noise.
+    `probs`, in its dtype. E / p is an arrival time, exponential of rate p, and the first to arrive is token v with
+    probability `probs[v] / sum(probs)`, whatever the sum (Efraimidis & Spirakis 2006). `torch.multinomial` computes
+    this on the CPU: `rng=TorchGenerator(seed)` draws its tokens. A token of probability zero is never drawn.
     Raises: ValueError for negative, nan or infinite probabilities, a row that sums to zero, fewer tokens of non-zero
     probability than `num_samples`, and noise that is negative or not finite.
 

@@ -13,6 +13,10 @@ from . import grid
 from .page import html
 from .table import table
 
+LEGEND = """\
+The number is the largest error against the exact value, divided by the derived bound; IDENTICAL means the
+bits of the reference. Empty: the implementation has no such stage, or does not compute in that dtype."""
+
 
 def main(html_file: str | None = None, heads: Sequence[str] = ()) -> int:
     """Print the matrix, write the page if asked to; 1 if anything diverged, 2 if a head or the file is no good."""
@@ -27,6 +31,7 @@ def main(html_file: str | None = None, heads: Sequence[str] = ()) -> int:
     cells = [cell for setting in watched for cell in grid.cells(setting, implementations)]
     console = Console(highlight=False)
     console.print(table(cells))
+    console.print(LEGEND)
     diverged = [cell for cell in cells if cell.verdict.word == Word.DIVERGED]
     for cell in diverged:
         console.print(f"{cell.implementation}, {cell.setting}: {cell.verdict}", markup=False, soft_wrap=True)

@@ -56,10 +56,11 @@ class Cell:
     verdict: Verdict
 
     def __str__(self) -> str:
-        """The word and the worst error / bound, where there is an error: `WITHIN_BOUND 0.012`."""
+        """The word and the worst error / bound, where there is an error: `WITHIN_BOUND .012`."""
         if not self.verdict.ratio:
             return str(self.verdict.word)
-        return f"{self.verdict.word} {f'{self.verdict.ratio:.2g}' if self.verdict.ratio >= 0.001 else '<0.001'}"
+        ratio = f"{self.verdict.ratio:.2g}" if self.verdict.ratio >= 0.001 else "<0.001"
+        return f"{self.verdict.word} {ratio.replace('0.', '.', 1)}"
 
 
 _NO_IDS = torch.empty(0, dtype=torch.long)  # the processors ignore the input ids

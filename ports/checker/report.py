@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .results import BAD, Mark, Report
+from .results import BAD, Mark, Report, Result
 
-SHOWN = 2  # failures of an operation that the terminal shows
+SHOWN = 4  # wrong answers of an operation that the terminal shows, each of another rule
 _COLUMNS = {
     Mark.IDENTICAL: "identical",
     Mark.WITHIN_BOUND: "in bound",
@@ -50,14 +50,15 @@ def show(report: Report, console: Console) -> None:
         ]
         table.add_row(op, *numbers, f"{ratio:.2g}" if ratio else "")
     console.print(table)
-    by_op: dict[str, list[str]] = {}
-    for failure in sorted(report.failures, key=lambda failure: failure.mark == Mark.ERRORED):  # wrong answers first
-        by_op.setdefault(failure.op, []).append(str(failure))
-    for op, texts in by_op.items():
-        for text in texts[:SHOWN]:
-            console.print(Text(text), soft_wrap=True)
-        if len(texts) > SHOWN:
-            console.print(f"... and {len(texts) - SHOWN} more of {op}")
+    by_op: dict[str, list[Result]] = {}
+    for failure in report.failures:
+        by_op.setdefault(failure.op, []).append(failure)
+    for op, failures in by_op.items():
+        telling = _telling(failures)
+        for failure in telling:
+            console.print(Text(str(failure)), soft_wrap=True)
+        if len(failures) > len(telling):
+            console.print(f"... and {len(failures) - len(telling)} more of {op}: --json or --html FILE has them all")
         if op in report.mistakes:
             console.print(Text(report.mistakes[op], style="bold"), soft_wrap=True)
         console.print()
@@ -66,6 +67,13 @@ def show(report: Report, console: Console) -> None:
     if report.gave_up:
         console.print(Text(report.gave_up, style="bold red"), soft_wrap=True)
     console.print(Text(conclusion(report), style="bold green" if report.status == 0 else "bold red"), soft_wrap=True)
+
+
+def _telling(failures: list[Result]) -> list[Result]:
+    """The first failure of each rule, wrong answers and refusals before no answer at all, of which one is shown too."""
+    of_rules = {failure.rule: failure for failure in reversed(failures) if failure.mark == Mark.DIVERGED}
+    wrong = sorted(of_rules.values(), key=failures.index)[:SHOWN]
+    return wrong + [failure for failure in failures if failure.mark == Mark.ERRORED][:1]
 
 
 def not_checked(report: Report) -> list[str]:

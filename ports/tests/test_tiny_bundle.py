@@ -1,4 +1,4 @@
-"""The embedded bundle is the embedded model's: committed, so that a check needs no PyTorch, and held against it here."""
+"""The embedded bundle, committed so that a check needs no PyTorch, is the embedded model's."""
 
 import numpy as np
 
