@@ -11,8 +11,6 @@ export const LEFT = 48; // room for the numbers of a vertical axis
 const RIGHT = 14;
 const OUTLIERS = 3; // labelled
 
-const SHADES = 12; // of a colour in a strip
-
 const widths = new Map();
 
 /** The width of an element, measured once: reading it anew would have the browser lay the page out again. */
@@ -50,8 +48,17 @@ export function outliers(values) {
     .slice(0, OUTLIERS);
 }
 
+/** The colours of a strip: the style sheet's, which differ in the dark. */
+let colours = null;
+export const forgetColours = () => (colours = null);
+function colour(value) {
+  colours ??= ["--accent", "--negative"].map((name) => getComputedStyle(document.documentElement).getPropertyValue(name));
+  return colours[value < 0 ? 1 : 0];
+}
+
 /**
- * One row of coloured cells for each of `strips`, all over the same dimensions, the outliers of the first one labelled.
+ * One row of coloured cells for each of `strips`, all over the same dimensions, on the canvas behind the <svg> element:
+ * hundreds of shapes would not be laid out within a frame. The opacity of a cell is its share of the row's largest.
  *
  * @param {SVGElement} element
  * @param {{name: string, values: ArrayLike<number>}[]} strips
@@ -60,25 +67,24 @@ export function outliers(values) {
 export function drawStrips(element, strips, left = 1) {
   const [top, tall, gap] = [18, 24, 20];
   const d = strips[0].values.length;
-  const { width, svg } = canvas(element, top + strips.length * (tall + gap) + 6);
+  const height = top + strips.length * (tall + gap) + 6;
+  const { width, svg } = canvas(element, height);
   const x = scaleLinear([0, d], [left, width - RIGHT]);
-  const cell = (x(1) - x(0) + 0.3).toFixed(2); // a little more, so that there are no seams
+  const cells = element.previousElementSibling;
+  const ratio = globalThis.devicePixelRatio || 1;
+  [cells.width, cells.height] = [Math.round(width * ratio), Math.round(height * ratio)];
+  [cells.style.width, cells.style.height] = [`${width}px`, `${height}px`];
+  const pen = cells.getContext("2d");
+  pen.scale(ratio, ratio);
   strips.forEach(({ name, values }, row) => {
     const y = top + row * (tall + gap);
     const largest = max(values, Math.abs) || 1;
-    const shades = new Map(); // as many paths as shades, however many dimensions
     for (let i = 0; i < d; i++) {
-      const shade = Math.round((values[i] / largest) * SHADES);
-      if (shade) shades.set(shade, `${shades.get(shade) ?? ""}M${x(i).toFixed(2)},${y}h${cell}v${tall}h-${cell}z`);
+      pen.fillStyle = colour(values[i]);
+      pen.globalAlpha = Math.abs(values[i]) / largest;
+      pen.fillRect(x(i), y, x(i + 1) - x(i), tall);
     }
     const group = part(svg, `strip${row}`);
-    part(group, "cells")
-      .selectAll("path")
-      .data(shades)
-      .join("path")
-      .attr("class", ([shade]) => (shade < 0 ? "negative" : "positive"))
-      .attr("fill-opacity", ([shade]) => Math.abs(shade) / SHADES)
-      .attr("d", ([, path]) => path);
     part(group, "frame", "path").attr("d", `M${left},${y}H${x(d)}V${y + tall}H${left}Z`);
     part(group, "name", "text").attr("x", left).attr("y", y - 5).text(name);
   });
@@ -113,7 +119,7 @@ export function drawRunningSum(element, sums) {
   const { width, svg } = canvas(element, height);
   const [low, high] = extent([0, ...sums]);
   const x = scaleLinear([0, sums.length], [LEFT, width - RIGHT]);
-  const y = scaleLinear([low, high], [height - 26, 10]).nice();
+  const y = scaleLinear([low, high], [height - 26, 18]).nice();
   const points = [0, ...sums].map((sum, i) => [x(i), y(sum)]);
   part(svg, "zero", "line").attr("x1", LEFT).attr("x2", width - RIGHT).attr("y1", y(0)).attr("y2", y(0));
   part(svg, "fill", "path").attr("d", area().y0(y(0))(points));
@@ -121,8 +127,8 @@ export function drawRunningSum(element, sums) {
   const [ex, ey] = points.at(-1);
   part(svg, "end", "circle").attr("cx", ex).attr("cy", ey).attr("r", 4);
   part(svg, "total", "text")
-    .attr("x", ex)
-    .attr("y", ey < height / 2 ? ey + 26 : ey - 14) // on the inner side of the last point
+    .attr("x", ex - 10)
+    .attr("y", sums.at(-1) < 0 ? ey + 18 : ey - 8) // away from where the line comes from
     .attr("text-anchor", "end")
     .text(fixed(sums.at(-1), 4));
   drawAxis(svg, "axis", 0, height - 26, axisBottom(x).ticks(width / 80));

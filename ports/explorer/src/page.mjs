@@ -1,6 +1,7 @@
 /**
  * The page's state and its changes. `change` computes first and shows only what the port accepted: a refusal leaves the
- * view as it was and says why. Sections in sight are drawn at once, within the frame; the others just after it.
+ * view as it was and says why. Sections in sight are drawn at once, within the frame, as far as its time goes; the
+ * others just after it.
  */
 
 import * as charts from "./charts.mjs";
@@ -12,6 +13,7 @@ import { Tokens } from "./tokens.mjs";
 import { $, count, percent, written } from "./words.mjs";
 
 const SLICE = 4; // milliseconds of draws between two pictures
+const BUDGET = 2; // milliseconds of writing within a frame, so that the browser has the rest for layout and paint
 const FIELD = { bad_temperature: "temperature", overflow: "temperature", bad_k: "k", bad_seed: "seed" };
 const BOXES = ["prompt", "temperature", "k", "seed"]; // a change of one starts the draws anew
 
@@ -127,8 +129,9 @@ export class Page {
   }
 
   redraw() {
+    const end = performance.now() + BUDGET;
     for (const section of this.sections) section.stale = true;
-    for (const section of this.sections) if (section.inSight) this.#draw(section);
+    for (const section of this.sections) if (section.inSight && performance.now() < end) this.#draw(section);
     this.#drawTheRest();
   }
 
@@ -137,7 +140,7 @@ export class Page {
     section.show(this);
   }
 
-  /** Sections out of sight, each in a task of its own after the frame. */
+  /** What the frame had no time for, and sections out of sight: each in a task of its own. */
   #drawTheRest() {
     const stale = this.sections.filter((section) => section.stale);
     $("explorer").dataset.pending = stale.length + (this.drawing ? 1 : 0);
@@ -145,7 +148,8 @@ export class Page {
     this.resting = true;
     setTimeout(() => {
       this.resting = false;
-      const next = this.sections.find((section) => section.stale);
+      const waiting = this.sections.filter((section) => section.stale);
+      const next = waiting.find((section) => section.inSight) ?? waiting[0];
       if (next) this.#draw(next);
       this.#drawTheRest();
     });
@@ -228,6 +232,11 @@ export class Page {
       charts.forgetWidths();
       this.redraw();
     }).observe(document.body);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+      charts.forgetColours();
+      this.#keys = {};
+      this.redraw();
+    });
     const sight = new IntersectionObserver((entries) => {
       for (const { target, isIntersecting } of entries) {
         const section = this.sections.find(({ element }) => element === target);
