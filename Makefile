@@ -37,7 +37,7 @@ format: .venv/installed
 	$(BIN)/ruff format .
 
 bench: .venv/installed
-	@$(BIN)/python -m parity_tests bench
+	@$(BIN)/python -m parity_tests bench --plot growth.svg --markdown BENCHMARKS.md
 
 report: .venv/installed
 	@$(BIN)/python -m parity_tests report --html report.html
