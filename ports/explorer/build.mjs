@@ -11,7 +11,7 @@ const { metafile, outputFiles } = await build({
   absWorkingDir: here("."),
   entryPoints: ["src/main.mjs"],
   bundle: true,
-  minify: process.env.PLAIN !== "1",
+  minify: true,
   charset: "utf8",
   format: "iife",
   target: "es2022",

@@ -52,7 +52,9 @@ export function outliers(values) {
 let colours = null;
 export const forgetColours = () => (colours = null);
 function colour(value) {
-  colours ??= ["--accent", "--negative"].map((name) => getComputedStyle(document.documentElement).getPropertyValue(name));
+  colours ??= ["--accent", "--negative"].map((name) =>
+    getComputedStyle(document.documentElement).getPropertyValue(name),
+  );
   return colours[value < 0 ? 1 : 0];
 }
 
@@ -86,9 +88,14 @@ export function drawStrips(element, strips, left = 1) {
     }
     const group = part(svg, `strip${row}`);
     part(group, "frame", "path").attr("d", `M${left},${y}H${x(d)}V${y + tall}H${left}Z`);
-    part(group, "name", "text").attr("x", left).attr("y", y - 5).text(name);
+    part(group, "name", "text")
+      .attr("x", left)
+      .attr("y", y - 5)
+      .text(name);
   });
-  const axis = axisBottom(x).ticks(Math.min(d, width / 80)).tickSizeOuter(0);
+  const axis = axisBottom(x)
+    .ticks(Math.min(d, width / 80))
+    .tickSizeOuter(0);
   drawAxis(svg, "axis", 0, top + strips.length * (tall + gap) - gap, axis);
   return x;
 }
@@ -121,7 +128,11 @@ export function drawRunningSum(element, sums) {
   const x = scaleLinear([0, sums.length], [LEFT, width - RIGHT]);
   const y = scaleLinear([low, high], [height - 26, 18]).nice();
   const points = [0, ...sums].map((sum, i) => [x(i), y(sum)]);
-  part(svg, "zero", "line").attr("x1", LEFT).attr("x2", width - RIGHT).attr("y1", y(0)).attr("y2", y(0));
+  part(svg, "zero", "line")
+    .attr("x1", LEFT)
+    .attr("x2", width - RIGHT)
+    .attr("y1", y(0))
+    .attr("y2", y(0));
   part(svg, "fill", "path").attr("d", area().y0(y(0))(points));
   part(svg, "line", "path").attr("d", line()(points));
   const [ex, ey] = points.at(-1);
@@ -182,4 +193,3 @@ export function drawHistogram(element, { domain, sorted, bins }, lowest, survivo
   drawAxis(svg, "axis", 0, floor + 13, axisBottom(x).ticks(width / 80));
   drawAxis(svg, "axis-y", LEFT, 0, axisLeft(y).ticks(4));
 }
-

@@ -18,7 +18,11 @@ async function load() {
   try {
     return { head, pytorch: pytorchAnswers(head), problem: "" };
   } catch (error) {
-    return { head, pytorch: { settings: [], note: `PyTorch's answers in this page are damaged: ${error.message}.` }, problem: "" };
+    return {
+      head,
+      pytorch: { settings: [], note: `PyTorch's answers in this page are damaged: ${error.message}.` },
+      problem: "",
+    };
   }
 }
 

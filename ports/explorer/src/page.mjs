@@ -215,7 +215,9 @@ export class Page {
 
   #listen() {
     for (const name of BOXES) $(name).addEventListener("input", ({ target }) => this.#type(name, target.value));
-    $("temperature-slider").addEventListener("input", ({ target }) => this.change({ temperature: Number(target.value) }));
+    $("temperature-slider").addEventListener("input", ({ target }) =>
+      this.change({ temperature: Number(target.value) }),
+    );
     $("k-slider").addEventListener("input", ({ target }) => this.change({ k: this.steps[target.value] }));
     $("draw").addEventListener("click", () => this.#drawMore(1));
     $("draw-1000").addEventListener("click", () => this.#drawMore(1000));
@@ -271,7 +273,8 @@ export class Page {
     const step = this.steps.findIndex((value) => value >= k);
     $("k-slider").value = step < 0 ? this.steps.length - 1 : step;
     $("k-slider").setAttribute("aria-valuetext", `${count(Math.min(k, V))} of ${count(V)}`);
-    if (k > V) written("k-problem", `k is ${count(k)}, above V = ${count(V)}: it means V, every token survives [TOPK-4].`);
+    if (k > V)
+      written("k-problem", `k is ${count(k)}, above V = ${count(V)}: it means V, every token survives [TOPK-4].`);
   }
 
   #refuse({ field, message }) {

@@ -137,7 +137,10 @@ function showProbabilities(page) {
   page.bars.update(rows, scaleLinear([0, top], [0, 1]), (axis) => axis.ticks(3, "~%"));
   const others = Math.max(Math.min(k, head.V) - ids.length, 0);
   const mass = ids.reduce((rest, id) => rest - probs[id], 1);
-  written("rest", others ? `${count(others)} other survivors share ${percent(Math.max(mass, 0))}.` : "No others survive.");
+  written(
+    "rest",
+    others ? `${count(others)} other survivors share ${percent(Math.max(mass, 0))}.` : "No others survive.",
+  );
   const { tail, entropy, effective } = page.summary();
   written("entropy", entropy.toFixed(3));
   written("effective", effective.toFixed(2));
@@ -168,7 +171,10 @@ function showDraw(page) {
 function showCounts(page) {
   const { probs, count: n, counts } = page.draws;
   const alive = Array.from(page.ids).filter((id) => probs[id] > 0);
-  const top = Math.max(max(alive, (id) => Math.max(counts[id], n * probs[id])), 1);
+  const top = Math.max(
+    max(alive, (id) => Math.max(counts[id], n * probs[id])),
+    1,
+  );
   const rows = alive.map((id) => ({
     cells: [page.tokens.show(id), count(counts[id]), (n * probs[id]).toFixed(1)],
     value: counts[id],

@@ -45,7 +45,7 @@ export const START = { prompt: 0, temperature: 0.7, k: 50, seed: 0n, draws: 1, t
 
 export function toFragment(state) {
   const parts = Object.entries(state).filter(([, value]) => value !== null);
-  return `#${parts.map(([name, value]) => `${name}=${value}`).join("&")}`;
+  return `#${parts.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&")}`;
 }
 
 /** The state of a fragment, and what in it could not be used. */
@@ -67,6 +67,11 @@ export function fromFragment(fragment, head) {
 export function stepsOfK(V) {
   const steps = [];
   for (let k = 1; k < V; k = k < 20 ? k + 1 : Math.round(k * 1.1)) steps.push(k);
-  if (V > 50 && !steps.includes(50)) steps.splice(steps.findIndex((k) => k > 50), 0, 50); // the lesson's
+  if (V > 50 && !steps.includes(50))
+    steps.splice(
+      steps.findIndex((k) => k > 50),
+      0,
+      50,
+    ); // the lesson's
   return [...steps, V];
 }

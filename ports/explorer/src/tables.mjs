@@ -28,7 +28,9 @@ export class BarTable {
     this.axis = document.createElementNS(NS, "svg");
     this.axis.setAttribute("class", "axis");
     this.axis.setAttribute("aria-hidden", "true");
-    const labels = columns.map(({ label, kind }) => make("th", { scope: "col", role: "columnheader", class: kind }, label));
+    const labels = columns.map(({ label, kind }) =>
+      make("th", { scope: "col", role: "columnheader", class: kind }, label),
+    );
     const place = make("th", { scope: "col", role: "columnheader", class: "bar" });
     place.append(make("span", { class: "hidden" }, barLabel), this.axis);
     table.append(make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...labels, place)));
@@ -66,12 +68,19 @@ export class BarTable {
       Object.assign(element.dataset, row.data);
       bar.setAttribute("width", `${row.value > 0 ? Math.max(at(row.value), 0) : 0}%`);
       tick.setAttribute("class", row.tick === undefined ? "none" : "");
-      if (row.tick !== undefined) tick.setAttribute("x1", `${at(row.tick)}%`), tick.setAttribute("x2", `${at(row.tick)}%`);
+      if (row.tick !== undefined)
+        (tick.setAttribute("x1", `${at(row.tick)}%`), tick.setAttribute("x2", `${at(row.tick)}%`));
     });
     const width = widthOf(this.axis);
     const key = [...scale.domain(), width].join();
     if (key === this.axisKey || !width) return;
     this.axisKey = key;
-    select(this.axis).call(ticks(axisTop(scale.copy().range([0, width])).tickSizeOuter(0).tickSize(4)));
+    select(this.axis).call(
+      ticks(
+        axisTop(scale.copy().range([0, width]))
+          .tickSizeOuter(0)
+          .tickSize(4),
+      ),
+    );
   }
 }

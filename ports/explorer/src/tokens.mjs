@@ -26,7 +26,9 @@ export class Tokens {
   #text(id) {
     const digits = this.table?.tokens[id] ?? "";
     if (digits === "") return `#${id}`;
-    const bytes = Uint8Array.from({ length: digits.length / 2 }, (_, i) => parseInt(digits.slice(2 * i, 2 * i + 2), 16));
+    const bytes = Uint8Array.from({ length: digits.length / 2 }, (_, i) =>
+      parseInt(digits.slice(2 * i, 2 * i + 2), 16),
+    );
     let text;
     try {
       text = decoder.decode(bytes);

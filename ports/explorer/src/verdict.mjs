@@ -98,7 +98,8 @@ export class HeadJudge {
     const theirReach = identical(mine, other) ? reach : this.#reach(other);
     const { bound } = reach;
     const ratio = worst(theirs, theirReach.exact, theirReach.bound);
-    if (!(ratio <= 1 && worst(ours, reach.exact, bound) <= 1)) return { word: "DIVERGED", ratio, rule: "HEAD-1", bound };
+    if (!(ratio <= 1 && worst(ours, reach.exact, bound) <= 1))
+      return { word: "DIVERGED", ratio, rule: "HEAD-1", bound };
     if (identical(ours, theirs)) return { word: "IDENTICAL", ratio, bound };
     const same = ours.every((p, v) => p > 0 === theirs[v] > 0);
     return { word: same ? "WITHIN_BOUND" : "TIE_BREAK", ratio, bound };
