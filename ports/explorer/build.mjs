@@ -1,4 +1,4 @@
-/** `npm run build`: page.js from src/, the port and the d3 modules; the same bytes wherever package-lock.json is held. */
+/** `npm run build`: page.js from src/, the port and the d3 modules; the same bytes everywhere. */
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";

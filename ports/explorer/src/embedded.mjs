@@ -1,4 +1,4 @@
-/** What the page carries: the bundle's files and PyTorch's answers, each in a data block; and the toy for want of it. */
+/** What the page carries: the bundle's files and PyTorch's answers, in data blocks; and the toy for want of it. */
 
 import { BundleError, openBundle, tensorOf } from "../../javascript/bundle.mjs";
 import { count } from "./words.mjs";

@@ -164,7 +164,8 @@ export class Page {
       const [best] = this.ids;
       written(
         "live",
-        `Most probable: ${tokens.show(best)}, ${percent(this.probs()[best])}. Last drawn: ${tokens.show(draws.token)}. ` +
+        `Most probable: ${tokens.show(best)}, ${percent(this.probs()[best])}. ` +
+          `Last drawn: ${tokens.show(draws.token)}. ` +
           `${count(draws.count)} ${draws.count === 1 ? "draw" : "draws"}.`,
       );
     }, 250);

@@ -34,7 +34,7 @@ function showContext(page) {
     const rms = Math.hypot(...context) / Math.sqrt(context.length);
     written(
       "context-text",
-      `${count(context.length)} numbers; their root mean square is ${rms.toFixed(2)}. The largest: ${named.join(", ")}.`,
+      `${count(context.length)} numbers, root mean square ${rms.toFixed(2)}. The largest: ${named.join(", ")}.`,
     );
   });
 }
@@ -61,7 +61,7 @@ function showProduct(page) {
     const top = charts.outliers(products).map((i) => `dimension ${i} gives ${fixed(products[i], 2)}`);
     written(
       "product-text",
-      `The products of ${page.tokens.show(token)} add up to its logit ${fixed(logit, 4)}. The largest: ${top.join(", ")}.`,
+      `The products of ${page.tokens.show(token)} give the logit ${fixed(logit, 4)}. The largest: ${top.join(", ")}.`,
     );
     Object.assign($("stage-product").dataset, { token, logit: String(logit), runningSum: String(sum) });
   });

@@ -1,4 +1,4 @@
-/** What can be chosen, and its form in the URL's fragment: `#prompt=0&temperature=0.7&k=50&seed=0&draws=1&token=881`. */
+/** What can be chosen, and its form in the address: `#prompt=0&temperature=0.7&k=50&seed=0&draws=1&token=881`. */
 
 export const MOST_DRAWS = 100_000;
 
