@@ -59,6 +59,17 @@ def test_logits(dtype: str) -> None:
 
 
 @spec("LOGITS-2")
+def test_logits_of_a_large_vocabulary() -> None:
+    """The bound is computed in blocks of the vocabulary: each element as if alone."""
+    rng = np.random.default_rng(7)
+    context, embedding = rng.standard_normal((2, 3)), rng.standard_normal((8_200, 3))
+    bound = bounds.logits(context, embedding, "float32")
+    assert bound.shape == (2, 8_200)
+    for v in (0, 8_191, 8_192, 8_199):
+        np.testing.assert_array_equal(bound[:, [v]], bounds.logits(context, embedding[[v]], "float32"))
+
+
+@spec("LOGITS-2")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n", [1, 20, 768])
 def test_probabilistic_gamma(dtype: str, n: int) -> None:

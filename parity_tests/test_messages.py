@@ -152,6 +152,14 @@ def test_noise_is_asked_for_in_the_shape_and_dtype_of_the_race(dtype: Any) -> No
     assert rng.asked == [((2, 3), np.dtype(np.float64 if dtype is np.float64 else f32))]
 
 
+@spec("HEAD-1")
+def test_the_defaults_are_the_rule() -> None:
+    context, embedding = np.ones(1), np.linspace(-1, 1, 60)[:, None]
+    np.testing.assert_array_equal(
+        reference.lm_head(context, embedding), reference.lm_head(context, embedding, temperature=0.7, k=50)
+    )
+
+
 @spec("DRAW-5")
 def test_a_source_that_gives_another_shape() -> None:
     message = "noise has shape (3,): rng must give one number per element of probs, (2, 3)"
