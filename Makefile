@@ -7,7 +7,7 @@ THREADS ?= 1
 PYTEST = OMP_NUM_THREADS=$(THREADS) OPENBLAS_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest \
 	--numprocesses=2 --dist=worksteal $(PYTEST_ARGS)
 
-.PHONY: setup setup-ports demo test test-thorough check format bench report vectors atlas mutation clean
+.PHONY: setup setup-ports setup-explorer explorer demo test test-thorough check format bench report vectors atlas mutation clean
 
 setup: .venv/installed
 
@@ -16,6 +16,12 @@ setup-ports:
 	@for tool in gcc make node valgrind; do command -v $$tool >/dev/null || missing=1; done; \
 	[ -f /usr/include/cjson/cJSON.h ] || missing=1; [ -z "$$missing" ] || \
 	{ apt-get update -qq && apt-get install -y -qq gcc make libcjson-dev valgrind nodejs; }
+
+# What the explorer is tested with: Debian's Chromium, and from npm what builds page.js and axe-core.
+setup-explorer:
+	@for tool in chromium node npm; do command -v $$tool >/dev/null || missing=1; done; [ -z "$$missing" ] || \
+	{ apt-get update -qq && apt-get install -y -qq chromium nodejs npm; }
+	@cd ports/explorer && npm ci --ignore-scripts --no-audit --no-fund --silent
 
 demo: .venv/installed
 	@$(BIN)/python -m parity_tests side-by-side
@@ -38,6 +44,9 @@ format: .venv/installed
 
 bench: .venv/installed
 	@$(BIN)/python -m parity_tests bench --plot growth.svg --markdown BENCHMARKS.md
+
+explorer: .venv/installed
+	@$(BIN)/python -m ports explorer ports/tiny_bundle -o explorer.html
 
 report: .venv/installed
 	@$(BIN)/python -m parity_tests report --html report.html
