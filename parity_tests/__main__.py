@@ -44,20 +44,47 @@ def main(arguments: list[str] | None = None) -> int:
     return command(options)
 
 
+def _refuse_at_once(options: argparse.Namespace) -> None:
+    """What no model is needed for, before PyTorch and Transformers are imported, which takes seconds.
+
+    Raises: as `side_by_side`.
+    """
+    import numpy as np
+
+    import reference
+
+    if options.prompt == "":
+        raise ValueError("the prompt is empty: give at least one character")
+    if options.tokens < 1:
+        raise ValueError(f"--tokens is {options.tokens}: it must be at least 1")
+    logits = np.zeros(1, dtype=np.float32)
+    reference.apply_temperature(logits, options.temperature)
+    reference.top_k(logits, options.top_k)
+    reference.TorchGenerator(options.seed)
+
+
 def _side_by_side(options: argparse.Namespace) -> int:
+    from weights_export import checkpoint
+    from weights_export.source import weight_files
+
+    try:
+        _refuse_at_once(options)
+        found = checkpoint.find(options.model)
+        weight_files(found.folder)
+    except (OSError, ValueError) as error:
+        print(f"side-by-side: {error}", file=sys.stderr)
+        return 2
     from rich.console import Console
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    from weights_export.checkpoint import PROMPTS, load
-
     from .side_by_side import show, side_by_side
 
     try:
         result = side_by_side(
-            load(options.model),
-            PROMPTS[0] if options.prompt is None else options.prompt,
+            checkpoint.load(str(found.folder)),
+            checkpoint.PROMPTS[0] if options.prompt is None else options.prompt,
             temperature=options.temperature,
             k=options.top_k,
             seed=options.seed,

@@ -1,16 +1,16 @@
 """The suite's checks of one stage, held against any head, in process: how mutants and variants are judged.
 
-`run(stage, head)` calls the same test functions that pytest collects, with `head` in the place of the fixture, and
-stops at the first that fails. Hypothesis gives the fixed examples of the ci profile and does not shrink.
+`run(stages, head)` calls the same test functions that pytest collects, with `head` in the place of the fixture, and
+stops at the first that fails. Hypothesis gives 50 fixed examples a test and does not shrink.
 """
 
-import importlib
+import importlib.util
 import inspect
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -35,11 +35,12 @@ COMMON = ("test_refusals", "test_lm_head")  # each stage's refusals, and what ho
 
 settings.register_profile(
     "suite",
-    max_examples=100,
+    max_examples=50,
     derandomize=True,
     deadline=None,
     database=None,
     phases=[Phase.explicit, Phase.generate],
+    report_multiple_bugs=False,  # the first is enough
     suppress_health_check=list(HealthCheck),
 )
 
@@ -78,10 +79,25 @@ def gpt2_shaped() -> tuple[np.ndarray, np.ndarray]:
 FIXTURES: dict[str, Callable[[], Any]] = {"gpt2_shaped": gpt2_shaped}
 
 
+@cache
+def _module(name: str) -> ModuleType:
+    """A copy of a test module with the settings of the suite: `@given` keeps the profile in force when it decorates."""
+    spec = importlib.util.find_spec(f"{__package__}.{name}")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    before = settings.get_current_profile_name()
+    settings.load_profile("suite")
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        settings.load_profile(before)
+    return module
+
+
 def checks(module_name: str) -> Iterator[Check]:
     """Every test of a module that takes a `head` or a `generator`, once for each of its parameters."""
-    module = importlib.import_module(f"{__package__}.{module_name}")
-    for name, function in vars(module).items():
+    for name, function in vars(_module(module_name)).items():
         parameters = set(inspect.signature(function).parameters) if name.startswith("test_") else set()
         if not parameters & {"head", "generator"}:
             continue
@@ -121,32 +137,23 @@ def _parameters(marks: list[Any]) -> Iterator[dict[str, Any]]:
         yield {name: value for part in combination for name, value in part.items()}
 
 
-@contextmanager
-def _fixed_examples() -> Iterator[None]:
-    before = settings.get_current_profile_name()
-    settings.load_profile("suite")
-    try:
-        yield
-    finally:
-        settings.load_profile(before)
+def run(stages: str | Iterable[str], head: Head, first: str = "") -> Failure | None:
+    """The first failure of the checks of one or more `stages`, None if the head passes them all.
 
-
-def run(stage: str, head: Head, first: str = "") -> Failure | None:
-    """The first failure of the checks of `stage`, None if the head passes them all.
-
-    `stage` is a function name of `reference.head`, or "generator". Checks that hold the rule `first` go first.
+    A stage is a function name of `reference.head`, or "generator". Checks that hold the rule `first` go first.
     Raises ValueError for an unknown stage.
     """
-    if stage not in MODULES:
-        raise ValueError(f"stage is {stage!r}: it must be one of {', '.join(MODULES)}")
-    modules = dict.fromkeys((MODULES[stage], *COMMON))
+    stages = [stages] if isinstance(stages, str) else list(stages)
+    for stage in stages:
+        if stage not in MODULES:
+            raise ValueError(f"stage is {stage!r}: it must be one of {', '.join(MODULES)}")
+    modules = dict.fromkeys([*(MODULES[stage] for stage in stages), *COMMON])
     todo = [check for module in modules for check in checks(module)]
-    with _fixed_examples():
-        for check in sorted(todo, key=lambda check: first not in check.rules):
-            try:
-                check.call(head)
-            except pytest.skip.Exception:
-                continue
-            except (Exception, pytest.fail.Exception) as error:
-                return Failure(check.name, check.rules, f"{type(error).__name__}: {error}")
+    for check in sorted(todo, key=lambda check: first not in check.rules):
+        try:
+            check.call(head)
+        except pytest.skip.Exception:
+            continue
+        except (Exception, pytest.fail.Exception) as error:
+            return Failure(check.name, check.rules, f"{type(error).__name__}: {error}")
     return None

@@ -1,4 +1,4 @@
-"""The commands, run as a user runs them."""
+"""The commands: each once as a user runs it, in a process of its own; its other paths by its `main` in this one."""
 
 import argparse
 import json
@@ -7,13 +7,18 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from transformers.utils import logging
 
 import reference.__main__ as walk_through
+import torch_impl
 from weights_export import __main__ as export
 
+from . import __main__ as command
 from .random_stream import local_stream_is_mt19937
 
 ROOT = Path(walk_through.__file__).parents[1]
@@ -30,6 +35,17 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What the demo changes of the process is put back."""
+    monkeypatch.setenv("COLUMNS", "100")
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    yield
+    logging.set_verbosity(verbosity)
+    if bars:
+        logging.enable_progress_bar()
+
+
 def test_demo_fits_100_columns_and_has_no_colour_in_a_pipe() -> None:
     result = run("-m", "parity_tests", "side-by-side")
     assert result.returncode == 0, result.stderr
@@ -42,10 +58,10 @@ def test_demo_fits_100_columns_and_has_no_colour_in_a_pipe() -> None:
     assert "DIVERGED" not in result.stdout
 
 
-def test_demo_generates_and_prints_json() -> None:
-    result = run("-m", "parity_tests", "side-by-side", "My lord,", "--tokens", "12", "--seed", "3", "--json")
-    assert result.returncode == 0, result.stderr
-    data = json.loads(result.stdout)
+@pytest.mark.usefixtures("in_this_process")
+def test_demo_generates_and_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["side-by-side", "My lord,", "--tokens", "12", "--seed", "3", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
     assert data["prompt"] == "My lord,"
     assert len(data["draw"]["numpy"]) == len(data["draw"]["transformers"]) == 12
     assert not data["diverged"]
@@ -54,35 +70,54 @@ def test_demo_generates_and_prints_json() -> None:
     assert {"token", "id", "logit", "numpy", "pytorch", "transformers", "ulps"} == set(data["candidates"][0])
 
 
+REFUSED_AT_ONCE = {
+    "the prompt is empty": [""],
+    "--tokens is 0: it must be at least 1": ["--tokens", "0"],
+    "temperature is 0.0: it must be finite and > 0": ["--temperature", "0"],
+    "k is 0: it must be at least 1": ["--top-k", "0"],
+    "seed is 18446744073709551616": ["--seed", str(2**64)],
+    "no/such/folder has no config.json": ["--model", "no/such/folder"],
+}
+
+
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([""], "the prompt is empty"),
-        (["--tokens", "0"], "--tokens must be at least 1"),
-        (["--tokens", "300"], "the model's context window"),
-        (["--temperature", "0"], "temperature is 0.0: it must be finite and > 0"),
-        (["--top-k", "0"], "k is 0: it must be at least 1"),
-        (["--model", "no/such/folder"], "no/such/folder has no config.json"),
-        (["--seed", str(2**64)], "seed is"),
-    ],
+    ("message", "arguments"), [*REFUSED_AT_ONCE.items(), ("the model's context window", ["--tokens", "300"])]
 )
-def test_demo_refuses_in_one_line(arguments: list[str], message: str) -> None:
-    result = run("-m", "parity_tests", "side-by-side", *arguments)
-    assert result.returncode == 2
-    assert message in result.stderr
-    assert "Traceback" not in result.stderr
+def test_demo_refuses_in_one_line(message: str, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["side-by-side", *arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert re.fullmatch(rf"side-by-side: .*{re.escape(message)}.*\n", printed.err)
 
 
-def test_demo_exits_1_when_a_head_diverges() -> None:
-    """With PyTorch's softmax off by one part in a thousand, the command says so and fails."""
+def test_demo_refuses_before_it_loads_pytorch() -> None:
+    """Which takes seconds. The refusals of a whole process, exit status included, are those of `main`."""
+    result = run("-m", "parity_tests", "side-by-side", "--top-k", "0")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert re.fullmatch(r"side-by-side: k is 0: it must be at least 1.*\n", result.stderr)
     program = (
-        "import sys, torch_impl, torch_impl.head as h; from parity_tests.__main__ import main\n"
-        "torch_impl.lm_head = lambda *a: h.lm_head(*a) * 1.001\n"
-        "sys.exit(main(['side-by-side']))"
+        "import sys; sys.modules |= {'torch': None, 'transformers': None}\n"  # importing them fails
+        "from parity_tests.__main__ import main\n"
+        f"for arguments in {list(REFUSED_AT_ONCE.values())!r}:\n"
+        "    assert main(['side-by-side', *arguments]) == 2"
     )
     result = run("-c", program)
-    assert result.returncode == 1, result.stderr
-    assert "lm_head: DIVERGED from HEAD-1" in result.stdout
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("\n") == len(REFUSED_AT_ONCE)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_demo_exits_1_when_a_head_diverges(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """With PyTorch's softmax off by one part in a thousand, the command says so and fails."""
+    lm_head = torch_impl.lm_head
+
+    def off(*arguments: Any) -> Any:
+        return lm_head(*arguments) * 1.001
+
+    monkeypatch.setattr(torch_impl, "lm_head", off)
+    assert command.main(["side-by-side"]) == 1
+    assert "lm_head: DIVERGED from HEAD-1" in capsys.readouterr().out
 
 
 def test_walk_through(bundle_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
