@@ -26,7 +26,12 @@ class Hub(ThreadingHTTPServer):
 
     def __init__(self, folder: Path, repo: str = "someone/a-gpt2") -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.folder, self.repo = folder, repo
+        self.repo = repo
+        self.be_plain(folder)
+
+    def be_plain(self, folder: Path) -> None:
+        """Serve the folder to anyone and without faults, and forget what was served."""
+        self.folder = folder
         self.token: str | None = None  # asked for if set
         self.gated = False
         self.cuts: list[int] = []  # after how many bytes of a large file the next responses break off

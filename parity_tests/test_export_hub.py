@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -31,25 +32,64 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def hub(model: Path) -> Iterator[Hub]:
-    with serve(model) as server:
-        yield server
+@pytest.fixture(scope="module")
+def server(model: Path) -> Iterator[Hub]:
+    with serve(model) as hub:
+        yield hub
 
 
 @pytest.fixture
-def export(hub: Hub, tmp_path: Path) -> Export:
-    """Runs the command in a process of its own, with a cache of its own."""
+def hub(server: Hub, model: Path) -> Hub:
+    server.be_plain(model)
+    return server
+
+
+@pytest.fixture(scope="module")
+def environment(server: Hub, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Of a user of our Hub."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    kept = {name: value for name, value in kept.items() if not name.lower().endswith("_proxy")}
+    home = str(tmp_path_factory.mktemp("hugging") / "home")
+    return {**kept, "HF_ENDPOINT": server.url, "HF_HOME": home, "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+
+@pytest.fixture(scope="module")
+def forks(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """Processes that have imported the libraries already."""
+    command = [sys.executable, "-m", "parity_tests.export_forks"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes) as process:
+        yield process
+
+
+@pytest.fixture
+def home(environment: dict[str, str]) -> Iterator[Path]:
+    """HF_HOME, with an empty cache."""
+    folder = Path(environment["HF_HOME"])
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def export(hub: Hub, tmp_path: Path, environment: dict[str, str], forks: subprocess.Popen[str], home: Path) -> Export:
+    """Runs the command in a process of its own; one that a different environment is given to imports all anew."""
     (tmp_path / "prompts.txt").write_text("Hello\nworld\n")
 
-    def run(*arguments: str, model: str = hub.repo, to: str = "bundle", **environment: str) -> object:
-        base = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-        base = {name: value for name, value in base.items() if not name.lower().endswith("_proxy")}
-        base |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_TELEMETRY": "1"}
-        command = [sys.executable, "-m", "weights_export", model, "-o", str(tmp_path / to), *arguments]
-        return subprocess.run(
-            command, cwd=ROOT, env={**base, **environment}, capture_output=True, text=True, timeout=600
-        )
+    def run(
+        *arguments: str, model: str = hub.repo, to: str = "bundle", **other: str
+    ) -> subprocess.CompletedProcess[str]:
+        words = [model, "-o", str(tmp_path / to), *arguments]
+        if other:
+            command = [sys.executable, "-m", "weights_export", *words]
+            return subprocess.run(
+                command, cwd=ROOT, env={**environment, **other}, capture_output=True, text=True, timeout=600
+            )
+        out, err = tmp_path / "out.txt", tmp_path / "err.txt"
+        assert forks.stdin is not None
+        assert forks.stdout is not None
+        print(json.dumps([words, str(out), str(err)]), file=forks.stdin, flush=True)
+        return subprocess.CompletedProcess(words, int(forks.stdout.readline()), out.read_text(), err.read_text())
 
     return run
 
@@ -64,7 +104,7 @@ def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
         assert word in ours[0]
 
 
-def test_first_fetch_then_cache_then_offline(hub: Hub, export: Export, tmp_path: Path, model: Path) -> None:
+def test_first_fetch_then_cache_then_offline(hub: Hub, export: Export, tmp_path: Path, model: Path, home: Path) -> None:
     """Fetched whole once. What comes later finds the file in the cache, whether it needs all of it or not."""
     hub.cuts = [11_000_000]
     first = export("--prompts", str(tmp_path / "prompts.txt"))
@@ -81,7 +121,7 @@ def test_first_fetch_then_cache_then_offline(hub: Hub, export: Export, tmp_path:
     assert bundle.manifest["revision"] == COMMIT
     digest = hashlib.sha256((model / "model.safetensors").read_bytes()).hexdigest()
     assert bundle.manifest["checkpoint"] == {"model.safetensors": {"size": size, "sha256": digest}}
-    assert (tmp_path / "home" / "hub" / "models--someone--a-gpt2").is_dir(), "HF_HOME is honoured"
+    assert (home / "hub" / "models--someone--a-gpt2").is_dir(), "HF_HOME is honoured"
 
     again = export("--head-only", "--revision", "main", to="again")
     assert again.returncode == 0, again.stderr
@@ -95,13 +135,13 @@ def test_first_fetch_then_cache_then_offline(hub: Hub, export: Export, tmp_path:
             assert path.read_bytes() == (tmp_path / to / path.name).read_bytes(), path.name
     assert len(hub.requests) == before, "offline asks for nothing"
 
-    [blob] = [path for path in (tmp_path / "home").rglob("blobs/*") if path.stat().st_size == size]
+    [blob] = [path for path in home.rglob("blobs/*") if path.stat().st_size == size]
     blob.write_bytes(blob.read_bytes()[:-1000])
     refused(export("--head-only", "--offline", to="truncated"), "model.safetensors", "truncated")
     assert not (tmp_path / "truncated").exists()
 
 
-def test_head_only_fetches_only_the_head(hub: Hub, export: Export, tmp_path: Path, model: Path) -> None:
+def test_head_only_fetches_only_the_head(hub: Hub, export: Export, tmp_path: Path, model: Path, home: Path) -> None:
     """The first 64 kB, which hold the header, and what of the embedding and the final norm lies behind them."""
     result = export("--head-only")
     assert result.returncode == 0, result.stderr
@@ -121,7 +161,7 @@ def test_head_only_fetches_only_the_head(hub: Hub, export: Export, tmp_path: Pat
     np.testing.assert_array_equal(bundle.final_norm_weight, local.final_norm_weight)
     np.testing.assert_array_equal(bundle.final_norm_bias, local.final_norm_bias)
     assert sorted(path.name for path in tmp_path.glob(".bundle*")) == []
-    assert not list((tmp_path / "home").rglob("*.safetensors")), "the cache does not hold half a file"
+    assert not list(home.rglob("*.safetensors")), "the cache does not hold half a file"
 
 
 def test_head_only_of_shards(export: Export, hub: Hub, tmp_path: Path) -> None:

@@ -87,4 +87,6 @@ def test_what_cannot_be_reported_is_said_in_one_line(
     assert report.main(None, ["parity_tests.no_such_module"]) == 2
     assert capsys.readouterr().err.startswith("report: No module named")
     assert report.main(str(tmp_path / "no" / "folder.html")) == 2
-    assert "folder.html cannot be written: No such file or directory" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "folder.html cannot be written: No such file or directory" in printed.err
+    assert printed.out == "", "said before anything is judged"

@@ -94,7 +94,7 @@ def from_json(tensor: Any) -> np.ndarray:
     elif dtype.kind == "i":
         if not all(type(x) is int and -(2**63) <= x < 2**63 for x in data):
             raise ValueError("a tensor of int64 has numbers in its data that are no 64-bit integers")
-    else:
+    elif not {float}.issuperset(map(type, data)):  # the JSON reader's floats are what they are
         data = [number_from_json(x) for x in data]
     with np.errstate(over="ignore"):
         array = np.array(data, dtype=np.float64 if dtype.kind not in "ib" else dtype)

@@ -7,6 +7,7 @@ and what to do. The rules are those of `SPEC.md`.
 
 import math
 import operator
+from functools import cache
 from numbers import Real
 from typing import Any
 
@@ -16,15 +17,22 @@ import numpy as np
 COMPUTE_DTYPE = {"float16": np.float32, "bfloat16": np.float32, "float32": np.float32, "float64": np.float64}
 
 
+@cache
+def _compute_dtype(dtype: np.dtype) -> np.dtype | None:
+    """The dtype to compute in; None for what is no float."""
+    return np.dtype(COMPUTE_DTYPE[dtype.name]) if dtype.name in COMPUTE_DTYPE else None
+
+
 def floats(name: str, values: Any, *other: Any) -> np.ndarray:
     """`values` as an array of at least one axis, in the dtype to compute in: float64 if any argument is."""
     arrays = [np.asarray(x) for x in (values, *other)]
-    for array in arrays:
-        if array.dtype.name not in COMPUTE_DTYPE:
+    dtypes = [_compute_dtype(array.dtype) for array in arrays]
+    for array, dtype in zip(arrays, dtypes, strict=True):
+        if dtype is None:
             raise TypeError(f"{name} has dtype {array.dtype}: convert it to float32 or float64")
     if arrays[0].ndim == 0:
         raise ValueError(f"{name} is a single number, {arrays[0]}: it needs at least one axis")
-    return arrays[0].astype(np.result_type(*(COMPUTE_DTYPE[a.dtype.name] for a in arrays)), order="K", copy=False)
+    return arrays[0].astype(np.result_type(*dtypes), order="K", copy=False)
 
 
 def product(context: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray]:

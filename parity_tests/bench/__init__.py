@@ -62,7 +62,7 @@ def main(options: argparse.Namespace) -> int:
 def _batch(measured: page.Measured, batch: int, rounds: int) -> None:
     inputs = candidates.Inputs(batch, measured.vocab_size, measured.hidden_size)
     steps = candidates.steps(inputs, measured.threads)
-    single = {**candidates.stages(inputs, measured.threads), **candidates.limits(inputs)}
+    single = {**candidates.stages(inputs, measured.threads), **candidates.limits(inputs, measured.threads)}
     # One measurement for all, so that a goal's two figures met the same machine.
     both = measure({**steps, **single}, rounds)
     measured.steps[batch] = {name: both[name] for name in steps}

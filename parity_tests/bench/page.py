@@ -213,5 +213,6 @@ WHY = """What stands in the way where a goal is missed:
   `product: NumPy`. Which library's product is the fastest stands below each table.
 - *Small operations.* After the cut some dozens of calls on arrays of about k numbers remain, each of which costs about
   what NumPy takes to begin one, whatever the array's size; where the product is fast, they weigh more.
+- *Exponentials.* Scoring takes one exponential for each logit, in one thread, beside the product in all.
 - *Reading.* Where the third-level cache holds much of the embedding, reading it once is faster than from memory, and
   the product is then bound by arithmetic and not by reading."""

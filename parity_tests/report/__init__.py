@@ -25,6 +25,12 @@ def main(html_file: str | None = None, heads: Sequence[str] = ()) -> int:
     except (ImportError, AttributeError, TypeError) as error:
         print(f"report: {error}", file=sys.stderr)
         return 2
+    try:
+        if html_file:
+            Path(html_file).open("a").close()  # refused before all that takes time
+    except OSError as error:
+        print(f"report: --html {html_file} cannot be written: {error.strerror}", file=sys.stderr)
+        return 2
     implementations = grid.IMPLEMENTATIONS + others
     settings = list(grid.all_settings())
     watched = track(settings, "judging", console=Console(stderr=True), transient=True)
@@ -36,10 +42,6 @@ def main(html_file: str | None = None, heads: Sequence[str] = ()) -> int:
     for cell in diverged:
         console.print(f"{cell.implementation}, {cell.setting}: {cell.verdict}", markup=False, soft_wrap=True)
     if html_file:
-        try:
-            Path(html_file).write_text(html(cells, settings, implementations), encoding="utf-8")
-        except OSError as error:
-            print(f"report: --html {html_file} cannot be written: {error.strerror}", file=sys.stderr)
-            return 2
+        Path(html_file).write_text(html(cells, settings, implementations), encoding="utf-8")
         console.print(f"{html_file}: the same figures, with a plot for each stage", soft_wrap=True)
     return 1 if diverged else 0

@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from reference import bounds
 
@@ -96,6 +97,9 @@ def svg(stage: str, settings: Sequence[Setting], implementations: Sequence[Imple
     axes.loglog(ends, ends, color="gray", linestyle="--", label="bound")
     axes.set_xlabel("derived bound")
     axes.legend(fontsize="small")
+    for axis in (axes.xaxis, axes.yaxis):  # 1e-05: to typeset powers takes longer than all else of a plot
+        axis.set_major_formatter(LogFormatter())
+        axis.set_minor_formatter(LogFormatter())
     return _as_svg(figure, stage)
 
 

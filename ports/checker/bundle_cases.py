@@ -9,7 +9,7 @@ import numpy as np
 import reference
 from parity_tests.judges.draws import judge_draw
 from parity_tests.verdict import compare
-from weights_export.bundle import open_bundle
+from weights_export.bundle import Bundle
 
 from ..judge import RefusedError, SkippedError
 from .port import Port
@@ -22,12 +22,11 @@ SETTINGS = ((0.7, 50), (1.0, 5), (1.5, 1_000_000))  # the last keeps every token
 STEPS, BATCH = 6, 2
 
 
-def run(port: Port, folder: Path, thorough: bool) -> Iterator[Result]:
+def run(port: Port, bundle: Bundle, thorough: bool) -> Iterator[Result]:
     """Every stage once at full vocabulary; `step` on contexts; `sequence` from seeds, if the port has them.
 
-    Raises: OSError or ValueError if the bundle cannot be read here.
+    Raises: ValueError for a bundle without contexts.
     """
-    bundle = open_bundle(folder)
     embedding, contexts = bundle.embedding, bundle.context
     for stage, arguments in _stages(contexts[0], embedding):
         if stage in port.operations and not port.lacks(stage, arguments):
@@ -35,7 +34,7 @@ def run(port: Port, folder: Path, thorough: bool) -> Iterator[Result]:
     if "open_bundle" not in port.operations:
         yield Result("bundle", "open_bundle", Mark.NOT_CHECKED, reason="it has no open_bundle")
         return
-    opened = _guarded("bundle", "open_bundle", lambda: _open(port, folder, embedding, contexts))
+    opened = _guarded("bundle", "open_bundle", lambda: _open(port, bundle.folder, embedding, contexts))
     yield opened
     if opened.mark != Mark.IDENTICAL:
         return

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from weights_export.bundle import Bundle, open_bundle
+
 from ..judge import Outcome, Word
-from ..vectors import Case, load_all
+from ..vectors import Case, Vectors, load_all
 from . import bundle_cases, random_cases, vectors
 from .port import Port
 from .process import GaveUpError
@@ -36,7 +39,8 @@ def check(port: Port, plan: Plan, watch: Callable[[str], None] = lambda phase: N
     described = {name: getattr(port, name) for name in ("name", "version", "language", "dtypes", "ties", "operations")}
     report, answers = Report(described), {}
     try:
-        for phase, results in _phases(port, plan, answers):
+        bundle = None if plan.bundle is None else _opened(plan.bundle)  # refused before all that takes time
+        for phase, results in _phases(port, plan, bundle, answers):
             watch(phase)
             report.results.extend(results)  # one by one: those before a port gives up are kept
             if phase == "smoke" and _broken(report):
@@ -56,9 +60,21 @@ def check(port: Port, plan: Plan, watch: Callable[[str], None] = lambda phase: N
     return report
 
 
-def _phases(port: Port, plan: Plan, answers: Answers) -> Iterator[tuple[str, Iterable[Result]]]:
+def _opened(folder: Path) -> Bundle:
+    """The bundle. Raises: ValueError or OSError for what is none, and for the head alone, without contexts."""
+    bundle = open_bundle(folder)
+    bundle.context  # noqa: B018
+    return bundle
+
+
+@cache
+def _files() -> list[Vectors]:
+    return load_all()
+
+
+def _phases(port: Port, plan: Plan, bundle: Bundle | None, answers: Answers) -> Iterator[tuple[str, Iterable[Result]]]:
     """The phases in order, each with its results as they come; `answers` is filled with those to the vectors."""
-    files = load_all()
+    files = _files()
     cases = [case for file in files for case in file.cases]
     smoke = vectors.smoke_cases(files)
     yield "smoke", (result for *_, result in vectors.run(port, smoke, "smoke"))
@@ -68,8 +84,8 @@ def _phases(port: Port, plan: Plan, answers: Answers) -> Iterator[tuple[str, Ite
         yield "layout", _layout(other, [case for case in cases if case.id in answers and answers[case.id][0].conforms])
     if plan.examples:
         yield "random", random_cases.run(port, plan.examples)
-    if plan.bundle is not None:
-        yield "bundle", bundle_cases.run(port, plan.bundle, plan.thorough)
+    if bundle is not None:
+        yield "bundle", bundle_cases.run(port, bundle, plan.thorough)
 
 
 def _broken(report: Report) -> bool:

@@ -26,6 +26,7 @@ from .results import printable
 LONGEST_LINE = 2**26  # bytes; the largest honest reply, float64 logits of a large vocabulary, is far below
 STDERR_LINES = 8
 SILENT_BREAKS = 3  # how often it may hang or talk nonsense: each costs a time limit, or tells of a broken harness
+STOP_SECONDS = 2.0  # at most, from the request to stop to the end of the process
 DEATHS = 60  # how often it may die: half-written ports do, on bad input, and a new process is quickly there
 
 
@@ -114,7 +115,7 @@ class Process:
             return
         ignored = (BrokenError, RefusedError, SkippedError, ErroredError, GaveUpError, subprocess.TimeoutExpired)
         with contextlib.suppress(*ignored):
-            self.timeout = min(self.timeout, 2.0)
+            self.timeout = min(self.timeout, STOP_SECONDS)
             self.request("stop", {})
             if self._process is not None:
                 self._process.wait(self.timeout)

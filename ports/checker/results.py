@@ -90,4 +90,6 @@ def brief(value: Any, width: int = 300) -> str:
 
 def printable(text: str) -> str:
     """What cannot be shown, lone surrogates included, replaced; line breaks stay."""
+    if text.isprintable():  # nearly always, and at once
+        return text
     return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)

@@ -103,7 +103,7 @@ def _die(_: str) -> None:
 
 def _split(line: str) -> None:
     say(line[:20])
-    time.sleep(0.05)
+    time.sleep(0.01)
     say(line[20:])
 
 

@@ -1,25 +1,45 @@
-"""`pytest --lm-head-port`: a porter's own test run, in a process of its own."""
+"""`pytest --lm-head-port`: a porter's own test run, once in a process of its own, else inside this one."""
 
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ports.vectors import load_all
 
+Run = Callable[..., tuple[int, str]]
 GROUPS = sum(len(vectors.groups) for vectors in load_all())
 
 
-def run(folder: Path, *options: str) -> tuple[int, str]:
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER"):
-        environment.pop(name, None)
+@pytest.fixture(autouse=True)
+def of_a_porter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the run that this test is in."""
+    for name in [name for name in os.environ if name.startswith("PYTEST_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Exit status and output of a run in the current folder."""
+
+    def run(*options: str) -> tuple[int, str]:
+        inner = ("no:cacheprovider", "no:xdist", "no:faulthandler")  # the last has but one standard error
+        status = pytest.main(["-q", "-s", *(word for name in inner for word in ("-p", name)), *options])
+        return int(status), "".join(capsys.readouterr())
+
+    return run
+
+
+def run_process(folder: Path, *options: str) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options],
         cwd=folder,
-        env=environment,
+        env={**os.environ, "PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
         timeout=120,
@@ -31,20 +51,20 @@ def run(folder: Path, *options: str) -> tuple[int, str]:
 def test_one_item_a_vector_group(tmp_path: Path) -> None:
     """A conforming process, beside a test of the porter's own."""
     (tmp_path / "test_mine.py").write_text("def test_mine(): pass\n", encoding="utf-8")
-    status, out = run(tmp_path, "--lm-head-port", f"{sys.executable} -m ports.tests.harness")
+    status, out = run_process(tmp_path, "--lm-head-port", f"{sys.executable} -m ports.tests.harness")
     assert status == 0, out
     assert f"{GROUPS + 1} passed" in out
 
 
-def test_a_wrong_port_fails_its_groups_and_says_why(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(
+def test_a_wrong_port_fails_its_groups_and_says_why(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "a_porters_own.py").write_text(
         "import reference\n"
         "def top_k(logits, k):\n"
         "    values, token_ids = reference.top_k(logits, k)\n"
         "    return values, token_ids[..., ::-1]\n",
         encoding="utf-8",
     )
-    status, out = run(tmp_path, "--lm-head-port", "mine:")
+    status, out = run("--lm-head-port", "a_porters_own:")
     assert status == 1
     assert "top_k DIVERGED breaks TOPK-" in out
     assert "Traceback" not in out
@@ -52,13 +72,13 @@ def test_a_wrong_port_fails_its_groups_and_says_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("command", "words"), [("no-such-command", "cannot be started"), ("true", "the port ended")])
-def test_no_port(tmp_path: Path, command: str, words: str) -> None:
-    status, out = run(tmp_path, "--lm-head-port", command)
+def test_no_port(run: Run, command: str, words: str) -> None:
+    status, out = run("--lm-head-port", command)
     assert status == 2, out
     assert words in out
 
 
-def test_without_the_option_nothing_is_added(tmp_path: Path) -> None:
-    status, out = run(tmp_path)
+def test_without_the_option_nothing_is_added(run: Run) -> None:
+    status, out = run()
     assert status == 5, out
     assert "no tests ran" in out

@@ -1,0 +1,163 @@
+"""What the C and the JavaScript port refuse, and that nothing that is sent to them makes them fail."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from .c_and_js import f32, row, tool
+from .wire import Port
+
+spec = pytest.mark.spec
+NAN, INF = np.nan, np.inf
+
+REFUSED = [
+    ("bad_dtype", "softmax", {"logits": np.array([1, 2])}),
+    ("bad_dtype", "top_k", {"logits": np.array([True, False]), "k": 1}),
+    ("bad_dtype", "compute_logits", {"context": row(1), "embedding": np.array([[1], [2]])}),
+    ("bad_dtype", "inverse_cdf", {"probs": row(1), "uniform": np.array(0)}),
+    ("bad_dtype", "multinomial", {"probs": row(1), "num_samples": 1, "noise": np.array([1])}),
+    ("bad_dtype", "torch_rng", {"seed": "1", "calls": [{"draw": "uniform", "dtype": "float16", "size": 1}]}),
+    ("bad_shape", "compute_logits", {"context": row(1, 2, 3), "embedding": np.ones((5, 4), f32)}),
+    ("bad_shape", "compute_logits", {"context": row(1, 2), "embedding": row(1, 2)}),
+    ("bad_shape", "compute_logits", {"context": row(1, 2), "embedding": np.ones((0, 2), f32)}),
+    ("bad_shape", "compute_logits", {"context": np.array(1, f32), "embedding": np.ones((2, 1), f32)}),
+    ("bad_shape", "lm_head", {"context": row(1), "embedding": np.ones((3, 2), f32), "temperature": 1.0, "k": 1}),
+    ("bad_shape", "softmax", {"logits": np.zeros((2, 0), f32)}),
+    ("bad_shape", "softmax", {"logits": np.array(1, f32)}),
+    ("bad_shape", "apply_temperature", {"logits": row(), "temperature": 1.0}),
+    ("bad_shape", "multinomial", {"probs": row(1, 1), "num_samples": 1, "noise": row(1)}),
+    ("bad_shape", "multinomial", {"probs": np.ones((1, 2), f32), "num_samples": 1, "noise": row(1, 1)}),
+    ("bad_shape", "inverse_cdf", {"probs": row(1, 1), "uniform": np.zeros(1)}),
+    ("bad_shape", "inverse_cdf", {"probs": row(), "uniform": np.array(0.0)}),
+    *(
+        ("bad_logits", op, {"logits": logits, **arguments})
+        for op, arguments in {
+            "softmax": {},
+            "top_k": {"k": 1},
+            "keep_top_k": {"k": 1, "ties": "all"},
+            "apply_temperature": {"temperature": 1.0},
+        }.items()
+        for logits in (row(0, NAN), row(NAN, 0), row(0, INF), row(-INF, -INF), np.array([[0], [-INF]], f32))
+    ),
+    ("bad_logits", "lm_head", {"context": row(3e38), "embedding": np.full((1, 1), 9, f32), "temperature": 1.0, "k": 1}),
+    *(
+        ("bad_temperature", "apply_temperature", {"logits": row(1, 2), "temperature": temperature})
+        for temperature in (0, -0.0, -1.0, INF, -INF, NAN, 1e-46, 1e39, True, None, "warm", [1])
+    ),
+    ("overflow", "apply_temperature", {"logits": row(0, 500), "temperature": 1e-38}),
+    ("overflow", "apply_temperature", {"logits": row(-500, -700), "temperature": 1e-38}),
+    *(("bad_k", "top_k", {"logits": row(1, 2), "k": k}) for k in (0, -1, -(10**15), 1.5, True, None, "2", INF, NAN)),
+    ("bad_k", "keep_top_k", {"logits": row(1, 2), "k": 0, "ties": "all"}),
+    ("bad_k", "lm_head", {"context": row(1), "embedding": np.ones((1, 1), f32), "temperature": 1.0, "k": 0}),
+    ("bad_k", "top_k", {"logits": np.zeros((0, 2), f32), "k": 0}),
+    *(("bad_ties", "keep_top_k", {"logits": row(1, 2), "k": 1, "ties": ties}) for ties in ("some", "", None, 1)),
+    *(
+        ("bad_probs", op, {"probs": probs, **arguments})
+        for op, arguments in {
+            "multinomial": {"num_samples": 1, "seed": "1"},
+            "inverse_cdf": {"uniform": np.array(0.5)},
+        }.items()
+        for probs in (row(1, -1), row(1, NAN), row(INF, 1), row(0, 0), row(0, -0.0))
+    ),
+    *(("bad_noise", "multinomial", {"probs": row(1, 1), "num_samples": 1, "noise": row(1, x)}) for x in (-1, NAN, INF)),
+    *(
+        ("bad_num_samples", "multinomial", {"probs": row(1, 0, 1), "num_samples": n, "seed": "1"})
+        for n in (0, -1, 3, 4, 10**15, 1.5, True, None)
+    ),
+    *(("bad_uniform", "inverse_cdf", {"probs": row(1, 1), "uniform": np.array(u)}) for u in (1.0, -0.5, NAN, INF)),
+    *(
+        ("bad_seed", "torch_rng", {"seed": seed, "calls": []})
+        for seed in (str(2**64), str(-(2**63) - 1), "", "-", "1.5", "0x1", "1 ", None)
+    ),
+    ("bad_seed", "multinomial", {"probs": row(1, 1), "num_samples": 1, "seed": "one"}),
+    ("bad_bundle", "open_bundle", {"path": "no-such-folder"}),
+]
+GARBAGE = [
+    "",
+    "garbage",
+    "{",
+    "[]",
+    "7",
+    "null",
+    '"op"',
+    "{}",
+    '{"op": "stop"}',
+    "\x00",
+    '{"seq": 1}\x00',
+    "[" * 5000,
+    '{"seq": 1, "op": "stop", "inputs": []',
+    '{"seq": 1, "op": 2, "inputs": {}}',
+    '{"seq": 1, "op": "stop", "inputs": 3}',
+]
+MALFORMED = [
+    {},
+    {"logits": 1},
+    {"logits": {"dtype": "float32", "shape": [2], "data": [1]}},
+    {"logits": {"dtype": "float32", "shape": [1], "data": ["one"]}},
+    {"logits": {"dtype": "float32", "shape": [-1], "data": []}},
+    {"logits": {"dtype": "float32", "shape": [1e300, 1e300], "data": []}},
+    {"logits": {"dtype": "int7", "shape": [1], "data": [1]}},
+    {"logits": {"dtype": "float32", "shape": [1], "data": [None]}},
+    {"logits": {"shape": [1], "data": [1]}},
+]
+
+
+@spec("HEAD-5", "SOFTMAX-4", "TEMP-2", "TEMP-3", "TOPK-5", "TOPK-7", "DRAW-5", "DRAW-6", "CDF-3", "CDF-4", "LOGITS-4")
+@pytest.mark.parametrize(("code", "op", "inputs"), REFUSED)
+def test_refusals(port: Port, code: str, op: str, inputs: dict[str, Any]) -> None:
+    """Each with its code, and words that are more than the code."""
+    reply = port.ask(op, **inputs)
+    assert reply.keys() == {"refused"}, reply
+    assert reply["refused"]["code"] == code
+    assert len(reply["refused"]["message"]) > 20
+
+
+def test_lines_that_are_no_request(port: Port) -> None:
+    """Answered by an error, and the next request is answered as ever."""
+    for line in GARBAGE:
+        reply = port.line(line)
+        assert reply.keys() == {"seq", "errored"}, (line, reply)
+        assert reply["seq"] == (1 if line.startswith('{"seq": 1, "op"') and line.endswith("}") else None)
+    for inputs in MALFORMED:
+        reply = port.ask("softmax", **inputs)
+        assert reply.keys() <= {"errored", "skipped"}, (inputs, reply)
+    assert "skipped" in port.ask("beam_search")
+    assert "skipped" in port.ask('a"\n\u2028b')
+    assert port.result("softmax", logits=row(0))["probs"] == [1]
+
+
+def test_no_bundle_open(command: Callable[[str], list[str]]) -> None:
+    """A step without a bundle is an error, no crash; the end of input is an end like stop."""
+    for name in ("c-sanitized", "javascript"):
+        with Port(*command(name)) as port:
+            assert "errored" in port.ask("step", context=0, uniform=0.5, temperature=0.7, k=50)
+            assert "errored" in port.ask("sequence", contexts=[[0]], temperature=0.7, k=50, seed="1")
+            assert port.close() == 0, port.errors()
+
+
+def test_under_valgrind(command: Callable[[str], list[str]], bundle: Path) -> None:
+    """No error and no leak in a run through every operation, every refusal and lines that are no request."""
+    settings = ["--quiet", "--error-exitcode=9", "--leak-check=full", "--show-leak-kinds=all"]
+    with Port(tool("valgrind", "valgrind"), *settings, *command("c")) as port:
+        port.hello()
+        for _, op, inputs in REFUSED:
+            assert "refused" in port.ask(op, **inputs)
+        for line in GARBAGE:
+            port.line(line)
+        logits = np.random.default_rng(0).standard_normal((3, 2000)).astype(f32)
+        port.result("top_k", logits=logits, k=9)
+        port.result("keep_top_k", logits=logits, k=9, ties="lowest_id")
+        probs = port.result("softmax", logits=logits)["probs"]
+        port.result("multinomial", probs=probs, num_samples=3, seed="5")
+        port.result("inverse_cdf", probs=probs, uniform=np.array([0, 0.5, 0.99]))
+        context, embedding = logits[:, :7], logits[:, 7:707].reshape(-1, 7)
+        port.result("lm_head", context=context, embedding=embedding, temperature=0.7, k=50)
+        port.result("open_bundle", path=str(bundle))
+        port.result("step", context=0, uniform=0.5, temperature=0.7, k=50)
+        port.result("sequence", contexts=[[0, 1], [2, 0]], temperature=0.7, k=50, seed="3")
+        assert port.ask("stop") == {"result": {}}
+        assert port.close() == 0, port.errors()
+        assert port.errors() == ""
