@@ -1,7 +1,7 @@
 """The suite's checks of one stage, held against any head, in process: how mutants and variants are judged.
 
 `run(stages, head)` calls the same test functions that pytest collects, with `head` in the place of the fixture, and
-stops at the first that fails. Hypothesis gives 50 fixed examples a test and does not shrink.
+stops at the first that fails. Hypothesis gives 30 fixed examples a test and does not shrink.
 """
 
 import importlib.util
@@ -35,7 +35,7 @@ COMMON = ("test_refusals", "test_lm_head")  # each stage's refusals, and what ho
 
 settings.register_profile(
     "suite",
-    max_examples=50,
+    max_examples=30,
     derandomize=True,
     deadline=None,
     database=None,

@@ -56,11 +56,11 @@ def test_two_logits_closer_than_a_bfloat16_ulp_stay_apart(head: Head) -> None:
 
 
 @spec("LOGITS-2")
-@pytest.mark.parametrize("batch", [(), (8,)])
+@pytest.mark.parametrize("batch", [(), (3,)])
 def test_at_gpt2_shape_with_outliers(head: Head, batch: tuple[int, ...], gpt2_shaped: tuple) -> None:
     """d = 768 with hidden dimensions dozens of times larger than the rest."""
     context, embedding = gpt2_shaped
-    context = context[0] if batch == () else context[:8]
+    context = context[0] if batch == () else context[: batch[0]]
     verdict = compare(
         "compute_logits",
         reference.compute_logits(context, embedding),

@@ -49,6 +49,13 @@ def test_keep_top_k(head: Head, data: st.DataObject, row: np.ndarray) -> None:
 
 
 @spec("TOPK-7")
+@pytest.mark.parametrize(("k", "survivors"), [(1, [4]), (2, [1, 2, 3, 4]), (3, [1, 2, 3, 4]), (5, [0, 1, 2, 3, 4])])
+def test_all_that_tie_with_the_k_th_stay(head: Head, k: int, survivors: list[int]) -> None:
+    kept = head.keep_top_k(np.array([1, 2, 2, 2, 3], np.float32), k, ties="all")
+    assert np.flatnonzero(kept > -np.inf).tolist() == survivors
+
+
+@spec("TOPK-7")
 @given(st.data(), strategies.logits())
 def test_keep_top_k_with_all_ties(head: Head, data: st.DataObject, row: np.ndarray) -> None:
     k = data.draw(strategies.ks(row.shape[-1]))

@@ -40,8 +40,9 @@ def float64_accumulation(context: Any, embedding: Any) -> np.ndarray:
 def _one_by_one(order: Callable[[int], Iterable[int]]) -> Callable[..., np.ndarray]:
     def compute_logits(context: Any, embedding: Any) -> np.ndarray:
         rows, embedding, logits = _products(context, embedding)
+        columns = np.ascontiguousarray(embedding.T)
         for i in order(rows.shape[1]):
-            logits += rows[:, i, None] * embedding[:, i]
+            logits += rows[:, i, None] * columns[i]
         return _shaped(logits, context)
 
     return compute_logits
@@ -50,9 +51,9 @@ def _one_by_one(order: Callable[[int], Iterable[int]]) -> Callable[..., np.ndarr
 def kahan_sum(context: Any, embedding: Any) -> np.ndarray:
     """Compensated summation: each rounding error is carried into the next addition."""
     rows, embedding, total = _products(context, embedding)
-    lost = np.zeros_like(total)
+    columns, lost = np.ascontiguousarray(embedding.T), np.zeros_like(total)
     for i in range(rows.shape[1]):
-        term = rows[:, i, None] * embedding[:, i] - lost
+        term = rows[:, i, None] * columns[i] - lost
         longer = total + term
         total, lost = longer, (longer - total) - term
     return _shaped(total, context)
@@ -303,7 +304,15 @@ def onnx_softmax(logits: Any) -> np.ndarray:
 
 
 def _variant(name: str, **functions: Any) -> Head:
-    return replace(REFERENCE, name=name, **functions)
+    """The reference with some functions replaced; its whole head is made of them."""
+    stages = replace(REFERENCE, name=name, **functions)
+
+    def lm_head(context: Any, embedding: Any, temperature: float = 0.7, k: int = 50) -> np.ndarray:
+        scaled = stages.apply_temperature(stages.compute_logits(context, embedding), temperature)
+        return stages.softmax(stages.keep_top_k(scaled, k))
+
+    on_the_way = {"compute_logits", "apply_temperature", "keep_top_k", "softmax"}
+    return replace(stages, **({"lm_head": lm_head} if functions.keys() & on_the_way else {}) | functions)
 
 
 VARIANTS = (

@@ -1,0 +1,1 @@
+"""The explorer's tests: the page in Debian's Chromium."""

@@ -1,0 +1,104 @@
+# ruff: noqa: D103  a test's name says what it does
+"""The explorer for all: by keyboard, for a screen reader, and by axe's rules at three widths, light and dark."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from weights_export.bundle import Bundle
+
+from .view import EXPLORER, View, check_bars, unavailable
+
+GRAVE = ("serious", "critical")
+
+
+def test_keyboard_alone(view: View, bundle: Bundle) -> None:
+    page = view.page
+    focused = "document.activeElement.id || document.activeElement.parentElement.id"
+    order = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        name = page.evaluate(focused)
+        if name == "":  # past the last one
+            break
+        order += [name] if name not in order else []
+        ring = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert ring == "solid", f"{name} does not show that it has the focus"
+    assert order == [
+        *("prompt", "candidates", "temperature-slider", "temperature", "k-slider", "k", "seed", "draw", "draw-1000"),
+        *("restart", "numpy", "copy", "copy-link", "settings"),
+    ]
+
+    def go(name: str) -> None:
+        for _ in range(60):
+            if page.evaluate(focused) == name:
+                return
+            page.keyboard.press("Tab")
+        raise AssertionError(f"Tab does not reach {name}")
+
+    go("prompt")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    go("candidates")
+    page.keyboard.press("Tab")
+    view.settle()
+    assert view.data("stage-product")["token"] == view.rows("bars")[1]["id"]
+    go("temperature-slider")
+    page.keyboard.press("ArrowLeft")
+    go("temperature")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("1.25")
+    go("k")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("33")
+    view.settle()
+    check_bars(view, bundle, 2, 1.25, 33)
+    go("seed")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("77")
+    go("draw")
+    page.keyboard.press("Enter")
+    view.wait_for_draws(2)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    view.wait_for_draws(1002)
+    go("settings")
+    page.keyboard.press("Enter")
+    view.settle()
+    check_bars(view, bundle, 2, 0.7, 50)
+
+
+def test_a_change_is_told_to_a_screen_reader(view: View) -> None:
+    charts = ("context", "factors", "running", "histogram")
+    texts = "id => { const e = document.getElementById(id); return e.getAttribute('role') === 'img' &&"
+    texts += (
+        " (e.getAttribute('aria-label') ?? document.getElementById(e.getAttribute('aria-labelledby')).textContent) }"
+    )
+    before = {chart: view.page.evaluate(texts, chart) for chart in charts}
+    assert all(len(text) > 40 for text in before.values()), before
+    view.page.wait_for_function("() => document.getElementById('live').textContent !== ''")
+    said = view.page.text_content("#live")
+    view.set(prompt=1, k=9, seed=3)
+    after = {chart: view.page.evaluate(texts, chart) for chart in charts}
+    assert {chart for chart in charts if after[chart] != before[chart]} == {"context", "factors", "histogram"}
+    assert "9 survive" in after["histogram"]
+    view.page.wait_for_function("said => document.getElementById('live').textContent !== said", arg=said)
+    assert "Last drawn: " in view.page.text_content("#live")
+    view.page.focus("#k-slider")
+    assert view.page.get_attribute("#k-slider", "aria-valuetext") == "9 of 2,048"
+
+
+@pytest.mark.parametrize("width", [360, 900, 1600])
+def test_axe_finds_no_serious_fault(visit: Callable[..., View], made: Path, width: int) -> None:
+    axe = EXPLORER / "node_modules" / "axe-core" / "axe.min.js"
+    if not axe.exists():
+        unavailable("ports/explorer/node_modules is not installed: make setup-explorer")
+    view = visit(made, "#temperature=1.5&k=5", viewport={"width": width, "height": 900})
+    view.type("seed", "x")  # a problem in words is looked at too
+    assert view.page.evaluate("document.documentElement.scrollWidth") <= width
+    view.page.evaluate(axe.read_text("utf-8"))
+    for scheme in ("light", "dark"):
+        view.page.emulate_media(color_scheme=scheme)
+        found = view.page.evaluate("async () => (await axe.run()).violations")
+        assert [(v["id"], [node["target"] for node in v["nodes"]]) for v in found if v["impact"] in GRAVE] == []

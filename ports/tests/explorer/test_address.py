@@ -1,0 +1,79 @@
+# ruff: noqa: D103  a test's name says what it does
+"""The explorer's view is in its address, and in four lines of NumPy."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from weights_export.bundle import Bundle
+
+from .view import ROOT, View, check_bars, probabilities
+
+
+def test_fragment_restores_the_view(visit: Callable[..., View], made: Path, bundle: Bundle) -> None:
+    first = visit(made)
+    first.set(prompt=5, temperature=1.3, k=17, seed=123)
+    first.page.locator("#candidates button").nth(4).hover()
+    first.press("draw")
+    first.wait_for_draws(2)
+    first.page.wait_for_function("() => location.hash.includes('draws=2')")
+    fragment = first.page.evaluate("location.hash")
+    other = visit(made, fragment)
+    everything = ("stage-product", "stage-logits", "stage-probabilities", "stage-draw")
+    assert [first.data(stage) for stage in everything] == [other.data(stage) for stage in everything]
+    assert [first.rows(table) for table in ("bars", "race", "counts")] == [
+        other.rows(table) for table in ("bars", "race", "counts")
+    ]
+    assert [other.page.input_value(f"#{box}") for box in ("prompt", "temperature", "k", "seed")] == [
+        "5",
+        "1.3",
+        "17",
+        "123",
+    ]
+    first.set(temperature="1e30")
+    first.page.wait_for_function("() => location.hash.includes('30')")
+    check_bars(visit(made, first.page.evaluate("location.hash")), bundle, 5, 1e30, 17)
+    other.page.evaluate("location.hash = '#prompt=1&temperature=0.9&k=3'")  # a link followed within the page
+    other.page.wait_for_function("() => document.getElementById('k').value === '3'")
+    check_bars(other, bundle, 1, 0.9, 3)
+
+
+def test_a_bad_fragment_is_told_and_the_rest_of_it_used(visit: Callable[..., View], made: Path, bundle: Bundle) -> None:
+    bad = visit(made, "#prompt=99&temperature=warm&k=7&seed=x&draws=0&colour=red")
+    check_bars(bad, bundle, 0, 0.7, 7)
+    assert "prompt is 99: it must be a whole number from 0 to 15" in bad.text("prompt-problem")
+    assert 'temperature is "warm": type a number above 0' in bad.text("temperature-problem")
+    assert 'seed is "x": type a whole number' in bad.text("seed-problem")
+    assert "which is not known here" in bad.text("notice")
+    refused = visit(made, "#temperature=0&k=7")  # the port's own refusal
+    assert "temperature is 0: it must be finite and > 0" in refused.text("temperature-problem")
+    check_bars(refused, bundle, 0, 0.7, 50)
+    refused.set(k=9)
+    check_bars(refused, bundle, 0, 0.7, 9)
+
+
+def test_copied_code_computes_the_view(view: View, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    view.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    view.set(prompt=2, temperature=1.1, k=20, seed=5)
+    view.press("draw")
+    view.wait_for_draws(2)
+    view.page.bring_to_front()
+    view.press("copy")
+    view.page.wait_for_function("() => document.getElementById('copied').textContent !== ''")
+    assert view.text("copied") == "Copied the code."
+    code = view.page.evaluate("navigator.clipboard.readText()")
+    assert len(code.splitlines()) == 4
+    monkeypatch.chdir(ROOT)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert np.array_equal(names["probs"], probabilities(bundle, 2, 1.1, 20)[0])
+    assert names["drawn"].tolist()[-1] == int(view.data("stage-draw")["drawn"])
+    assert len(names["drawn"]) == 2
+    view.press("copy-link")
+    view.page.wait_for_function("() => document.getElementById('copied').textContent === 'Copied the link.'")
+    assert view.page.evaluate("navigator.clipboard.readText()").endswith(
+        "#prompt=2&temperature=1.1&k=20&seed=5&draws=2"
+    )

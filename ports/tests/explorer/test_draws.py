@@ -1,0 +1,71 @@
+# ruff: noqa: D103  a test's name says what it does
+"""The explorer draws the reference's tokens, and goes on in their stream."""
+
+import numpy as np
+import pytest
+
+import reference
+from ports.explorer.frames import SETTLED
+from reference import bounds
+from weights_export.bundle import Bundle
+
+from .view import View, f32, probabilities
+
+spec = pytest.mark.spec
+
+
+@spec("DRAW-1", "RNG-1", "RNG-3")
+def test_seeded_draws_are_the_reference_s(view: View, bundle: Bundle) -> None:
+    probs = reference.lm_head(np.array(bundle.context[0]), np.array(bundle.embedding))
+    seeds = [*range(196), 2**32, -1, 2**64 - 1, -(2**63)]
+    shown = view.page.evaluate(
+        f"""async (seeds) => {{
+          const box = document.getElementById("seed");
+          const shown = [];
+          for (box.value of seeds) {{
+            box.dispatchEvent(new Event("input", {{ bubbles: true }}));
+            await ({SETTLED})();
+            const {{ seed, drawn }} = document.getElementById("stage-draw").dataset;
+            shown.push([seed, drawn, document.querySelector("#race tbody tr").dataset.id]);
+          }}
+          return shown;
+        }}""",
+        [str(seed) for seed in seeds],
+    )
+    tokens = [reference.multinomial(probs, rng=reference.TorchGenerator(seed))[0] for seed in seeds]
+    assert shown == [[str(seed), str(token), str(token)] for seed, token in zip(seeds, tokens, strict=True)]
+    assert len(set(tokens)) > 10
+
+
+@spec("DRAW-1", "RNG-2", "RNG-5")
+def test_draws_go_on_in_the_stream_and_are_counted(view: View, bundle: Bundle) -> None:
+    probs = reference.lm_head(np.array(bundle.context[3]), np.array(bundle.embedding), temperature=1.2, k=40)
+    rng = reference.TorchGenerator(11)
+    tokens = [int(reference.multinomial(probs, rng=rng)[0]) for _ in range(1003)]
+    view.set(prompt=3, temperature=1.2, k=40, seed=11)
+    for n in (1, 2, 3):
+        assert view.data("stage-draw")["drawn"] == str(tokens[n - 1])
+        assert view.data("stage-draw")["draws"] == str(n)
+        view.press("draw")
+        view.wait_for_draws(n + 1)
+    view.press("restart")
+    view.wait_for_draws(1)
+    view.press("draw")
+    view.press("draw")
+    view.press("draw-1000")
+    view.wait_for_draws(1003)
+    assert view.data("stage-draw")["drawn"] == str(tokens[-1])
+    counts = np.bincount(tokens, minlength=len(probs))
+    rows = view.rows("counts")
+    assert len(rows) == 12
+    _, bound = probabilities(bundle, 3, 1.2, 40)
+    for row in rows:
+        token = int(row["id"])
+        assert int(row["count"]) == counts[token]
+        assert abs(float(row["expected"]) - 1003 * float(probs[token])) <= 1003 * bound[token]
+    noise = reference.TorchGenerator(11).standard_exponential((1003, len(probs)), f32)[-1]
+    reach = bounds.race(probs, noise, "float32", bound) + bounds.race(probs, noise, "float64")
+    for row in view.rows("race"):
+        token = int(row["id"])
+        assert f32(row["noise"]) == noise[token]
+        assert abs(float(row["race"]) - float(probs[token]) / float(noise[token])) <= reach[token]
