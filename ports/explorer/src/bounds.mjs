@@ -29,9 +29,8 @@ export function logits(magnitude, d, dtype) {
   return magnitude.map((m) => relative * m + absolute);
 }
 
-/** Of `z / T` from logits that are off by at most `error`  [TEMP-1]. */
-export const temperature = (z, T, dtype, error) =>
-  z.map((x, v) => (error[v] + U[dtype] * (Math.abs(x) + error[v])) / T + OMEGA[dtype]);
+/** Of `z / T` from a logit that is off by at most `error`  [TEMP-1]. */
+export const temperature = (z, T, dtype, error) => (error + U[dtype] * (Math.abs(z) + error)) / T + OMEGA[dtype];
 
 /** Of `p / E` from a probability that is off by at most `error`  [DRAW-1]. */
 export const race = (p, e, dtype, error) => (p > 0 ? (error + U[dtype] * (p + error)) / e + OMEGA[dtype] : 0);
@@ -47,31 +46,30 @@ export function exactSoftmax(z) {
 /**
  * Absolute error of the softmax of logits that are off by at most `error`; the closed form  [SOFTMAX-1].
  *
- * @param {Float64Array} z (V), -Infinity where a token is masked
+ * @param {Float64Array} z (n), the survivors among V
  * @param {"float32" | "float64"} dtype
- * @param {Float64Array | null} error (V)
- * @param {Float64Array} p (V), the exact softmax of z
+ * @param {Float64Array | null} error (n)
+ * @param {Float64Array} p (n), the exact softmax of z
+ * @param {number} V
  */
-export function softmax(z, dtype, error, p) {
-  const [u, n, omega] = [U[dtype], z.length, OMEGA[dtype]];
+export function softmax(z, dtype, error, p, V) {
+  const [u, omega] = [U[dtype], OMEGA[dtype]];
   let [max, worst] = [-Infinity, 0];
-  for (let v = 0; v < n; v++) {
-    if (z[v] > max) max = z[v];
-    if (error && z[v] > -Infinity && error[v] > worst) worst = error[v];
+  for (let i = 0; i < z.length; i++) {
+    if (z[i] > max) max = z[i];
+    if (error && error[i] > worst) worst = error[i];
   }
   const epsExp = 2 * EXP_ULPS * u;
-  const grown = new Float64Array(n); // expm1(a) of each
+  const grown = new Float64Array(z.length); // expm1(a) of each
   let off = 0;
-  for (let v = 0; v < n; v++) {
-    if (z[v] === -Infinity) continue;
-    grown[v] = Math.expm1(u * (Math.abs(z[v] - max) + 2 * worst) + epsExp / (1 - epsExp) + (error ? error[v] : 0));
-    if (p[v] > 0) off += p[v] * grown[v];
+  for (let i = 0; i < z.length; i++) {
+    grown[i] = Math.expm1(u * (Math.abs(z[i] - max) + 2 * worst) + epsExp / (1 - epsExp) + (error ? error[i] : 0));
+    if (p[i] > 0) off += p[i] * grown[i];
   }
-  const sumError = off + gamma(n, dtype) * (1 + off) + n * omega;
-  const coversFloat64 = 1 + 2 * (n + 8) * U.float64;
-  return z.map((x, v) => {
-    if (x === -Infinity) return 0;
-    const relative = sumError < 1 ? (grown[v] * (1 + u) + u + sumError) / (1 - sumError) : Infinity;
-    return Math.min(((p[v] > 0 ? p[v] * relative : 0) + 2 * omega) * coversFloat64, 1);
+  const sumError = off + gamma(V, dtype) * (1 + off) + V * omega;
+  const coversFloat64 = 1 + 2 * (V + 8) * U.float64;
+  return p.map((chance, i) => {
+    const relative = sumError < 1 ? (grown[i] * (1 + u) + u + sumError) / (1 - sumError) : Infinity;
+    return Math.min(((chance > 0 ? chance * relative : 0) + 2 * omega) * coversFloat64, 1);
   });
 }

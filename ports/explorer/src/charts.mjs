@@ -22,23 +22,34 @@ export function widthOf(element) {
 /** After the window has changed its width. */
 export const forgetWidths = () => widths.clear();
 
-/** A part of a chart that is made once. */
-const part = (svg, name, tag = "g") => {
-  const found = svg.select(`.${name}`);
-  return found.empty() ? svg.append(tag).attr("class", name) : found;
-};
+/** Write those attributes and that text that are not there already: what is written is laid out anew. */
+function put(element, attributes, text = null) {
+  for (const [name, value] of Object.entries(attributes))
+    if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
+  if (text !== null && element.textContent !== text) element.textContent = text;
+  return element;
+}
 
-/** The drawing area of an <svg> element at the width that its figure has. */
-function canvas(element, height) {
-  const width = Math.max(widthOf(element.parentElement), 200);
-  return { width, svg: select(element).attr("width", width).attr("height", height) };
+/** A part of a chart, made once. */
+function part(svg, name, tag, attributes = {}, text = null) {
+  const element = svg.querySelector(`.${name}`) ?? svg.appendChild(document.createElementNS(svg.namespaceURI, tag));
+  return put(element, { class: name, ...attributes }, text);
+}
+
+/** An <svg> element of this height at the width that its figure has. */
+function sized(svg, height) {
+  const width = Math.max(widthOf(svg.parentElement), 200);
+  put(svg, { width, height });
+  return width;
 }
 
 /** An axis, drawn anew only if its scale has changed. */
 function drawAxis(svg, name, x, y, axis) {
-  const group = part(svg, name);
-  const key = [x, y, ...axis.scale().domain(), ...axis.scale().range()].join();
-  if (group.attr("data-key") !== key) group.attr("data-key", key).attr("transform", `translate(${x},${y})`).call(axis);
+  const group = part(svg, name, "g", { transform: `translate(${x},${y})` });
+  const key = [...axis.scale().domain(), ...axis.scale().range()].join();
+  if (group.dataset.key === key) return;
+  group.dataset.key = key;
+  select(group).call(axis);
 }
 
 /** The dimensions of largest size, the largest first. */
@@ -48,69 +59,95 @@ export function outliers(values) {
     .slice(0, OUTLIERS);
 }
 
-/** The colours of a strip: the style sheet's, which differ in the dark. */
+/** The colours of a strip, as red, green and blue: the style sheet's, which differ in the dark. */
 let colours = null;
 export const forgetColours = () => (colours = null);
-function colour(value) {
-  colours ??= ["--accent", "--negative"].map((name) =>
-    getComputedStyle(document.documentElement).getPropertyValue(name),
-  );
+function colourOf(value) {
+  colours ??= ["--accent", "--negative"].map((name) => {
+    const hex = getComputedStyle(document.documentElement).getPropertyValue(name).trim(); // #rrggbb
+    return [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+  });
   return colours[value < 0 ? 1 : 0];
 }
 
+/** What draws on an empty <canvas> of this size, in the units of the page. */
+function penOf(element, width, height) {
+  const ratio = globalThis.devicePixelRatio || 1;
+  const pixels = [Math.round(width * ratio), Math.round(height * ratio)];
+  const pen = element.getContext("2d");
+  if (element.width === pixels[0] && element.height === pixels[1]) pen.clearRect(0, 0, width, height);
+  else {
+    [element.width, element.height] = pixels; // which empties it
+    [element.style.width, element.style.height] = [`${width}px`, `${height}px`];
+    pen.scale(ratio, ratio);
+  }
+  return pen;
+}
+
+const scratch = document.createElement("canvas");
+
+/** A picture of one pixel a number, one row for each of `strips`: its opacity is its share of the row's largest. */
+function pixelsOf(strips) {
+  const d = strips[0].values.length;
+  const image = new ImageData(d, strips.length);
+  strips.forEach(({ values }, row) => {
+    const largest = max(values, Math.abs) || 1;
+    for (let i = 0, at = 4 * d * row; i < d; i++, at += 4) {
+      [image.data[at], image.data[at + 1], image.data[at + 2]] = colourOf(values[i]);
+      image.data[at + 3] = Math.round((255 * Math.abs(values[i])) / largest);
+    }
+  });
+  [scratch.width, scratch.height] = [d, strips.length];
+  scratch.getContext("2d", { willReadFrequently: true }).putImageData(image, 0, 0);
+  return scratch;
+}
+
+const [TOP, TALL, GAP] = [18, 24, 20]; // of strips
+
 /**
- * One row of coloured cells for each of `strips`, all over the same dimensions, on the canvas behind the <svg> element:
- * hundreds of shapes would not be laid out within a frame. The opacity of a cell is its share of the row's largest.
+ * One row of coloured cells for each of `strips`, all over the same dimensions, on the canvas behind the <svg> element,
+ * as a stretched picture: hundreds of shapes would not be drawn within a frame.
  *
- * @param {SVGElement} element
+ * @param {SVGElement} svg
  * @param {{name: string, values: ArrayLike<number>}[]} strips
  * @param {number} left where the first dimension begins
+ * @param {number} below room under the axis
  */
-export function drawStrips(element, strips, left = 1) {
-  const [top, tall, gap] = [18, 24, 20];
+export function drawStrips(svg, strips, left = 1, below = 0) {
   const d = strips[0].values.length;
-  const height = top + strips.length * (tall + gap) + 6;
-  const { width, svg } = canvas(element, height);
+  const bottom = TOP + strips.length * (TALL + GAP) - GAP;
+  const height = bottom + GAP + 6 + below;
+  const width = sized(svg, height);
   const x = scaleLinear([0, d], [left, width - RIGHT]);
-  const cells = element.previousElementSibling;
-  const ratio = globalThis.devicePixelRatio || 1;
-  [cells.width, cells.height] = [Math.round(width * ratio), Math.round(height * ratio)];
-  [cells.style.width, cells.style.height] = [`${width}px`, `${height}px`];
-  const pen = cells.getContext("2d");
-  pen.scale(ratio, ratio);
-  strips.forEach(({ name, values }, row) => {
-    const y = top + row * (tall + gap);
-    const largest = max(values, Math.abs) || 1;
-    for (let i = 0; i < d; i++) {
-      pen.fillStyle = colour(values[i]);
-      pen.globalAlpha = Math.abs(values[i]) / largest;
-      pen.fillRect(x(i), y, x(i + 1) - x(i), tall);
-    }
-    const group = part(svg, `strip${row}`);
-    part(group, "frame", "path").attr("d", `M${left},${y}H${x(d)}V${y + tall}H${left}Z`);
-    part(group, "name", "text")
-      .attr("x", left)
-      .attr("y", y - 5)
-      .text(name);
+  const pen = penOf(svg.previousElementSibling, width, height);
+  const picture = pixelsOf(strips);
+  pen.imageSmoothingEnabled = d > x(d) - left; // numbers that share a pixel are blended, so that no outlier is lost
+  pen.imageSmoothingQuality = "high";
+  strips.forEach(({ name }, row) => {
+    const y = TOP + row * (TALL + GAP);
+    pen.drawImage(picture, 0, row, d, 1, left, y, x(d) - left, TALL);
+    const group = part(svg, `strip${row}`, "g");
+    part(group, "frame", "path", { d: `M${left},${y}H${x(d)}V${y + TALL}H${left}Z` });
+    part(group, "name", "text", { x: left, y: y - 5 }, name);
   });
   const axis = axisBottom(x)
     .ticks(Math.min(d, width / 80))
     .tickSizeOuter(0);
-  drawAxis(svg, "axis", 0, top + strips.length * (tall + gap) - gap, axis);
+  drawAxis(svg, "axis", 0, bottom, axis);
   return x;
 }
 
 /** The marks under the context's strip: its outliers, with their values where there is room. */
-export function drawOutliers(element, values) {
-  const x = drawStrips(element, [{ name: "context vector, one cell a dimension", values }]);
-  const { width, svg } = canvas(element, 100);
+export function drawOutliers(svg, values) {
+  const x = drawStrips(svg, [{ name: "context vector, one cell a dimension", values }], 1, 32);
+  const right = x.range()[1];
   const labels = [];
   for (const i of outliers(values).sort((a, b) => a - b)) {
     const at = Math.max(x(i + 0.5), labels.length ? labels.at(-1).at + 84 : 42);
-    labels.push({ i, at: Math.min(at, width - RIGHT - 42 - 84 * (OUTLIERS - 1 - labels.length)) });
+    labels.push({ i, at: Math.min(at, right - 42 - 84 * (OUTLIERS - 1 - labels.length)) });
   }
-  part(svg, "marks", "path").attr("d", labels.map(({ i, at }) => `M${x(i + 0.5)},64V70L${at},76V80`).join(""));
-  part(svg, "labels")
+  part(svg, "marks", "path", { d: labels.map(({ i, at }) => `M${x(i + 0.5)},64V70L${at},76V80`).join("") });
+  select(part(svg, "labels", "g"))
     .selectAll("text")
     .data(labels)
     .join("text")
@@ -121,27 +158,20 @@ export function drawOutliers(element, values) {
 }
 
 /** The running sum of a dot product over the dimensions. */
-export function drawRunningSum(element, sums) {
+export function drawRunningSum(svg, sums) {
   const height = 170;
-  const { width, svg } = canvas(element, height);
+  const width = sized(svg, height);
   const [low, high] = extent([0, ...sums]);
   const x = scaleLinear([0, sums.length], [LEFT, width - RIGHT]);
   const y = scaleLinear([low, high], [height - 26, 18]).nice();
   const points = [0, ...sums].map((sum, i) => [x(i), y(sum)]);
-  part(svg, "zero", "line")
-    .attr("x1", LEFT)
-    .attr("x2", width - RIGHT)
-    .attr("y1", y(0))
-    .attr("y2", y(0));
-  part(svg, "fill", "path").attr("d", area().y0(y(0))(points));
-  part(svg, "line", "path").attr("d", line()(points));
-  const [ex, ey] = points.at(-1);
-  part(svg, "end", "circle").attr("cx", ex).attr("cy", ey).attr("r", 4);
-  part(svg, "total", "text")
-    .attr("x", ex - 10)
-    .attr("y", sums.at(-1) < 0 ? ey + 18 : ey - 8) // away from where the line comes from
-    .attr("text-anchor", "end")
-    .text(fixed(sums.at(-1), 4));
+  part(svg, "zero", "line", { x1: LEFT, x2: width - RIGHT, y1: y(0), y2: y(0) });
+  part(svg, "fill", "path", { d: area().digits(1).y0(y(0))(points) });
+  part(svg, "line", "path", { d: line().digits(1)(points) });
+  const [cx, cy] = points.at(-1);
+  part(svg, "end", "circle", { cx, cy, r: 4 });
+  const beside = sums.at(-1) < 0 ? cy + 18 : cy - 8; // away from where the line comes from
+  part(svg, "total", "text", { x: cx - 10, y: beside, "text-anchor": "end" }, fixed(sums.at(-1), 4));
   drawAxis(svg, "axis", 0, height - 26, axisBottom(x).ticks(width / 80));
   drawAxis(svg, "axis-y", LEFT, 0, axisLeft(y).ticks(4));
 }
@@ -161,35 +191,38 @@ export function binsOf(logits) {
 /**
  * How many of the V logits lie where, the survivors in the accent colour and as ticks below.
  *
- * @param {SVGElement} element
+ * @param {SVGElement} svg
  * @param {ReturnType<typeof binsOf>} histogram
  * @param {number} lowest the lowest logit that survives; equal ones may be cut, the ticks have them all
  * @param {number} survivors
  */
-export function drawHistogram(element, { domain, sorted, bins }, lowest, survivors) {
+export function drawHistogram(svg, { domain, sorted, bins }, lowest, survivors) {
   const height = 210;
   const floor = height - 40;
-  const { width, svg } = canvas(element, height);
+  const width = sized(svg, height);
   const x = scaleLinear(domain, [LEFT, width - RIGHT]);
   const y = scaleLinear([0, max(bins, (b) => b.end - b.start)], [floor, 14]).nice();
   const first = bisectLeft(sorted, lowest);
   const counts = bins.map((b) => ({ ...b, n: b.end - b.start, kept: Math.max(b.end - Math.max(b.start, first), 0) }));
   const bar = (b, from, to) => {
     const wide = Math.max(x(b.x1) - x(b.x0) - 1, 0.5);
-    return from < to ? `M${x(b.x0).toFixed(2)},${y(from)}V${y(to)}h${wide.toFixed(2)}V${y(from)}Z` : "";
+    const [bottom, top] = [y(from).toFixed(2), y(to).toFixed(2)];
+    return from < to ? `M${x(b.x0).toFixed(2)},${bottom}V${top}h${wide.toFixed(2)}V${bottom}Z` : "";
   };
-  part(svg, "cut", "path").attr("d", counts.map((b) => bar(b, b.kept, b.n)).join(""));
-  part(svg, "kept", "path").attr("d", counts.map((b) => bar(b, 0, b.kept)).join(""));
-  const ticks = new Set(); // one a pixel is enough
-  for (let i = first; i < sorted.length; i++) ticks.add(Math.round(x(sorted[i])));
-  part(svg, "ticks", "path").attr("d", Array.from(ticks, (at) => `M${at},${floor + 3}v7`).join(""));
-  part(svg, "edge", "line").attr("x1", x(lowest)).attr("x2", x(lowest)).attr("y1", 14).attr("y2", floor);
-  const right = x(lowest) > width / 2;
-  part(svg, "total", "text")
-    .attr("x", x(lowest) + (right ? -6 : 6))
-    .attr("y", 22)
-    .attr("text-anchor", right ? "end" : "start")
-    .text(`${count(survivors)} survive ${right ? "→" : "from here on →"}`);
+  part(svg, "cut", "path", { d: counts.map((b) => bar(b, b.kept, b.n)).join("") });
+  part(svg, "kept", "path", { d: counts.map((b) => bar(b, 0, b.kept)).join("") });
+  let ticks = ""; // one a pixel is enough
+  for (let i = first; i < sorted.length; ) {
+    const at = Math.round(x(sorted[i]));
+    ticks += `M${at},${floor + 3}v7`;
+    i = bisectLeft(sorted, x.invert(at + 0.5), i + 1);
+  }
+  part(svg, "ticks", "path", { d: ticks });
+  const edge = x(lowest);
+  part(svg, "edge", "line", { x1: edge, x2: edge, y1: 14, y2: floor });
+  const right = edge > width / 2;
+  const words = `${count(survivors)} survive ${right ? "→" : "from here on →"}`;
+  part(svg, "total", "text", { x: edge + (right ? -6 : 6), y: 22, "text-anchor": right ? "end" : "start" }, words);
   drawAxis(svg, "axis", 0, floor + 13, axisBottom(x).ticks(width / 80));
   drawAxis(svg, "axis-y", LEFT, 0, axisLeft(y).ticks(4));
 }

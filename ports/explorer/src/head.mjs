@@ -14,6 +14,15 @@ function last(f) {
   };
 }
 
+/** `f` of one argument, remembering every result. */
+export function every(f) {
+  const known = new Map();
+  return (key) => {
+    if (!known.has(key)) known.set(key, f(key));
+    return known.get(key);
+  };
+}
+
 /** A head with its prompts: the five stages at a setting. V tokens, hidden size d. */
 export class Head {
   /** @param {{V: number, d: number, embedding: Float32Array, context: Float32Array}} bundle */
@@ -21,7 +30,7 @@ export class Head {
     Object.assign(this, bundle);
     const { V, d } = bundle;
     this.contextOf = (prompt) => this.context.subarray(prompt * d, prompt * d + d);
-    this.logits = last((prompt) => port.computeLogits(this.contextOf(prompt), this.embedding));
+    this.logits = every((prompt) => port.computeLogits(this.contextOf(prompt), this.embedding));
     this.scaled = last((prompt, T) => port.applyTemperature(this.logits(prompt), T));
     this.whole = last((prompt, T) => port.softmax(this.scaled(prompt, T))); // had nothing been cut
     this.kept = last((prompt, T, k) => port.keepTopK(this.scaled(prompt, T), k));

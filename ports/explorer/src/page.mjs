@@ -1,29 +1,29 @@
 /**
  * The page's state and its changes. `change` computes first and shows only what the port accepted: a refusal leaves the
- * view as it was and says why. Sections in sight are drawn at once, within the frame, as far as its time goes; the
- * others just after it.
+ * view as it was and says why. Sections in sight are drawn at once, within the frame of the change; the others just
+ * after it.
  */
 
 import * as charts from "./charts.mjs";
 import { Draws } from "./head.mjs";
-import { SECTIONS } from "./sections.mjs";
+import { SECTIONS, ofPrompts } from "./sections.mjs";
 import { MOST_DRAWS, Problem, READ, START, fromFragment, stepsOfK, toFragment } from "./state.mjs";
 import { BarTable } from "./tables.mjs";
 import { Tokens } from "./tokens.mjs";
 import { $, count, percent, written } from "./words.mjs";
 
-const SLICE = 4; // milliseconds of draws between two pictures
-const BUDGET = 2; // milliseconds of writing within a frame, so that the browser has the rest for layout and paint
+const [FIRST, SLICE] = [1, 8]; // milliseconds of many draws: in the frame of the click, and in each one after it
+const REST = 4; // milliseconds of drawing what is out of sight, between two chances of the browser to react
 const FIELD = { bad_temperature: "temperature", overflow: "temperature", bad_k: "k", bad_seed: "seed" };
 const BOXES = ["prompt", "temperature", "k", "seed"]; // a change of one starts the draws anew
 
 export class Page {
   #keys = {};
-  #ofPrompt = {};
   #seen = { drawsKey: null, fragment: null };
 
   constructor(head, pytorch) {
     Object.assign(this, { head, pytorch, state: { ...START }, tokens: new Tokens(head.tokens) });
+    this.ofPrompts = ofPrompts(head);
     this.width = document.body.clientWidth;
     this.steps = stepsOfK(head.V);
     this.sections = SECTIONS.map(([id, show]) => ({ element: $(id), show, inSight: true, stale: false }));
@@ -63,12 +63,6 @@ export class Page {
     if (this.#keys[name] === key) return;
     act();
     this.#keys[name] = key;
-  }
-
-  /** What is made once a prompt. */
-  perPrompt(name, make) {
-    if (this.#ofPrompt.prompt !== this.state.prompt) this.#ofPrompt = { prompt: this.state.prompt };
-    return (this.#ofPrompt[name] ??= make());
   }
 
   // Changes.
@@ -118,20 +112,21 @@ export class Page {
       this.draws = next;
       this.#seen.drawsKey = key;
     }
-    this.#drawFor(draws);
+    this.#drawFor(draws, FIRST);
     this.ids = head.candidates(prompt, temperature);
   }
 
-  /** Draw until there are `draws`, or the slice of time is used up; whatever is missing, the next pictures bring. */
-  #drawFor(draws) {
-    const end = performance.now() + SLICE;
+  /** Draw until there are `draws`, or the time is used up; whatever is missing, the next pictures bring. */
+  #drawFor(draws, milliseconds) {
+    const end = performance.now() + milliseconds;
     while (this.draws.count < draws && performance.now() < end) this.draws.next();
   }
 
   redraw() {
-    const end = performance.now() + BUDGET;
-    for (const section of this.sections) section.stale = true;
-    for (const section of this.sections) if (section.inSight && performance.now() < end) this.#draw(section);
+    for (const section of this.sections) {
+      section.stale = true;
+      if (section.inSight) this.#draw(section);
+    }
     this.#drawTheRest();
   }
 
@@ -140,7 +135,7 @@ export class Page {
     section.show(this);
   }
 
-  /** What the frame had no time for, and sections out of sight: each in a task of its own. */
+  /** The sections out of sight, after the frame. */
   #drawTheRest() {
     const stale = this.sections.filter((section) => section.stale);
     $("explorer").dataset.pending = stale.length + (this.drawing ? 1 : 0);
@@ -148,9 +143,8 @@ export class Page {
     this.resting = true;
     setTimeout(() => {
       this.resting = false;
-      const waiting = this.sections.filter((section) => section.stale);
-      const next = waiting.find((section) => section.inSight) ?? waiting[0];
-      if (next) this.#draw(next);
+      const end = performance.now() + REST;
+      for (const section of this.sections) if (section.stale && performance.now() < end) this.#draw(section);
       this.#drawTheRest();
     });
   }
@@ -177,7 +171,7 @@ export class Page {
   }
 
   #goOnDrawing() {
-    this.#drawFor(this.state.draws);
+    this.#drawFor(this.state.draws, SLICE);
     this.drawing = this.draws.count < this.state.draws;
     const section = this.sections.find(({ element }) => element.id === "stage-draw");
     section.stale = true;
@@ -215,6 +209,7 @@ export class Page {
   }
 
   #listen() {
+    $("prompt").addEventListener("focus", () => this.#prepare(), { once: true });
     for (const name of BOXES) $(name).addEventListener("input", ({ target }) => this.#type(name, target.value));
     $("temperature-slider").addEventListener("input", ({ target }) =>
       this.change({ temperature: Number(target.value) }),
@@ -248,6 +243,13 @@ export class Page {
       }
     });
     for (const { element } of this.sections) sight.observe(element);
+  }
+
+  /** While somebody looks through the list of prompts: what hangs on the prompt alone, one of them a task. */
+  #prepare(prompt = 0) {
+    if (prompt === this.head.prompts.length) return;
+    for (const make of Object.values(this.ofPrompts)) make(prompt);
+    setTimeout(() => this.#prepare(prompt + 1));
   }
 
   #type(name, text) {

@@ -3,10 +3,22 @@
 import { max } from "d3-array";
 import { scaleLinear, scaleLog } from "d3-scale";
 import * as charts from "./charts.mjs";
+import { every } from "./head.mjs";
 import * as verdict from "./verdict.mjs";
 import { $, count, fixed, percent, short, written } from "./words.mjs";
 
 /** @typedef {import("./page.mjs").Page} Page */
+
+/** What sections need that hangs on the prompt alone, made once for each. */
+export function ofPrompts(head) {
+  const bins = every((prompt) => charts.binsOf(head.logits(prompt)));
+  if (!head.pytorchLogits) return { bins };
+  const error = every((prompt) => verdict.logitErrors(head.contextOf(prompt), head.embedding));
+  const logits = every((prompt) =>
+    verdict.logits(head.logits(prompt), head.pytorchLogits(prompt), head.exactLogits(prompt), error(prompt)),
+  );
+  return { bins, error, logits };
+}
 
 function showPrompt(page) {
   const ids = page.head.prompts[page.state.prompt].token_ids;
@@ -92,7 +104,7 @@ function showLogits(page) {
   const { lowest } = page.summary();
   const survivors = Math.min(page.state.k, head.V);
   page.ifNew("logits", [prompt, lowest, survivors, page.width], () => {
-    const bins = page.perPrompt("bins", () => charts.binsOf(head.logits(prompt)));
+    const bins = page.ofPrompts.bins(prompt);
     charts.drawHistogram($("histogram"), bins, lowest, survivors);
     written(
       "histogram-text",
@@ -111,6 +123,15 @@ function showCut(page) {
 }
 
 function showProbabilities(page) {
+  const { prompt, temperature, k } = page.state;
+  page.ifNew("probabilities", [prompt, temperature, k, page.width], () => showBars(page));
+  const { tail, entropy, effective } = page.summary();
+  written("entropy", entropy.toFixed(3));
+  written("effective", effective.toFixed(2));
+  Object.assign($("stage-probabilities").dataset, { tail, entropy, effective, temperature, k, prompt });
+}
+
+function showBars(page) {
   const { head, ids } = page;
   const { prompt, temperature, k } = page.state;
   const [logits, scaled] = [head.logits(prompt), head.scaled(prompt, temperature)];
@@ -141,10 +162,6 @@ function showProbabilities(page) {
     "rest",
     others ? `${count(others)} other survivors share ${percent(Math.max(mass, 0))}.` : "No others survive.",
   );
-  const { tail, entropy, effective } = page.summary();
-  written("entropy", entropy.toFixed(3));
-  written("effective", effective.toFixed(2));
-  Object.assign($("stage-probabilities").dataset, { tail, entropy, effective, temperature, k, prompt });
 }
 
 function showDraw(page) {
@@ -160,7 +177,8 @@ function showDraw(page) {
     state: place === 0 ? "is-winner" : "",
     data: { id, noise: String(noise[id]), race: String(speed(id)) },
   }));
-  page.race.update(rows, scaleLog([low / 2, low < high ? high : 2 * high], [0, 1]), (axis) => axis.ticks(3, "~g"));
+  const scale = scaleLog([low / 2, low < high ? high : 2 * high], [0, 1]).nice(); // whole decades, which stay for a while
+  page.race.update(rows, scale, (axis) => axis.ticks(3, "~g"));
   const { seed } = page.state;
   const which = draws.count === 1 ? `Seed ${seed} draws` : `Draw ${count(draws.count)} of seed ${seed}:`;
   written("drawn", `${which} ${page.tokens.show(token)}`);
@@ -179,6 +197,7 @@ function showCounts(page) {
     cells: [page.tokens.show(id), count(counts[id]), (n * probs[id]).toFixed(1)],
     value: counts[id],
     tick: n * probs[id],
+    state: "",
     data: { id, count: counts[id], expected: String(n * probs[id]) },
   }));
   page.counts.update(rows, scaleLinear([0, top], [0, 1]).nice(), (axis) => axis.ticks(3, "~s"));
@@ -220,10 +239,8 @@ function showPyTorch(page) {
   if (!head.pytorchLogits) return ["logits", "probs", "draw"].forEach((id) => say(id, null, ""));
   const exact = head.exactLogits(prompt);
   const ratio = (result) => `(error ${result.ratio.toPrecision(2)} × bound)`;
-  const error = page.perPrompt("error", () => verdict.logitErrors(head.contextOf(prompt), head.embedding));
-  const logits = page.perPrompt("logits", () =>
-    verdict.logits(head.logits(prompt), head.pytorchLogits(prompt), exact, error),
-  );
+  const error = page.ofPrompts.error(prompt);
+  const logits = page.ofPrompts.logits(prompt);
   say("logits", logits, ratio(logits));
   if (!answer) {
     say("probs", null, "not exported for this T and k: choose one below");

@@ -1,10 +1,14 @@
-/** A table with a bar in each row and d3's axis above them: the numbers are its own text alternative. */
+/**
+ * A table with a bar in each row and d3's axis above them: the numbers are its own text alternative. Rows and their
+ * text nodes are made once and written into, and a bar is its cell's background: nothing else is laid out anew.
+ */
 
 import { axisTop } from "d3-axis";
 import { select } from "d3-selection";
 import { widthOf } from "./charts.mjs";
 
 const NS = "http://www.w3.org/2000/svg";
+const SHORT = 8; // characters of a token for which there is always room; clipping each row's would cost a layer each
 
 /** An element with attributes and children; roles are written out, since rows become grids on narrow screens. */
 function make(tag, attributes = {}, ...children) {
@@ -14,7 +18,7 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** @typedef {{cells: string[], value: number, tick?: number, state?: string, data: Record<string, string>}} Row */
+/** @typedef {{cells: string[], value: number, tick?: number, state: string, data: Record<string, string>}} Row */
 
 export class BarTable {
   /**
@@ -39,17 +43,14 @@ export class BarTable {
   }
 
   #row() {
-    const cells = this.columns.map(({ kind }, i) =>
-      i ? make("td", { role: "cell", class: kind }) : make("th", { scope: "row", role: "rowheader", class: kind }),
-    );
-    const svg = document.createElementNS(NS, "svg");
-    const bar = svg.appendChild(document.createElementNS(NS, "rect"));
-    const tick = svg.appendChild(document.createElementNS(NS, "line"));
-    tick.setAttribute("y2", "100%");
-    svg.setAttribute("aria-hidden", "true");
-    const element = make("tr", { role: "row" }, ...cells, make("td", { role: "cell", class: "bar" }, svg));
+    const cells = this.columns.map(({ kind }, i) => {
+      const attributes = i ? { role: "cell", class: kind } : { scope: "row", role: "rowheader", class: kind };
+      return make(i ? "td" : "th", attributes, "");
+    });
+    const bar = make("td", { role: "cell", class: "bar" });
+    const element = make("tr", { role: "row" }, ...cells, bar);
     this.body.append(element);
-    return { element, cells, bar, tick };
+    return { element, token: cells[0], texts: cells.map((cell) => cell.firstChild), bar, written: new Map() };
   }
 
   /**
@@ -62,14 +63,18 @@ export class BarTable {
     while (this.rows.length > rows.length) this.rows.pop().element.remove();
     const at = scale.copy().range([0, 100]);
     rows.forEach((row, i) => {
-      const { element, cells, bar, tick } = this.rows[i];
-      row.cells.forEach((text, c) => cells[c].textContent !== text && (cells[c].textContent = text));
-      element.className = row.state ?? "";
-      Object.assign(element.dataset, row.data);
-      bar.setAttribute("width", `${row.value > 0 ? Math.max(at(row.value), 0) : 0}%`);
-      tick.setAttribute("class", row.tick === undefined ? "none" : "");
-      if (row.tick !== undefined)
-        (tick.setAttribute("x1", `${at(row.tick)}%`), tick.setAttribute("x2", `${at(row.tick)}%`));
+      const { element, token, texts, bar, written } = this.rows[i];
+      const write = (place, name, value) => {
+        if (written.get(name) !== value) written.set(name, (place[name] = value));
+      };
+      row.cells.forEach((text, c) => texts[c].data !== text && (texts[c].data = text));
+      const kind = row.cells[0].length > SHORT ? "token long" : "token";
+      if (token.className !== kind) token.className = kind;
+      if (element.className !== row.state) element.className = row.state;
+      for (const [name, value] of Object.entries(row.data)) write(element.dataset, name, value);
+      const share = `${row.value > 0 ? Math.max(at(row.value), 0).toFixed(2) : 0}% 1em`;
+      write(bar.style, "backgroundSize", row.tick === undefined ? share : `2px 1em, ${share}`);
+      if (row.tick !== undefined) write(bar.style, "backgroundPosition", `${at(row.tick).toFixed(2)}%, left`);
     });
     const width = widthOf(this.axis);
     const key = [...scale.domain(), width].join();

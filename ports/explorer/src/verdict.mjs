@@ -45,7 +45,7 @@ export class HeadJudge {
   constructor(exact, error, temperature, k) {
     const T = Math.fround(temperature);
     this.scaled = exact.map((x) => x / T);
-    this.error = bounds.temperature(exact, T, "float32", error);
+    this.errorOf = (v) => bounds.temperature(exact[v], T, "float32", error[v]);
     this.k = Math.min(k, exact.length);
     // In order of value, then of id; all of them need no order, only which is the last.
     const whole = this.k === exact.length;
@@ -60,14 +60,18 @@ export class HeadJudge {
 
   /** Closer to token `v` than both their errors allow to tell. */
   #near(token, v) {
-    return Math.abs(this.scaled[token] - this.scaled[v]) <= this.error[token] + this.error[v];
+    return Math.abs(this.scaled[token] - this.scaled[v]) <= this.errorOf(token) + this.errorOf(v);
   }
 
   /** The survivors behind a row of probabilities, those included that underflowed; null if they break TOPK-1. */
   #survivors(probs) {
-    const kept = probs.map((p) => (p > 0 ? 1 : 0));
-    let alive = kept.reduce((a, b) => a + b, 0);
-    if (alive > this.k || kept.some((s, v) => s && !this.top[v] && !this.#near(v, this.last))) return null;
+    const kept = new Uint8Array(probs.length);
+    let alive = 0;
+    for (let v = 0; v < probs.length; v++) {
+      if (!(probs[v] > 0)) continue;
+      if (++alive > this.k || (!this.top[v] && !this.#near(v, this.last))) return null;
+      kept[v] = 1;
+    }
     for (const v of this.best) {
       if (alive >= this.k) break; // what is missing underflowed to zero, best first
       if (!kept[v]) alive++;
@@ -78,10 +82,15 @@ export class HeadJudge {
 
   /** The exact probabilities of these survivors, and how far a float32 head may be from them. */
   #reach(survivors) {
-    const kept = this.scaled.map((x, v) => (survivors[v] ? x : -Infinity));
-    const exact = bounds.exactSoftmax(kept);
-    const float32 = bounds.softmax(kept, "float32", this.error, exact);
-    return { exact, bound: plus(float32, bounds.softmax(kept, "float64", null, exact)) };
+    const V = survivors.length;
+    const ids = Array.from(survivors.keys()).filter((v) => survivors[v]);
+    const z = Float64Array.from(ids, (v) => this.scaled[v]);
+    const p = bounds.exactSoftmax(z);
+    const float32 = bounds.softmax(z, "float32", Float64Array.from(ids, this.errorOf), p, V);
+    const both = plus(float32, bounds.softmax(z, "float64", null, p, V));
+    const [exact, bound] = [new Float64Array(V), new Float64Array(V)]; // 0 for all the others, exactly
+    ids.forEach((v, i) => ([exact[v], bound[v]] = [p[i], both[i]]));
+    return { exact, bound };
   }
 
   /**

@@ -15,7 +15,9 @@ export function short(x) {
   return x >= 1e5 || x < 1e-4 ? x.toExponential(3).replace("-", "−").replace("+", "") : x.toPrecision(4);
 }
 
-/** Write a text where it is not there already: what does not change need not be laid out again. */
+/** Write a text where it is not there already, into the text node that is: the rest need not be laid out again. */
 export function written(id, text) {
-  if ($(id).textContent !== text) $(id).textContent = text;
+  const element = $(id);
+  if (element.firstChild?.nodeType !== Node.TEXT_NODE) element.textContent = text;
+  else if (element.firstChild.data !== text) element.firstChild.data = text;
 }

@@ -1,4 +1,3 @@
-# ruff: noqa: D103  a test's name says what it does
 """The explorer for all: by keyboard, for a screen reader, and by axe's rules at three widths, light and dark."""
 
 from collections.abc import Callable

@@ -1,4 +1,3 @@
-# ruff: noqa: D103  a test's name says what it does
 """The explorer's view is in its address, and in four lines of NumPy."""
 
 from collections.abc import Callable

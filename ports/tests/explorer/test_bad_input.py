@@ -1,4 +1,3 @@
-# ruff: noqa: D103  a test's name says what it does
 """The explorer says in words what is wrong with a box, its bundle or its browser, and stays usable."""
 
 import re

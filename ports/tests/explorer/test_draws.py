@@ -1,4 +1,3 @@
-# ruff: noqa: D103  a test's name says what it does
 """The explorer draws the reference's tokens, and goes on in their stream."""
 
 import numpy as np

@@ -1,4 +1,3 @@
-# ruff: noqa: D103  a test's name says what it does
 """The explorer's file: one, small, the same each time, with a policy that permits its own script and nothing else."""
 
 import base64

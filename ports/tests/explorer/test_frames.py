@@ -1,4 +1,3 @@
-# ruff: noqa: D103  a test's name says what it does
 """A change is drawn within its frame: how much is done for it, counted; and the limit of a large vocabulary."""
 
 from collections.abc import Callable

@@ -1,4 +1,3 @@
-# ruff: noqa: D103  a test's name says what it does
 """What the explorer's page shows is what the reference computes."""
 
 import numpy as np

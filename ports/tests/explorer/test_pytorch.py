@@ -1,4 +1,3 @@
-# ruff: noqa: D103  a test's name says what it does
 """What PyTorch says, in the explorer: its answers, with the suite's own words."""
 
 import base64
