@@ -177,6 +177,9 @@ def markdown(measured: Measured, plot: str | None) -> str:
                 f"| {name} | {a * 1e3:.2f} | {b * 1e3:.2f} | {c * 1e3:.2f} |"
                 for name, (a, b, c) in measured.order.items()
             ),
+            "Further apart than three times their ±: "
+            + (", ".join(name for name, (a, b, c) in measured.order.items() if abs(a - b) > 3 * c) or "none")
+            + ".",
         ]
     if measured.growth:
         base = ", ".join(f"{name} = {value:,}" for name, value in growing.BASE.items())
