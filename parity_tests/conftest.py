@@ -20,7 +20,7 @@ from .heads import MIRROR, REFERENCE, Head, from_name, torch_generator
 from .random_stream import OTHER_STREAM, local_stream_is_mt19937
 
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
-CI_EXAMPLES = 100
+CI_EXAMPLES = 50
 settings.register_profile("dev", max_examples=10, deadline=None, print_blob=True)
 settings.register_profile(
     "ci", max_examples=CI_EXAMPLES, derandomize=True, deadline=None, print_blob=True, suppress_health_check=_SLOW

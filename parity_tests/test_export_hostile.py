@@ -26,7 +26,7 @@ DTYPES = ("float32", "float16", "bfloat16")
 CONSTANT = 8 << 20  # what reading may allocate beyond the size of the files
 # Of each of the two kinds 200 by default and 6,000 in the thorough profile: 12,000 mutated bundles.
 EXAMPLES = settings().max_examples
-MANY = settings(max_examples=(3 if EXAMPLES > CI_EXAMPLES else 2) * EXAMPLES, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=(6 if EXAMPLES > CI_EXAMPLES else 4) * EXAMPLES, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")

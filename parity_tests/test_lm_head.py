@@ -36,6 +36,16 @@ def test_defaults_are_the_lessons(head: Head, pair: Any) -> None:
     np.testing.assert_array_equal(head.lm_head(context, embedding), expected)
 
 
+@spec("HEAD-1")
+@pytest.mark.parametrize("batch", [(), (3,)])
+def test_defaults_among_many_tokens(head: Head, batch: tuple[int, ...]) -> None:
+    """At GPT-2's own size: `test_gpt2.py`."""
+    rng = np.random.default_rng(1)
+    context, embedding = rng.standard_normal((*batch, 8)), rng.standard_normal((300, 8))
+    inputs = {"context": context.astype(np.float32), "embedding": embedding.astype(np.float32)}
+    compare("lm_head", reference.lm_head(**inputs), head.lm_head(**inputs), **inputs).require()
+
+
 @spec("HEAD-1", "TOPK-4")
 @given(strategies.heads())
 def test_k_of_v_is_the_plain_softmax(head: Head, pair: Any) -> None:
@@ -60,15 +70,6 @@ def test_exact_ties_at_the_cut(head: Head, batch: tuple[int, ...]) -> None:
     """Whole numbers are exact, so these logits tie on every machine: the lowest ids stay, whatever the batch."""
     probs = head.lm_head(np.ones((*batch, 1), np.float32), np.array([[1], [2], [2], [3], [2]], np.float32), k=3)
     assert (probs > 0).tolist() == np.broadcast_to([False, True, True, True, False], (*batch, 5)).tolist()
-
-
-@spec("HEAD-1")
-@pytest.mark.parametrize("batch", [(), (2,)])
-def test_at_gpt2_shape(head: Head, batch: tuple[int, ...], gpt2_shaped: Any) -> None:
-    context, embedding = gpt2_shaped
-    context = context[0] if batch == () else context[: batch[0]]
-    inputs = {"context": context, "embedding": embedding}
-    compare("lm_head", reference.lm_head(**inputs), head.lm_head(**inputs), **inputs).require()
 
 
 @spec("HEAD-4", "TOPK-2", "TEMP-1")

@@ -203,12 +203,12 @@ def arrival_times(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
 
 
 def race_in_blocks(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
-    """Seven rows and then the next seven, from the same stream."""
+    """Sixty rows and then the next sixty, from the same stream."""
     probs = validation.probabilities(probs, validation.count("num_samples", num_samples))
     if probs.ndim == 1:
         return reference.multinomial(probs, num_samples, rng=rng)
     rows = probs.reshape(int(np.prod(probs.shape[:-1])), probs.shape[-1])
-    blocks = [reference.multinomial(rows[i : i + 7], num_samples, rng=rng) for i in range(0, len(rows), 7)]
+    blocks = [reference.multinomial(rows[i : i + 60], num_samples, rng=rng) for i in range(0, len(rows), 60)]
     return np.concatenate([np.empty((0, num_samples), np.int64), *blocks]).reshape(*probs.shape[:-1], num_samples)
 
 
