@@ -147,7 +147,8 @@ def markdown(measured: Measured, plot: str | None) -> str:
         f"{measured.rounds} rounds and ± their median absolute deviation, all candidates in one process and in another "
         "order each round. `reference` and `fast path` draw PyTorch's noise, V numbers a row, if NumPy's is not named. "
         "The limit is the longer of two times: reading the embedding once, by a dot product in each thread, and the "
-        "product at the rate of a large square one; a step above 100% reads faster than that. Peak memory is what a call adds to the process at its highest.",
+        "product at the rate of a large square one; a step above 100% reads faster than that. "
+        "Peak memory is what a call adds to the process at its highest.",
     ]
     for batch in measured.steps:
         parts += [f"## Batch {batch}", step_table(measured, batch), stage_table(measured, batch)]
