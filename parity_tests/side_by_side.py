@@ -84,18 +84,16 @@ def side_by_side(
 ) -> SideBySide:
     """Compute the next-token distribution of `prompt` three ways, and `tokens` tokens from one seed.
 
-    Raises: ValueError for an empty prompt, one that does not fit the context window with its continuation, and as the
-    stages do.
+    `prompt` has at least one character and `tokens` is at least 1: the command sees to it. Raises: ValueError for a
+    prompt that does not fit the context window with its continuation, and as the stages do.
     """
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
     ids = tokenizer.encode(prompt)
     window = model.config.n_positions
-    if not ids:
-        raise ValueError("the prompt is empty: give at least one character")
-    if tokens < 1 or len(ids) + tokens > window:
+    if len(ids) + tokens > window:
         raise ValueError(
-            f"{len(ids)} prompt tokens + --tokens {tokens} do not fit: --tokens must be at least 1 and the sum at most "
-            f"{window}, the model's context window"
+            f"{len(ids)} prompt tokens + --tokens {tokens} do not fit: the sum must be at most {window}, the model's "
+            "context window"
         )
     input_ids = torch.tensor([ids])
     mask = torch.ones_like(input_ids)

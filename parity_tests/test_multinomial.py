@@ -13,7 +13,7 @@ from scipy import stats
 import reference
 
 from . import strategies
-from .heads import Head
+from .heads import MIRROR, REFERENCE, Head
 from .strategies import FixedNoise
 from .verdict import Word, compare
 
@@ -89,7 +89,8 @@ def test_the_seeded_draws_of_torch_at_gpt2_vocabulary(head: Head, num_samples: i
             expected = torch.multinomial(tensor, num_samples, generator=theirs).numpy()
             noise = given.standard_exponential(probs.shape, np.float32)
             verdict = compare("multinomial", drawn, expected, probs=probs, noise=noise).require()
-            assert verdict.word == Word.IDENTICAL or num_samples > 1  # among 50 some are close
+            if num_samples == 1 or head in (REFERENCE, MIRROR):  # others may round otherwise where 50 are in a row
+                assert verdict.word == Word.IDENTICAL
 
 
 @spec("DRAW-2")

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
+from .missing import unavailable
 from .wire import Port
 
 PORTS = Path(__file__).parents[1]
-CI = os.environ.get("CI", "") not in ("", "0", "false")
 f32 = np.float32
 
 # Each a line of `make`.
@@ -23,13 +22,6 @@ BUILDS = {
     "c-sanitized": ["sanitize"],
     "c-fused": ["all", "CFLAGS=-O3 -march=native -ffp-contract=fast"],
 }
-
-
-def unavailable(reason: str) -> None:
-    """Skip, but fail on CI, where everything is to be installed."""
-    if CI:
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 def tool(name: str, package: str) -> str:

@@ -10,7 +10,8 @@ from ports.__main__ import main
 from ports.explorer.frames import ARGUMENTS, CHROMIUM, SETTLED
 from weights_export.bundle import Bundle, open_bundle
 
-from .view import ROOT, TINY, WINDOW, Tabs, View, unavailable
+from ..missing import unavailable
+from .view import ROOT, TINY, WINDOW, Tabs, View
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,8 @@ import pytest
 
 from weights_export.bundle import Bundle
 
-from .view import EXPLORER, View, check_bars, unavailable
+from ..missing import unavailable
+from .view import EXPLORER, View, check_bars
 
 GRAVE = ("serious", "critical")
 

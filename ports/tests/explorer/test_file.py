@@ -21,7 +21,8 @@ from weights_export.bundle import BundleError, open_bundle
 from weights_export.export import Options, export
 from weights_export.source import Source
 
-from .view import EXPLORER, ROOT, TINY, View, unavailable
+from ..missing import unavailable
+from .view import EXPLORER, ROOT, TINY, View
 
 
 def test_one_small_file_the_same_each_time_whose_path_is_printed(

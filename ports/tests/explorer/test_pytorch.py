@@ -20,7 +20,8 @@ from parity_tests.verdict import Word, compare
 from ports.explorer.pytorch import SEEDS, SETTINGS
 from weights_export.bundle import Bundle
 
-from .view import EXPLORER, View, f32, unavailable
+from ..missing import unavailable
+from .view import EXPLORER, View, f32
 
 spec = pytest.mark.spec
 
