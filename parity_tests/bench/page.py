@@ -39,9 +39,10 @@ class Measured:
         return max(self.reading(batch), operations / self.peak_rate(batch))
 
     def reading(self, batch: int) -> float:
-        """Seconds of whatever read the embedding fastest: the dot products, or a product of the head itself."""
-        names = ["read", *(name for name in self.stages[batch] if name.startswith("product: "))]
-        return min(self.stages[batch][name].median() for name in names)
+        """Seconds of whatever read the embedding fastest: the dot products, a product of a head, or a whole step."""
+        readers = [*self.steps[batch].values(), self.stages[batch]["read"]]
+        readers += [timed for name, timed in self.stages[batch].items() if name.startswith("product: ")]
+        return min(timed.median() for timed in readers)
 
     def peak_rate(self, batch: int) -> float:
         """Operations a second of a large square product."""
@@ -152,7 +153,7 @@ def markdown(measured: Measured, plot: str | None) -> str:
         f"{measured.rounds} rounds and ± their median absolute deviation, all candidates in one process and in another "
         "order each round. `reference` and `fast path` draw PyTorch's noise, V numbers a row, if NumPy's is not named. "
         "The limit is the longer of two times: reading the embedding once, by whatever was fastest (a dot product in "
-        "each thread, or one of the products below), and the product at the rate of a large square one. Peak memory is "
+        "each thread, a product or a step below), and the product at the rate of a large square one. Peak memory is "
         "what a call adds to the process at its highest.",
     ]
     for batch in measured.steps:
