@@ -29,7 +29,7 @@ def explain(theirs: np.ndarray, context: np.ndarray, embedding: np.ndarray) -> s
     """
     h, w = context.astype(np.float64), embedding.astype(np.float64)
     exact = h @ w.T
-    float32_bound = bounds.logits(context, embedding, "float32") + bounds.logits(context, embedding, "float64")
+    float32_bound = bounds.logits(context, embedding, "float32", "float64")
     inputs = []
     for dtype, name in (("tfloat32", "TF32"), ("float16", "float16"), ("bfloat16", "bfloat16")):
         hr, wr = rounded(h, dtype), rounded(w, dtype)

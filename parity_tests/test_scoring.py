@@ -48,8 +48,7 @@ def exact_scores(
     """Log-probabilities `(..., V)` from float64, and how far a computation in `dtype` may be from them."""
     divisor = float(np.dtype(dtype).type(temperature))
     scaled = context.astype(np.float64) @ embedding.astype(np.float64).T / divisor
-    slack = bounds.logits(context, embedding, "float64")
-    error = bounds.temperature(scaled * divisor, divisor, dtype, bounds.logits(context, embedding, dtype) + slack)
+    error = bounds.temperature(scaled * divisor, divisor, dtype, bounds.logits(context, embedding, dtype, "float64"))
     shifted = scaled - scaled.max(axis=-1, keepdims=True)
     exact = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return exact, bounds.log_probs(scaled, dtype, error, blocks) + bounds.log_probs(scaled, "float64")

@@ -52,19 +52,19 @@ def probabilistic_gamma(n: int, dtype: str, confidence: float = 1 - 1e-9) -> flo
     return float(np.expm1(factor * np.sqrt(n) * u + n * u * u / (1 - u)))
 
 
-def logits(context: Any, embedding: Any, dtype: str, *, probabilistic: bool = False) -> np.ndarray:
+def logits(context: Any, embedding: Any, dtype: str, *others: str, probabilistic: bool = False) -> np.ndarray:
     """`|z^ - z| <= gamma_d sum_i |h_i| |w_i|`: `(..., d), (V, d) -> (..., V)`  [LOGITS-2].
 
     Each product is rounded once and takes part in at most d - 1 additions: d roundings, in any order of summation
     (Higham 2002, sec. 3.1, 4.2); a fused multiply-add only leaves some out. Each operation that underflows adds at
-    most the smallest normal number.
+    most the smallest normal number. Of several dtypes it is the sum: how far apart their results can be.
     """
-    h, w = np.abs(np.asarray(context, dtype=np.float64)), np.abs(np.asarray(embedding))
+    h, w = np.abs(np.asarray(context, dtype=np.float64)), np.asarray(embedding)
     d = h.shape[-1]
-    blocks = [h @ w[start : start + 8192].astype(np.float64).T for start in range(0, len(w), 8192)]
+    blocks = [h @ np.abs(w[start : start + 8192].astype(np.float64)).T for start in range(0, len(w), 8192)]
     magnitude = np.concatenate(blocks, axis=-1) * (1 + 2 * gamma(d, "float64"))  # its own rounding, covered
-    relative = probabilistic_gamma(d, dtype) if probabilistic else gamma(d, dtype)
-    return relative * magnitude + 2 * d * smallest_normal(dtype)
+    relative = sum((probabilistic_gamma if probabilistic else gamma)(d, name) for name in (dtype, *others))
+    return relative * magnitude + 2 * d * sum(map(smallest_normal, (dtype, *others)))
 
 
 def temperature(logits: Any, temperature: float, dtype: str, error: Any = 0.0) -> np.ndarray:

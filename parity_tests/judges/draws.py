@@ -96,7 +96,7 @@ def judge_draw(
     """
     divisor = float(np.float32(temperature))
     exact = context.astype(np.float64) @ embedding.astype(np.float64).T
-    logits_error = bounds.logits(context, embedding, "float32") + bounds.logits(context, embedding, "float64")
+    logits_error = bounds.logits(context, embedding, "float32", "float64")
     scaled, error = exact / divisor, bounds.temperature(exact, divisor, "float32", logits_error)
     cut = np.sort(scaled)[-min(k, len(scaled))]
     at_cut = error[scaled == cut].max()

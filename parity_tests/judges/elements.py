@@ -61,9 +61,9 @@ def compute_logits(ours: np.ndarray, theirs: np.ndarray, dtype: str | None, *, c
     """Logits, each side within its bound of the exact product; outside, the rounding that explains it is named."""
     context, embedding = np.asarray(context), np.asarray(embedding)
     exact = context.astype(np.float64) @ embedding.astype(np.float64).T
-    slack = bounds.logits(context, embedding, "float64")  # the oracle's own rounding
-    our_bound = bounds.logits(context, embedding, compute_dtype(ours)) + slack
-    their_bound = bounds.logits(context, embedding, dtype or compute_dtype(ours)) + slack
+    computed = compute_dtype(ours), dtype or compute_dtype(ours)
+    bound = {d: bounds.logits(context, embedding, d, "float64") for d in set(computed)}  # float64 is the oracle's
+    our_bound, their_bound = (bound[d] for d in computed)
     verdict = _elementwise(
         "compute_logits",
         ours,

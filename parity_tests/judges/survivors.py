@@ -64,11 +64,12 @@ def lm_head(
     dtype = dtype or compute_dtype(ours)
     divisor = float(ours.dtype.type(temperature))
     exact = context.astype(np.float64) @ embedding.astype(np.float64).T
-    slack = bounds.logits(context, embedding, "float64")
+    computed = dtype, compute_dtype(ours)
+    bound = {d: bounds.logits(context, embedding, d, "float64") for d in set(computed)}  # float64 is the oracle's
     scaled = exact / divisor
     identical, worst = same_bits(ours, theirs), Verdict(Word.IDENTICAL, "lm_head")
-    for name, probs, d in (("theirs", theirs, dtype), ("the reference's", ours, compute_dtype(ours))):
-        error = bounds.temperature(exact, divisor, d, bounds.logits(context, embedding, d) + slack)
+    for name, probs, d in zip(("theirs", "the reference's"), (theirs, ours), computed, strict=True):
+        error = bounds.temperature(exact, divisor, d, bound[d])
         for row in np.ndindex(scaled.shape[:-1]):
             verdict = _row_of_probs(probs[row], scaled[row], error[row], min(k, len(embedding)), d, ties)
             if verdict.word == Word.DIVERGED:

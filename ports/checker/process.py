@@ -102,7 +102,7 @@ class Process:
         while True:
             died = self._process is not None and self._process.poll() is not None
             try:
-                return self._lines.get(timeout=0.1)
+                return self._lines.get(timeout=1.0 if died else 0.1)  # what a dead port wrote is soon read
             except queue.Empty:
                 if died:
                     return None
@@ -144,7 +144,10 @@ class Process:
             reader.start()
 
     def _send(self, line: bytes, deadline: float) -> None:
-        """Write the request, never waiting beyond the deadline: a port that does not read leaves the pipe full."""
+        """Write the request, never waiting beyond the deadline: a port that does not read leaves the pipe full.
+
+        To one that ended it writes nothing, as what it said last, or that it ended, is there to be read.
+        """
         assert self._process is not None
         assert self._process.stdin is not None
         pipe, rest = self._process.stdin.fileno(), memoryview(line)
@@ -156,7 +159,7 @@ class Process:
             except BlockingIOError:
                 continue
             except OSError:
-                self._broken(f"ended ({self._ended()}) before it read a request")
+                return
 
     def _reply(self, line: bytes) -> dict[str, Any]:
         try:

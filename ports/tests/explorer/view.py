@@ -99,7 +99,7 @@ def probabilities(bundle: Bundle, prompt: int, temperature: float, k: int) -> tu
     context, embedding = np.array(bundle.context[prompt]), np.array(bundle.embedding)
     probs = reference.lm_head(context, embedding, temperature=temperature, k=k)
     exact = context.astype(np.float64) @ embedding.astype(np.float64).T
-    logits_error = bounds.logits(context, embedding, "float32") + bounds.logits(context, embedding, "float64")
+    logits_error = bounds.logits(context, embedding, "float32", "float64")
     divisor = float(f32(temperature))
     kept = np.where(probs > 0, exact / divisor, -np.inf)
     error = bounds.temperature(exact, divisor, "float32", logits_error)
