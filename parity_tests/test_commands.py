@@ -1,4 +1,4 @@
-"""The commands: each once as a user runs it, in a process of its own; its other paths by its `main` in this one."""
+"""The commands: as a user runs them, in a process of their own, or, where that imports for seconds, by `main` here."""
 
 import argparse
 import json
@@ -46,16 +46,16 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         logging.enable_progress_bar()
 
 
-def test_demo_fits_100_columns_and_has_no_colour_in_a_pipe() -> None:
-    result = run("-m", "parity_tests", "side-by-side")
-    assert result.returncode == 0, result.stderr
-    lines = result.stdout.splitlines()
-    assert max(map(len, lines)) <= 100
-    assert "\x1b" not in result.stdout
-    assert "I do beseech your" in result.stdout
-    assert "' highness'" in result.stdout
-    assert any(word in result.stdout for word in ("IDENTICAL", "WITHIN_BOUND"))
-    assert "DIVERGED" not in result.stdout
+@pytest.mark.usefixtures("in_this_process")
+def test_demo_fits_100_columns_and_has_no_colour_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["side-by-side"]) == 0
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= 100
+    assert "\x1b" not in said
+    assert "I do beseech your" in said
+    assert "' highness'" in said
+    assert any(word in said for word in ("IDENTICAL", "WITHIN_BOUND"))
+    assert "DIVERGED" not in said
 
 
 @pytest.mark.usefixtures("in_this_process")
