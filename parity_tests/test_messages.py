@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import reference
-from reference import TorchGenerator
+from reference import TorchGenerator, fast, scoring
 
 spec = pytest.mark.spec
 f32 = np.float32
@@ -22,6 +22,18 @@ SOURCE = (
     "it must have standard_exponential(size=..., dtype=...), "
     "as numpy.random.default_rng(seed) and TorchGenerator(seed) do"
 )
+
+EMPTY = "embedding has shape (0, 1): it must be (V, d), one row per token and V >= 1"
+OUTSIDE = "it must be in [0, 4), the vocabulary; leave out positions that are not to be scored"
+IDS = np.array([[0], [1]])
+
+
+def scored(context: Any = ((1.0,), (2.0,)), embedding: Any = ((0.0,), (1,), (2,), (3,)), **others: Any) -> np.ndarray:
+    """Two positions in a batch of shape (2, 1), four tokens in blocks of two."""
+    context, embedding = np.asarray(context), np.asarray(embedding)
+    context = context[:, None] if context.shape == (2, 1) else context
+    return scoring.log_probs(context, embedding, **{"token_ids": IDS, "block": 2, **others})
+
 
 MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
@@ -39,6 +51,11 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: reference.compute_logits(np.ones(3), np.array(1.0)),
         ValueError,
         "embedding is a single number, 1.0: it needs at least one axis",
+    ),
+    (
+        lambda: reference.compute_logits(np.ones(3), np.ones((2, 3), int)),
+        TypeError,
+        "embedding has dtype int64: convert it to float32 or float64",
     ),
     (
         lambda: reference.compute_logits(np.ones(3, int), np.ones((2, 3))),
@@ -119,6 +136,70 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: reference.inverse_cdf(np.full(2, 1e308), np.array(0.5)),
         ValueError,
         "the sum of probs overflows: divide the row by its largest value first",
+    ),
+    (
+        lambda: fast.survivors(np.ones((2, 0))),
+        ValueError,
+        "logits has shape (2, 0): the last axis, the vocabulary, is empty",
+    ),
+    (lambda: fast.survivors(ROW, k=0), ValueError, "k is 0: it must be at least 1 (to keep every token pass k = V)"),
+    (lambda: fast.draw(PROBS, IDS[0], 2, 0, rng=0), ValueError, "num_samples is 0: it must be at least 1"),
+    (lambda: fast.draw(PROBS, IDS[0], 2, rng=7), TypeError, f"rng is a int: {SOURCE}"),
+    (lambda: scored(context=[[[1.0]], [[np.nan]]]), ValueError, f"logits[1, 0, 0] is nan: {LOOK}"),
+    (lambda: scored(embedding=[[0.0], [1], [2], [np.inf]]), ValueError, f"logits[0, 0, 3] is inf: {LOOK}"),
+    (
+        lambda: scored(context=[[[1e30]], [[1.0]]], temperature=1e-300),
+        ValueError,
+        f"(logits / temperature=1e-300)[0, 0, 1] is inf: {LOOK}",
+    ),
+    (
+        lambda: scored(context=[[[1.0]], [[-1.0]]], embedding=np.full((4, 1), np.inf), temperature=2.0),
+        ValueError,
+        f"logits[0, 0, 0] is inf: {LOOK}",
+    ),
+    (
+        lambda: scored(context=[[[-1.0]], [[1.0]]], embedding=np.full((4, 1), -1.7e308), temperature=0.5),
+        ValueError,
+        f"(logits / temperature=0.5)[0, 0, 0] is inf: {LOOK}",
+    ),
+    (
+        lambda: scored(context=[[[0.0]], [[2.0]]], embedding=np.full((4, 1), -1.7e308)),
+        ValueError,
+        "logits[1, 0] is -inf for every token: leave at least one token unmasked",
+    ),
+    (
+        lambda: scored(context=[2.0], token_ids=np.array(0), embedding=np.full((4, 1), -1.7e308)),
+        ValueError,
+        "logits is -inf for every token: leave at least one token unmasked",
+    ),
+    (
+        lambda: scored(context=[[[0.0]], [[1.0]]], embedding=np.full((4, 1), -1.7e308), temperature=0.5),
+        ValueError,
+        "(logits / temperature=0.5)[1, 0] is -inf for every token: leave at least one token unmasked",
+    ),
+    (lambda: scored(embedding=np.ones((0, 1))), ValueError, EMPTY),
+    (
+        lambda: scored(embedding=np.ones((2, 1), int)),
+        TypeError,
+        "embedding has dtype int64: convert it to float32 or float64",
+    ),
+    (lambda: scored(block=0), ValueError, "block is 0: it must be at least 1"),
+    (lambda: scored(token_ids=np.array([[0], [4]])), ValueError, f"token_ids[1, 0] is 4: {OUTSIDE}"),
+    (lambda: scored(token_ids=np.array([[-1], [0]])), ValueError, f"token_ids[0, 0] is -1: {OUTSIDE}"),
+    (
+        lambda: scored(token_ids=np.array([0, 1])),
+        ValueError,
+        "token_ids has shape (2,): it must be (2, 1), one id per context vector",
+    ),
+    (
+        lambda: scored(token_ids=np.array([[0.0], [1.0]])),
+        TypeError,
+        "token_ids has dtype float64: token ids are integers",
+    ),
+    (
+        lambda: scoring.cross_entropy(np.ones((0, 1)), np.ones((2, 1)), np.ones(0, int)),
+        ValueError,
+        "token_ids has shape (0,): the mean needs at least one position",
     ),
     (lambda: TorchGenerator(1.5), TypeError, "seed is 1.5: it must be an integer"),  # type: ignore[arg-type]
     (lambda: TorchGenerator(2**64), ValueError, f"seed is {2**64}: PyTorch takes seeds from -2**63 to 2**64 - 1"),

@@ -25,14 +25,11 @@ class _Blocks:
     """The scaled logits of N positions, `(N, width)` at a time, ids ascending; each block overwrites the last one."""
 
     def __init__(self, context: Any, embedding: Any, temperature: float, block: int) -> None:
-        self._embedding = np.asarray(embedding)
-        # Checked through a stand-in of the same shape, which a conversion does not copy: blocks are converted singly.
-        stored: Any = self._embedding.dtype
-        stand_in = np.zeros((), validation.COMPUTE_DTYPE.get(stored.name, stored))
-        context, _ = validation.product(context, np.broadcast_to(stand_in, self._embedding.shape))
-        self.shape, self.dtype, self.vocab_size = context.shape[:-1], context.dtype, len(self._embedding)
-        self._rows = context.reshape(math.prod(self.shape), context.shape[-1])  # [..., d] -> [N, d]
-        self._divisor = validation.temperature(temperature, context.dtype)
+        context, self._embedding, self.dtype = validation.factors(context, embedding)  # blocks are converted singly
+        self.shape, self.vocab_size = context.shape[:-1], len(self._embedding)
+        rows = context.astype(self.dtype, copy=False)
+        self._rows = rows.reshape(math.prod(self.shape), context.shape[-1])  # [..., d] -> [N, d]
+        self._divisor = validation.temperature(temperature, self.dtype)
         self.name = "logits" if self._divisor == 1 else f"(logits / temperature={temperature})"
         self._block = min(validation.count("block", block), self.vocab_size)
 

@@ -23,21 +23,20 @@ def _compute_dtype(dtype: np.dtype) -> np.dtype | None:
     return np.dtype(COMPUTE_DTYPE[dtype.name]) if dtype.name in COMPUTE_DTYPE else None
 
 
-def floats(name: str, values: Any, *other: Any) -> np.ndarray:
-    """`values` as an array of at least one axis, in the dtype to compute in: float64 if any argument is."""
-    arrays = [np.asarray(x) for x in (values, *other)]
-    dtypes = [_compute_dtype(array.dtype) for array in arrays]
-    for array, dtype in zip(arrays, dtypes, strict=True):
-        if dtype is None:
-            raise TypeError(f"{name} has dtype {array.dtype}: convert it to float32 or float64")
-    if arrays[0].ndim == 0:
-        raise ValueError(f"{name} is a single number, {arrays[0]}: it needs at least one axis")
-    return arrays[0].astype(np.result_type(*dtypes), order="K", copy=False)
+def floats(name: str, values: Any) -> tuple[np.ndarray, np.dtype]:
+    """`values` as an array of at least one axis, in the dtype that they are stored in, and the one to compute in."""
+    array = np.asarray(values)
+    dtype = _compute_dtype(array.dtype)
+    if dtype is None:
+        raise TypeError(f"{name} has dtype {array.dtype}: convert it to float32 or float64")
+    if array.ndim == 0:
+        raise ValueError(f"{name} is a single number, {array}: it needs at least one axis")
+    return array, dtype
 
 
-def product(context: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The two factors of the logits, shapes `(..., d)` and `(V, d)`."""
-    context, embedding = floats("context", context, embedding), floats("embedding", embedding, context)
+def factors(context: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray, np.dtype]:
+    """The two factors of the logits as stored, `(..., d)` and `(V, d)`, and the dtype to compute in: the wider one."""
+    (context, dtype), (embedding, other) = floats("context", context), floats("embedding", embedding)
     if embedding.ndim != 2 or embedding.shape[0] == 0:
         raise ValueError(f"embedding has shape {embedding.shape}: it must be (V, d), one row per token and V >= 1")
     if context.shape[-1] != embedding.shape[1]:
@@ -45,12 +44,19 @@ def product(context: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray]:
             f"context has d = {context.shape[-1]} (shape {context.shape}) but embedding has d = {embedding.shape[1]} "
             f"(shape {embedding.shape}): both need the same last axis; pass the embedding as (V, d), not its transpose"
         )
-    return context, embedding
+    return context, embedding, np.promote_types(dtype, other)
+
+
+def product(context: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The two factors of the logits in the dtype to compute in."""
+    context, embedding, dtype = factors(context, embedding)
+    return context.astype(dtype, order="K", copy=False), embedding.astype(dtype, order="K", copy=False)
 
 
 def _vocabulary(name: str, values: Any) -> np.ndarray:
     """`values` as `(..., V)`, V >= 1, in C order, so that sums run along memory and no bit depends on the layout."""
-    array = np.asarray(floats(name, values), order="C")
+    array, dtype = floats(name, values)
+    array = np.asarray(array, dtype, order="C")
     if array.shape[-1] == 0:
         raise ValueError(f"{name} has shape {array.shape}: the last axis, the vocabulary, is empty")
     return array
