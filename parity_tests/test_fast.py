@@ -146,6 +146,31 @@ def test_the_tokens_of_the_plain_path_at_gpt2_shape(gpt2_shaped: Any) -> None:
     assert rng.uniform(1) == plain.uniform(1)
 
 
+@spec("RNG-3", "RNG-5")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_noise_of_the_survivors_is_that_of_all(dtype: Any) -> None:
+    """Bit for bit, over several blocks of the stream; then both sources give the same next number."""
+    token_ids = np.sort(np.random.default_rng(8).choice(20_000, (3, 50), replace=False), axis=1)
+    plain, rng = reference.TorchGenerator(5), reference.TorchGenerator(5)
+    noise = fast._noise(rng, token_ids, 20_000, np.dtype(dtype))
+    whole = plain.standard_exponential((3, 20_000), np.dtype(dtype))
+    assert noise.dtype == dtype
+    assert noise.tolist() == np.take_along_axis(whole, token_ids, axis=-1).tolist()
+    assert rng.uniform(1) == plain.uniform(1)
+
+
+@spec("DRAW-1")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_numpys_generator_is_asked_for_the_survivors_alone(dtype: Any) -> None:
+    probs = np.random.default_rng(1).random((200, 5)).astype(dtype)
+    token_ids = np.broadcast_to(np.array([1, 4, 6, 7, 9]), probs.shape)
+    rng, again = np.random.default_rng(3), np.random.default_rng(3)
+    drawn = fast.draw(probs, token_ids, 10, rng=rng)
+    race = probs / again.standard_exponential(probs.shape, probs.dtype)
+    assert drawn[:, 0].tolist() == np.take_along_axis(token_ids, race.argmax(axis=1)[:, None], axis=1)[:, 0].tolist()
+    assert rng.random() == again.random()
+
+
 @spec("DRAW-1")
 def test_the_distribution_from_numpys_noise() -> None:
     """Chi-square of 40,000 tokens: the noise of the survivors alone is enough."""

@@ -1,6 +1,7 @@
 """The reference's refusals to the word: the argument, the value, the place, and what to do."""
 
 import re
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ ROW, PROBS = np.array([1.0, 2.0], f32), np.array([0.5, 0.5], f32)
 GREEDY = "it must be finite and > 0; for greedy decoding take the argmax of the logits instead"
 LOOK = (
     "it must be finite, or -inf for a masked token; "
-    "look for nan, inf or an overflow in the context, the embedding or the mask"
+    "look for nan, inf or an overflow in the context, the embedding or the mask, or for a tiny temperature"
 )
 SOURCE = (
     "it must have standard_exponential(size=..., dtype=...), "
@@ -24,8 +25,9 @@ SOURCE = (
 )
 
 EMPTY = "embedding has shape (0, 1): it must be (V, d), one row per token and V >= 1"
-OUTSIDE = "it must be in [0, 4), the vocabulary; leave out positions that are not to be scored"
-IDS = np.array([[0], [1]])
+NO_BLOCK = "block is 0: it must be at least 1"
+OUTSIDE = "it must be in [0, 4), the vocabulary; leave out positions without a token"
+IDS, UP = np.array([[0], [1]]), np.array([0, 1])
 
 
 def scored(context: Any = ((1.0,), (2.0,)), embedding: Any = ((0.0,), (1,), (2,), (3,)), **others: Any) -> np.ndarray:
@@ -143,8 +145,20 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "logits has shape (2, 0): the last axis, the vocabulary, is empty",
     ),
     (lambda: fast.survivors(ROW, k=0), ValueError, "k is 0: it must be at least 1 (to keep every token pass k = V)"),
-    (lambda: fast.draw(PROBS, IDS[0], 2, 0, rng=0), ValueError, "num_samples is 0: it must be at least 1"),
-    (lambda: fast.draw(PROBS, IDS[0], 2, rng=7), TypeError, f"rng is a int: {SOURCE}"),
+    (lambda: fast.draw(PROBS, UP, 2, 0, rng=0), ValueError, "num_samples is 0: it must be at least 1"),
+    (lambda: fast.draw(PROBS, UP, 2, rng=7), TypeError, f"rng is a int: {SOURCE}"),
+    (lambda: fast.draw(PROBS, PROBS, 2, rng=0), TypeError, "token_ids has dtype float32: token ids are integers"),
+    (
+        lambda: fast.draw(PROBS, UP[:1], 2, rng=0),
+        ValueError,
+        "token_ids has shape (1,): it must be (2,), one id per probability",
+    ),
+    (lambda: fast.draw(PROBS, UP + 3, 4, rng=0), ValueError, f"token_ids[1] is 4: {OUTSIDE}"),
+    (
+        lambda: fast.draw([[0.2, 0.3, 0.5]] * 2, np.array([[0, 1, 1], [1, 3, 2]]), 4, rng=0),
+        ValueError,
+        "token_ids[1, 2] is 2, after 3: ids must ascend; sort them and their probabilities",
+    ),
     (lambda: scored(context=[[[1.0]], [[np.nan]]]), ValueError, f"logits[1, 0, 0] is nan: {LOOK}"),
     (lambda: scored(embedding=[[0.0], [1], [2], [np.inf]]), ValueError, f"logits[0, 0, 3] is inf: {LOOK}"),
     (
@@ -183,7 +197,7 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         TypeError,
         "embedding has dtype int64: convert it to float32 or float64",
     ),
-    (lambda: scored(block=0), ValueError, "block is 0: it must be at least 1"),
+    (lambda: scored(block=0), ValueError, NO_BLOCK),
     (lambda: scored(token_ids=np.array([[0], [4]])), ValueError, f"token_ids[1, 0] is 4: {OUTSIDE}"),
     (lambda: scored(token_ids=np.array([[-1], [0]])), ValueError, f"token_ids[0, 0] is -1: {OUTSIDE}"),
     (
@@ -195,6 +209,12 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: scored(token_ids=np.array([[0.0], [1.0]])),
         TypeError,
         "token_ids has dtype float64: token ids are integers",
+    ),
+    (lambda: scoring.cross_entropy(np.ones((1, 1)), np.ones((2, 1)), [0], block=0), ValueError, NO_BLOCK),
+    (
+        lambda: scoring.top_k(np.ones(1), np.ones((2, 1)), 0),
+        ValueError,
+        "k is 0: it must be at least 1 (to keep every token pass k = V)",
     ),
     (
         lambda: scoring.cross_entropy(np.ones((0, 1)), np.ones((2, 1)), np.ones(0, int)),
@@ -230,7 +250,8 @@ class Recording:
 def test_noise_is_asked_for_in_the_shape_and_dtype_of_the_race(dtype: Any) -> None:
     rng = Recording()
     reference.multinomial(np.ones((2, 3), dtype), rng=rng)
-    assert rng.asked == [((2, 3), np.dtype(np.float64 if dtype is np.float64 else f32))]
+    fast.draw(np.ones((2, 2), dtype), np.array([[0, 1], [1, 2]]), 3, rng=rng)
+    assert rng.asked == [((2, 3), np.dtype(np.float64 if dtype is np.float64 else f32))] * 2
 
 
 @spec("HEAD-1")
@@ -239,6 +260,15 @@ def test_the_defaults_are_the_rule() -> None:
     np.testing.assert_array_equal(
         reference.lm_head(context, embedding), reference.lm_head(context, embedding, temperature=0.7, k=50)
     )
+    logits = embedding[:, 0]
+    for ours, theirs in zip(fast.survivors(logits), fast.survivors(logits, 0.7, 50), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    rows = np.ones((500, 1))
+    drawn = fast.next_token(rows, 4 * embedding, rng=TorchGenerator(1))
+    np.testing.assert_array_equal(drawn, fast.next_token(rows, 4 * embedding, 0.7, 50, rng=TorchGenerator(1)))
+    assert len(np.unique(drawn)) > 5
+    assert set(fast.next_token(rows, 0 * embedding, rng=TorchGenerator(1))) == set(range(50))
+    assert fast.draw(PROBS, UP, 2, rng=TorchGenerator(0)).shape == (1,)
 
 
 @spec("DRAW-5")
@@ -246,6 +276,21 @@ def test_a_source_that_gives_another_shape() -> None:
     message = "noise has shape (3,): rng must give one number per element of probs, (2, 3)"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         reference.multinomial(np.ones((2, 3)), rng=Recording(shape=(3,)))
+
+
+@spec("HEAD-2")
+@pytest.mark.parametrize(("rows", "vocab_size"), [(4, 50_000), (50_000, 4)])
+def test_neither_factor_is_copied_where_nothing_is_converted(rows: int, vocab_size: int) -> None:
+    context, embedding = np.ones((rows, 64), f32), np.ones((vocab_size, 64), f32)
+    calls = [lambda: reference.compute_logits(context, embedding)]
+    if rows > vocab_size:
+        calls.append(lambda: scoring.log_probs(context, embedding, np.zeros(rows, int)))
+    for call in calls:
+        tracemalloc.start()
+        call()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < max(context.nbytes, embedding.nbytes) / 2
 
 
 @spec("HEAD-4")

@@ -73,7 +73,7 @@ def cases(draw: st.DrawFn, max_vocab: int = 40) -> tuple[np.ndarray, np.ndarray,
 
 @BOTH
 @spec("LOGITS-2", "TEMP-1", "SOFTMAX-1", "SOFTMAX-2", "HEAD-2", "HEAD-4")
-@given(cases(), st.data(), st.sampled_from([0.1, 0.7, 1.0, 10.0]))
+@given(cases(), st.data(), st.sampled_from([0.1, 0.7, 1.0, 2.0, 10.0]))
 def test_log_probs_within_the_bound(scoring: Any, case: Any, data: st.DataObject, temperature: float) -> None:
     """Of the exact value, for block sizes from 1 to beyond V: so two block sizes differ by two bounds at most."""
     context, embedding, token_ids = case
@@ -142,6 +142,7 @@ def test_rank_and_top_k_stream(scoring: Any, case: Any, data: st.DataObject) -> 
     block, k = data.draw(strategies.ks(len(embedding))), data.draw(strategies.ks(len(embedding)))
     values, ids = reference.top_k(reference.compute_logits(context, embedding), len(embedding))
     streamed = scoring.top_k(context, embedding, k, 1.0, block)
+    assert [np.asarray(part).dtype for part in streamed] == [np.float32, np.int64]
     np.testing.assert_array_equal(streamed[0], values[..., :k])
     np.testing.assert_array_equal(streamed[1], ids[..., :k])
     ranks = np.asarray(scoring.rank(context, embedding, token_ids, 1.0, block))
@@ -211,7 +212,7 @@ def test_parity_with_transformers_loss(checkpoint: Any, text: str) -> None:
 )
 def test_peak_memory_is_bounded_whatever_the_vocabulary(function: str, of_context: str, of_embedding: str) -> None:
     """As tracemalloc sees it: a few blocks of `(N, block)`, no more at eight times the vocabulary."""
-    positions, d, block, k = 64, 8, 128, 5
+    positions, d, block, k = 64 if function == "top_k" else 1_024, 8, 128, 5
     rng = np.random.default_rng(1)
     context = rng.standard_normal((positions, d), dtype=np.float32).astype(of_context)
     itemsize = strategies.compute_dtype(context).itemsize
@@ -292,6 +293,36 @@ def test_refusals(scoring: Any, changed: dict[str, Any], error: type[Exception],
         with pytest.raises(error) as raised:
             getattr(scoring, function)(**arguments)
         assert message in str(raised.value)
+
+
+@BOTH
+@spec("HEAD-4")
+def test_the_defaults_and_the_mean(scoring: Any) -> None:
+    """Temperature 1; the mean over 1,000 positions is taken in float64; nothing overflows but the perplexity itself."""
+    rng = np.random.default_rng(6)
+    context, embedding = rng.standard_normal((1_000, 4), np.float32), rng.standard_normal((9, 4), np.float32)
+    token_ids = rng.integers(0, 9, 1_000)
+    scores = np.asarray(scoring.log_probs(context, embedding, token_ids))
+    assert scores.tolist() == np.asarray(scoring.log_probs(context, embedding, token_ids, 1.0, 1024)).tolist()
+    mean = scoring.cross_entropy(context, embedding, token_ids)
+    assert abs(mean + scores.mean(dtype=np.float64)) <= 2 * bounds.gamma(1_000, "float64") * np.abs(scores).mean()
+    assert scoring.perplexity(context, embedding, token_ids) == np.exp(mean)
+    assert scoring.perplexity(np.ones((1, 1)), np.array([[0.0], [1000.0]]), np.array([0])) == np.inf
+    for ours, theirs in zip(
+        scoring.top_k(context, embedding, 9), scoring.top_k(context, embedding, 9, 1.0, 1024), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@spec("HEAD-3")
+def test_no_floating_point_warning_whatever_numpy_is_set_to() -> None:
+    """A first maximum near the largest number, weights that underflow, a score beyond the range."""
+    embedding = np.array([[3e38], [0], [-3e38]], np.float32)
+    with np.errstate(all="raise"):
+        scores = reference.scoring.log_probs(np.ones((3, 1), np.float32), embedding, np.arange(3), block=1)
+        close = reference.scoring.log_probs(np.ones((1, 1)), np.array([[0.0], [-740.0]]), np.array([0]), block=1)
+    assert scores.tolist() == [0.0, -np.float32(3e38), -np.inf]
+    assert close == 0
 
 
 @BOTH

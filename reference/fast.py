@@ -151,7 +151,7 @@ def _uniforms(rng: TorchGenerator, token_ids: np.ndarray, vocab_size: int) -> np
     numbers = (token_ids + vocab_size * np.arange(len(token_ids))[:, None]).reshape(-1)  # ascending
     outputs, end = np.empty(len(numbers), np.uint64), len(token_ids) * vocab_size
     seams = np.searchsorted(numbers, np.arange(0, end + BLOCK, BLOCK))
-    for start, first, last in zip(range(0, end, BLOCK), seams[:-1], seams[1:], strict=False):
+    for start, first, last in zip(range(0, end, BLOCK), seams[:-1], seams[1:], strict=True):
         block = rng._stream.randint(2**64, size=min(BLOCK, end - start), dtype=np.uint64)
         outputs[first:last] = block[numbers[first:last] - start]
     return (outputs & (2**53 - 1)) * 2.0**-53
@@ -160,16 +160,18 @@ def _uniforms(rng: TorchGenerator, token_ids: np.ndarray, vocab_size: int) -> np
 def draw(probs: Any, token_ids: np.ndarray, vocab_size: int, num_samples: int = 1, *, rng: Any) -> np.ndarray:
     """`head.multinomial` among survivors: `probs`, `token_ids` `(..., k) -> (..., num_samples)`  [DRAW-1 to DRAW-6].
 
-    The ids of a row must ascend, so that the first of equal race values has the lowest. A `TorchGenerator` gives the
+    The ids of a row must ascend, as those of `survivors` do, those of `top_k` not. A `TorchGenerator` gives the
     same tokens as if all V had taken part and ends at the same place of its stream; a `numpy.random.Generator` gives
     the same distribution; any other source is asked for V numbers for each row, as `head.multinomial` asks.
-    Raises: as `head.multinomial`.
+    Raises: as `head.multinomial`; TypeError and ValueError for ids of another kind, shape or order, or outside [0, V).
 
     >>> draw(np.array([0.25, 0.75]), np.array([1, 2]), 3, 2, rng=TorchGenerator(0))  # as the three of [0, 1, 3]
     array([2, 1])
     """
     num_samples = validation.count("num_samples", num_samples)
-    return _race(validation.probabilities(probs, num_samples), token_ids, vocab_size, num_samples, rng)
+    probs = validation.probabilities(probs, num_samples)
+    token_ids = validation.ascending(validation.token_ids(token_ids, probs.shape, vocab_size, "probability"))
+    return _race(probs, token_ids, vocab_size, num_samples, rng)
 
 
 def _race(probs: np.ndarray, token_ids: np.ndarray, vocab_size: int, num_samples: int, rng: Any) -> np.ndarray:

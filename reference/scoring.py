@@ -94,8 +94,8 @@ def log_probs(context: Any, embedding: Any, token_ids: Any, temperature: float =
             total *= np.exp(before - shift)
             logits -= shift[:, None]
             total += np.exp(logits, out=logits).sum(axis=1)
-    blocks.check(maximum)
-    result: np.ndarray = (given - maximum) - np.log(total)
+        blocks.check(maximum)
+        result: np.ndarray = (given - maximum) - np.log(total)
     return result.reshape(blocks.shape)
 
 

@@ -50,7 +50,7 @@ def factors(context: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray, np.dt
 def product(context: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray]:
     """The two factors of the logits in the dtype to compute in."""
     context, embedding, dtype = factors(context, embedding)
-    return context.astype(dtype, order="K", copy=False), embedding.astype(dtype, order="K", copy=False)
+    return context.astype(dtype, copy=False), embedding.astype(dtype, copy=False)
 
 
 def _vocabulary(name: str, values: Any) -> np.ndarray:
@@ -77,7 +77,7 @@ def logits(values: Any, name: str = "logits") -> np.ndarray:
         index = (*row, np.argmax(~(array[row] < np.inf)))
         raise ValueError(
             f"{_place(name, index)} is {array[index]}: it must be finite, or -inf for a masked token; "
-            "look for nan, inf or an overflow in the context, the embedding or the mask"
+            "look for nan, inf or an overflow in the context, the embedding or the mask, or for a tiny temperature"
         )
     return array
 
@@ -201,29 +201,41 @@ def block_of_logits(logits: np.ndarray, largest: np.ndarray, start: int, shape: 
         index = (*(int(i) for i in np.unravel_index(row, shape)), start + column)
         raise ValueError(
             f"{_place(name, index)} is {logits[row, column]}: it must be finite, or -inf for a masked token; "
-            "look for nan, inf or an overflow in the context, the embedding or the mask"
+            "look for nan, inf or an overflow in the context, the embedding or the mask, or for a tiny temperature"
         )
 
 
 def some_finite(alive: np.ndarray, shape: tuple[int, ...], name: str) -> None:
     """Refuses rows of which no logit is finite: `alive` `(N,)` is false for them."""
     if not alive.all():
-        row = np.unravel_index(int(np.argmin(alive)), shape) if shape else ()
+        row = np.unravel_index(int(np.argmin(alive)), shape)
         raise ValueError(f"{_place(name, row)} is -inf for every token: leave at least one token unmasked")
 
 
-def token_ids(values: Any, shape: tuple[int, ...], vocab_size: int) -> np.ndarray:
-    """Integers in [0, V), one for each context vector, as int64."""
+def token_ids(values: Any, shape: tuple[int, ...], vocab_size: int, of: str = "context vector") -> np.ndarray:
+    """Integers in [0, V), one for each of what has that shape, as int64."""
     array = np.asarray(values)
-    if array.dtype.kind not in "iu":
+    if not np.issubdtype(array.dtype, np.integer):
         raise TypeError(f"token_ids has dtype {array.dtype}: token ids are integers")
     if array.shape != shape:
-        raise ValueError(f"token_ids has shape {array.shape}: it must be {shape}, one id per context vector")
+        raise ValueError(f"token_ids has shape {array.shape}: it must be {shape}, one id per {of}")
     bad = (array < 0) | (array >= vocab_size)
     if bad.any():
         index = tuple(np.argwhere(bad)[0])
         raise ValueError(
             f"{_place('token_ids', index)} is {array[index]}: it must be in [0, {vocab_size}), the vocabulary; "
-            "leave out positions that are not to be scored"
+            "leave out positions without a token"
         )
     return array.astype(np.int64)
+
+
+def ascending(token_ids: np.ndarray) -> np.ndarray:
+    """Refuses ids `(..., k)` of which one is less than the one before it."""
+    falls = np.diff(token_ids) < 0
+    if falls.any():
+        *row, last = (int(i) for i in np.argwhere(falls)[0])
+        raise ValueError(
+            f"{_place('token_ids', (*row, last + 1))} is {token_ids[(*row, last + 1)]}, after "
+            f"{token_ids[(*row, last)]}: ids must ascend; sort them and their probabilities"
+        )
+    return token_ids

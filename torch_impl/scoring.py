@@ -58,7 +58,8 @@ class _Blocks:
             index = (*(int(i) for i in torch.unravel_index(torch.tensor(row), self.shape)), start + column)
             raise ValueError(
                 f"{validation._place(name, index)} is {logits[row, column].item()}: it must be finite, or -inf for a "
-                "masked token; look for nan, inf or an overflow in the context, the embedding or the mask"
+                "masked token; look for nan, inf or an overflow in the context, the embedding or the mask, "
+                "or for a tiny temperature"
             )
 
     def check(self, largest: Tensor) -> None:
@@ -87,7 +88,7 @@ def token_ids(values: Any, shape: torch.Size, vocab_size: int) -> Tensor:
         index = validation._first(bad) if shape else ()
         raise ValueError(
             f"{validation._place('token_ids', index)} is {tensor[index].item()}: it must be in [0, {vocab_size}), the "
-            "vocabulary; leave out positions that are not to be scored"
+            "vocabulary; leave out positions without a token"
         )
     return tensor.long()
 

@@ -77,7 +77,7 @@ def logits(values: Any, name: str = "logits") -> Tensor:
         index = (*row, *_first(~(tensor[row] < math.inf)))
         raise ValueError(
             f"{_place(name, index)} is {tensor[index].item()}: it must be finite, or -inf for a masked token; "
-            "look for nan, inf or an overflow in the context, the embedding or the mask"
+            "look for nan, inf or an overflow in the context, the embedding or the mask, or for a tiny temperature"
         )
     return tensor
 
@@ -144,7 +144,10 @@ def generator(rng: Any) -> torch.Generator:
 
 def uniform(values: Any, probs: Tensor) -> Tensor:
     """Numbers in [0, 1), one per row of `probs`, in float64."""
-    tensor = values if isinstance(values, Tensor) else torch.as_tensor(values, device=probs.device)
+    try:
+        tensor = torch.as_tensor(values, device=probs.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"uniform is a {type(values).__name__}: it must be a torch.Tensor") from None
     if tensor.dtype not in COMPUTE_DTYPE:
         raise TypeError(f"uniform has dtype {tensor.dtype}: convert it to float32 or float64")
     if tensor.shape != probs.shape[:-1]:

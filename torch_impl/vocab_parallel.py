@@ -181,7 +181,8 @@ class VocabParallelHead:
                 index = (*(int(i) for i in place), self._first + column)
                 raise ValueError(
                     f"{validation._place(name, index)} is {values[row, column].item()}: it must be finite, or -inf for "
-                    "a masked token; look for nan, inf or an overflow in the context, the embedding or the mask"
+                    "a masked token; look for nan, inf or an overflow in the context, the embedding or the mask, "
+                    "or for a tiny temperature"
                 )
         return rows, logits / divisor
 
