@@ -136,6 +136,47 @@ def test_softmax(dtype: str, error: Any) -> None:
                 holds(value, formula)
 
 
+def log_probs_formula(row: np.ndarray, errors: np.ndarray, dtype: str, blocks: int) -> list[Any]:
+    """The closed form: a sum off by the weighted mean of exp(A_j) and gamma_(n + blocks), its logarithm, and x_i."""
+    alive, n = [i for i, z in enumerate(row) if z > -np.inf], len(row)
+    x = {i: mpf(float(row[i])) - mpf(float(row[alive].max())) for i in alive}
+    total = mpmath.fsum(mpmath.exp(value) for value in x.values())
+    largest = max(mpf(float(errors[i])) for i in alive)
+    exp_error = log_error = 8 * u(dtype)
+    each = blocks * (exp_error + u(dtype)) / (1 - exp_error - u(dtype))
+    off = mpmath.fsum(
+        mpmath.exp(x[i]) / total * mpmath.expm1(u(dtype) * (abs(x[i]) + 2 * largest) + each + mpf(float(errors[i])))
+        for i in alive
+    )
+    sum_error = (1 + off) * (1 + gamma(n + blocks, dtype)) - 1 + (n + blocks) * omega(dtype)
+    of_log = -mpmath.log(1 - sum_error) if sum_error < 1 else mpmath.inf
+    formula = []
+    for i in range(n):
+        if i in alive:
+            subtracted = mpf(float(errors[i])) + u(dtype) * (abs(x[i]) + 2 * largest)
+            bound = subtracted + of_log + log_error * (mpmath.log(total) + of_log)
+            formula.append(bound + u(dtype) * (abs(x[i]) + mpmath.log(total) + bound) + omega(dtype))
+        else:
+            formula.append(mpf(0))
+    return formula
+
+
+@spec("SOFTMAX-1")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("error", ERRORS, ids=["none", "small", "large", "each"])
+def test_log_probs(dtype: str, error: Any) -> None:
+    for blocks in (1, 5):
+        bound = bounds.log_probs(ROWS, dtype, error, blocks)
+        errors = np.broadcast_to(error, ROWS.shape)
+        for row, of_row, found in zip(ROWS, errors, bound, strict=True):
+            for value, formula in zip(found, log_probs_formula(row, of_row, dtype, blocks), strict=True):
+                if formula in (0, mpmath.inf):
+                    assert value == formula
+                else:
+                    holds(value, formula)
+    np.testing.assert_array_equal(bounds.log_probs(ROWS, dtype), bounds.log_probs(ROWS, dtype, 0.0, 1))
+
+
 @spec("DRAW-1")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
