@@ -74,12 +74,12 @@ def _side_by_side(options: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         print(f"side-by-side: {error}", file=sys.stderr)
         return 2
-    from rich.console import Console
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     from .side_by_side import show, side_by_side
+    from .terminal import console
 
     try:
         result = side_by_side(
@@ -96,7 +96,7 @@ def _side_by_side(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(result.as_json(), indent=2))
     else:
-        show(result, Console(highlight=False))
+        show(result, console())
     return 1 if result.diverged else 0
 
 
@@ -129,6 +129,7 @@ def _mutants(_: argparse.Namespace) -> int:
 
     from .mutants import MUTANTS
     from .suite import run
+    from .terminal import console
 
     table, survivors = Table(), 0
     for column in ("stage", "mistake", "rule", "caught by"):
@@ -138,7 +139,7 @@ def _mutants(_: argparse.Namespace) -> int:
         survivors += failure is None
         caught = failure.test.split(".")[1].removeprefix("test_") if failure else "NOTHING"
         table.add_row(mutant.stage, mutant.looks_like, mutant.rule, caught)
-    Console().print(table, f"{len(MUTANTS) - survivors} of {len(MUTANTS)} caught")
+    console().print(table, f"{len(MUTANTS) - survivors} of {len(MUTANTS)} caught")
     return 1 if survivors else 0
 
 

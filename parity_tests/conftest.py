@@ -16,7 +16,7 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from . import suite
-from .heads import MIRROR, REFERENCE, Head, from_name, torch_generator
+from .heads import MIRROR, NO_HEAD, REFERENCE, Head, from_name, torch_generator
 from .random_stream import OTHER_STREAM, local_stream_is_mt19937
 
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -46,6 +46,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def heads_under_test(config: pytest.Config) -> tuple[Head, ...]:
     names = config.getoption("--head")
     return tuple(map(from_name, names)) if names else (REFERENCE, MIRROR)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A --head that is none is told in one line."""
+    try:
+        heads_under_test(config)
+    except NO_HEAD as error:
+        raise pytest.UsageError(f"--head: {error}") from None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,6 +1,7 @@
 """The implementations under test, each behind the same eight functions on NumPy arrays."""
 
 import importlib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,7 @@ class Head:
     takes_noise: bool = True  # whether `multinomial` can be handed noise through `rng`
     our_words: bool = True  # whether its refusals are worded as ours are
     absent: tuple[str, ...] = ()  # which of its functions, or "generator", it does not bring
+    ties: tuple[str, ...] = ("lowest_id", "all")  # what its `keep_top_k` takes
 
     def __repr__(self) -> str:
         return self.name
@@ -89,14 +91,22 @@ MIRROR = Head(
 )
 
 
+NO_HEAD = (ImportError, AttributeError, SyntaxError, TypeError)  # what `from_name` raises
+
+
 def from_name(name: str) -> Head:
     """The head called `MODULE` or `MODULE:OBJECT`: a `Head`, or anything that has functions of `reference.head`.
 
-    Tests of a function that it lacks are skipped and say so. `generator` (or `TorchGenerator`) and `takes_noise` may be
-    given as in `Head`.
-    Raises: ImportError or AttributeError if there is no such object, TypeError if it has none of the functions.
+    Its functions take the arguments of the reference by the same names, with the same defaults; `ties` of `keep_top_k`
+    may be left out. Tests of a function that it lacks are skipped and say so. `generator` (or `TorchGenerator`) and
+    `takes_noise` may be given as in `Head`.
+    Raises: ImportError, AttributeError or SyntaxError if there is no such object, TypeError if it has none of the
+    functions, or one with other arguments.
     """
     module, _, path = name.partition(":")
+    if "/" in module or module.endswith(".py"):
+        dotted = module.removesuffix(".py").strip("./").replace("/", ".")
+        raise ImportError(f"{module} is a path: name the module from the current folder, as {dotted}")
     found = importlib.import_module(module)
     for attribute in path.split(".") if path else ():
         found = getattr(found, attribute)
@@ -108,9 +118,49 @@ def from_name(name: str) -> Head:
         given.setdefault("generator", found.TorchGenerator)
     if not given.keys() & set(FUNCTIONS):
         raise TypeError(f"head {name!r} has none of the functions {', '.join(FUNCTIONS)}")
+    for function in given.keys() & set(FUNCTIONS):
+        _fits(function, given[function])
+    ties: tuple[str, ...] = ("lowest_id", "all")
+    if "keep_top_k" in given and not _takes(given["keep_top_k"], "ties"):
+        ties, given["keep_top_k"] = ("lowest_id",), _without_ties(given["keep_top_k"], name)
     absent = tuple(field for field in (*FUNCTIONS, "generator") if field not in given)
     skips = {function: _missing(name, function) for function in FUNCTIONS}
-    return Head(name, **{**skips, **given}, our_words=False, absent=absent)
+    return Head(name, **{**skips, **given}, our_words=False, absent=absent, ties=ties)
+
+
+def _takes(function: Callable[..., Any], argument: str) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # a function in C may not say
+        return True
+    return argument in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def _fits(name: str, function: Callable[..., Any]) -> None:
+    """Raises TypeError unless `function` can be called as the reference's is: by name, with the same defaults."""
+    wanted = inspect.signature(getattr(reference, name))
+    try:
+        found = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    required = [p.name for p in wanted.parameters.values() if p.default is p.empty]
+    try:
+        for names in (required, [p for p in wanted.parameters if p != "ties"]):
+            found.bind(**dict.fromkeys(names))
+    except TypeError:
+        arguments = ", ".join(
+            p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in wanted.parameters.values()
+        )
+        raise TypeError(f"{name} takes {found}: it must take, by these names, ({arguments})") from None
+
+
+def _without_ties(keep_top_k: Callable[..., Any], name: str) -> Callable[..., Any]:
+    def lowest_id_alone(logits: Any, k: int, ties: str = "lowest_id") -> Any:
+        if ties != "lowest_id":
+            pytest.skip(f"{name} has no ties={ties!r}")
+        return keep_top_k(logits, k)
+
+    return lowest_id_alone
 
 
 def _missing(name: str, function: str) -> Callable[..., Any]:

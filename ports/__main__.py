@@ -65,6 +65,8 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace, command
         parser.error(f"--timeout is {options.timeout:g}: it must be above 0")
     from rich.console import Console
 
+    from parity_tests.terminal import console
+
     from .checker import check as plan
     from .checker import report as reports
     from .checker.port import NoPortError, from_command, from_python
@@ -95,7 +97,7 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace, command
     if options.json:
         print(json.dumps(reports.as_json(report), indent=1))
     else:
-        reports.show(report, Console(highlight=False))
+        reports.show(report, console())
     return report.status
 
 

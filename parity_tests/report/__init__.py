@@ -7,8 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from ..heads import from_name
+from ..heads import NO_HEAD, from_name
 from ..judges.words import Word
+from ..terminal import console
 from . import grid
 from .page import html
 from .table import table
@@ -22,7 +23,7 @@ def main(html_file: str | None = None, heads: Sequence[str] = ()) -> int:
     """Print the matrix, write the page if asked to; 1 if anything diverged, 2 if a head or the file is no good."""
     try:
         others = tuple(grid.Implementation(head) for head in map(from_name, heads))
-    except (ImportError, AttributeError, TypeError) as error:
+    except NO_HEAD as error:
         print(f"report: {error}", file=sys.stderr)
         return 2
     try:
@@ -35,13 +36,13 @@ def main(html_file: str | None = None, heads: Sequence[str] = ()) -> int:
     settings = list(grid.all_settings())
     watched = track(settings, "judging", console=Console(stderr=True), transient=True)
     cells = [cell for setting in watched for cell in grid.cells(setting, implementations)]
-    console = Console(highlight=False)
-    console.print(table(cells))
-    console.print(LEGEND)
+    out = console()
+    out.print(table(cells))
+    out.print(LEGEND)
     diverged = [cell for cell in cells if cell.verdict.word == Word.DIVERGED]
     for cell in diverged:
-        console.print(f"{cell.implementation}, {cell.setting}: {cell.verdict}", markup=False, soft_wrap=True)
+        out.print(f"{cell.implementation}, {cell.setting}: {cell.verdict}", markup=False, soft_wrap=True)
     if html_file:
         Path(html_file).write_text(html(cells, settings, implementations), encoding="utf-8")
-        console.print(f"{html_file}: the same figures, with a plot for each stage", soft_wrap=True)
+        out.print(f"{html_file}: the same figures, with a plot for each stage", soft_wrap=True)
     return 1 if diverged else 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..judge import Call, of_head
+from ..judge import Call, SkippedError, of_head
 from ..values import DTYPES
 from .process import BrokenError, ErroredError, Process
 from .results import brief
@@ -100,13 +100,13 @@ def _greeted(process: Process) -> Port:
 def from_python(name: str) -> Port:
     """A module or `module:object` with any of the functions of `reference.head`, called in this process.
 
-    Raises: NoPortError if there is no such object, or none of the functions.
+    Raises: NoPortError if there is no such object, none of the functions, or one with other arguments.
     """
-    from parity_tests.heads import from_name  # brings PyTorch with it: not needed for a process
+    from parity_tests.heads import NO_HEAD, from_name  # brings PyTorch with it: not needed for a process
 
     try:
         head = from_name(name)
-    except (ImportError, AttributeError, TypeError) as error:
+    except NO_HEAD as error:
         raise NoPortError(f"{name}: {error}") from None
     return from_head(head)
 
@@ -116,6 +116,16 @@ def from_head(head: "Head") -> Port:
     operations = [stage for stage in STAGES if stage not in head.absent]
     if "generator" not in head.absent:
         operations.append("torch_rng")
-    call, in_other_layout = of_head(head), of_head(head, order="F")
-    ties = ("lowest_id", "all")
-    return Port(head.name, "", "Python", FLOATS, ties, tuple(operations), call, in_other_layout=in_other_layout)
+    call, in_other_layout = _of(head, "C"), _of(head, "F")
+    return Port(head.name, "", "Python", FLOATS, head.ties, tuple(operations), call, in_other_layout=in_other_layout)
+
+
+def _of(head: "Head", order: str) -> Call:
+    call = of_head(head, order)
+
+    def without_a_choice(op: str, given: dict[str, Any]) -> dict[str, Any]:
+        if given.get("ties", "lowest_id") not in head.ties:
+            raise SkippedError("it has no choice of ties")
+        return call(op, given)
+
+    return call if len(head.ties) > 1 else without_a_choice
