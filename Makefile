@@ -1,5 +1,6 @@
 # `make demo` and `make test` each do all their own set-up: a .venv with the pinned packages, then their job.
 PYTHON ?= python3
+FOLDERS = reference torch_impl weights_export parity_tests ports
 BIN := .venv/bin
 PYTEST_ARGS ?=
 # Two test workers of one thread each: threads that spin for work would slow the other worker down.
@@ -33,14 +34,14 @@ test-thorough: check
 	HYPOTHESIS_PROFILE=thorough $(PYTEST)
 
 check: .venv/installed
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check $(FOLDERS)
+	$(BIN)/ruff format --check $(FOLDERS) *.md
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
 format: .venv/installed
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix $(FOLDERS)
+	$(BIN)/ruff format $(FOLDERS) *.md
 
 bench: .venv/installed
 	@$(BIN)/python -m parity_tests bench --plot growth.svg --markdown BENCHMARKS.md

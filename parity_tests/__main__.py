@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     side.add_argument("--seed", type=int, default=0, metavar="S")
     side.add_argument("--tokens", type=int, default=1, metavar="N", help="how many tokens to generate (default 1)")
     side.add_argument(
-        "--model", default="tiny", metavar="DIR", help="a GPT-2 checkpoint folder (default: the embedded)"
+        "--model", default="tiny", metavar="DIR", help="a GPT-2 checkpoint folder, or a Hub id (default: the embedded)"
     )
     side.add_argument("--json", action="store_true", help="print JSON")
     bench = commands.add_parser("bench", help="time the heads against each other, in one process")

@@ -147,7 +147,30 @@ def test_walk_through_refusals(
 
 def test_walk_through_without_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert walk_through.main([str(tmp_path)]) == 1
-    assert "prompts.json" in capsys.readouterr().err
+    assert "manifest.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "prompts.json", "tokens.json", "head.safetensors"])
+def test_walk_through_refuses_a_damaged_bundle(
+    name: str, bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cut short, and, but for the manifest, with one bit turned: told in one line that names the file."""
+    shutil.copytree(bundle_folder, tmp_path / "bundle")
+    whole = (tmp_path / "bundle" / name).read_bytes()
+    turned = bytes([*whole[:-9], whole[-9] ^ 0x40, *whole[-8:]])
+    for damaged in (whole[:-7],) if name == "manifest.json" else (whole[:-7], turned):
+        (tmp_path / "bundle" / name).write_bytes(damaged)
+        assert walk_through.main([str(tmp_path / "bundle")]) == 1
+        assert re.fullmatch(rf"python -m reference: .*{name} is .*\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("options", [["--format", "npz"], ["--dtype", "bfloat16"], ["--head-only"]])
+def test_walk_through_tells_what_it_does_not_read(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export.main(["-o", str(tmp_path / "bundle"), *options]) == 0
+    assert walk_through.main([str(tmp_path / "bundle")]) == 1
+    assert "this command reads float32 and float16 in safetensors, with prompts" in capsys.readouterr().err
 
 
 def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,14 +4,16 @@ Needs NumPy and safetensors, no PyTorch.
 """
 
 import argparse
+import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
 
 try:
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load
 except ModuleNotFoundError:
     raise SystemExit("python -m reference reads bundles with safetensors: pip install safetensors") from None
 
@@ -20,19 +22,41 @@ from . import TorchGenerator, apply_temperature, compute_logits, keep_top_k, mul
 SHOWN, BAR = 10, 30
 
 
+def _files(bundle: Path) -> dict[str, bytes]:
+    """The files that are shown, each as `manifest.json` has it: size and sha256."""
+    path = bundle / "manifest.json"
+    try:
+        manifest = json.loads(path.read_bytes())
+        kind, listed = (manifest["container"], manifest["dtype"], manifest["prompts"] > 0), manifest["files"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} is no manifest of a bundle: export it again") from None
+    if kind[0] != "safetensors" or kind[1] not in ("float32", "float16") or not kind[2]:
+        raise ValueError(
+            f"{bundle} holds {kind[1]} in {kind[0]} and {manifest['prompts']} prompts: this command reads float32 and "
+            "float16 in safetensors, with prompts; python -m weights_export tiny -o DIR writes such a bundle"
+        )
+    read = {}
+    for name in ("prompts.json", "tokens.json", "head.safetensors", "contexts.safetensors"):
+        read[name] = (bundle / name).read_bytes()
+        if name not in listed or hashlib.sha256(read[name]).hexdigest() != listed[name]["sha256"]:
+            raise ValueError(f"{bundle / name} is damaged, or of another bundle: its sha256 is not the manifest's")
+    return read
+
+
 def walk(
     bundle: Path, prompt: int = 0, temperature: float = 0.7, k: int = 50, seed: int = 0, shown: int = SHOWN
 ) -> str:
     """The stages as text, one section each.
 
-    Raises: OSError for a missing file, IndexError for a prompt that is not there, ValueError as the stages do.
+    Raises: OSError for a missing file, IndexError for a prompt that is not there, ValueError for a bundle that is
+    damaged or of another kind, and as the stages do.
     """
-    prompts = json.loads((bundle / "prompts.json").read_text(encoding="utf-8"))
-    tokens = json.loads((bundle / "tokens.json").read_text(encoding="utf-8"))["tokens"]
+    read = _files(bundle)
+    prompts, tokens = json.loads(read["prompts.json"]), json.loads(read["tokens.json"])["tokens"]
     if not 0 <= prompt < len(prompts):
         raise IndexError(f"prompt is {prompt}: this bundle has prompts 0 to {len(prompts) - 1}")
-    embedding = load_file(bundle / "head.safetensors")["embedding"]
-    context = load_file(bundle / "contexts.safetensors")["context"][prompt]
+    embedding = load(read["head.safetensors"])["embedding"]
+    context = load(read["contexts.safetensors"])["context"][prompt]
 
     def text(token_id: int) -> str:
         return repr(bytes.fromhex(tokens[token_id]).decode("utf-8", errors="replace"))
@@ -75,8 +99,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of PyTorch's CPU stream")
     options = parser.parse_args(arguments)
     try:
-        print(walk(options.bundle, options.prompt, options.temperature, options.top_k, options.seed))
-    except (OSError, IndexError, KeyError, ValueError) as error:
+        text = walk(options.bundle, options.prompt, options.temperature, options.top_k, options.seed)
+        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal may not have every letter
+        print(text, flush=True)
+    except BrokenPipeError:  # whoever read this has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, IndexError, ValueError) as error:
         print(f"python -m reference: {error}", file=sys.stderr)
         return 1
     return 0

@@ -227,7 +227,7 @@ def open_bundle(path: Path | str) -> Bundle:
 def open_unnamed(folder: Path) -> Bundle:
     """As `open_bundle`, for a folder that an export has yet to rename."""
     if not folder.is_dir():
-        raise BundleError(f"{folder} is no folder; python -m weights_export tiny -o {folder} writes a bundle")
+        raise BundleError(f"{folder} is no folder; python -m weights_export tiny -o DIR writes a bundle")
     raw = read_regular(folder / "manifest.json", MAX_MANIFEST)
     try:
         content = parse(raw, "manifest.json", max_bytes=MAX_MANIFEST)

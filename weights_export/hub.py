@@ -156,8 +156,9 @@ def _explain(error: Exception, repo: str, revision: str | None) -> str | None:
         return None  # a full disk, no permission: these say what they are
     if _caused_by_network(error):
         return (
-            f"{repo}: {constants.ENDPOINT} cannot be reached, or the transfer was cut: {_first_line(error)}; "
-            "run the same command again, files that have arrived are kept; without a network pass --offline"
+            f"{repo} is no folder here, and on the Hub: {constants.ENDPOINT} cannot be reached, or the transfer was "
+            f"cut: {_first_line(error)}; run the same command again, files that have arrived are kept; without a "
+            "network set HF_HUB_OFFLINE=1 or pass --offline to an export"
         )
     return None
 
