@@ -41,7 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("mutants", help="hold the suite against every known mistake; a table of what caught each")
     options = parser.parse_args(arguments)
     command = {"side-by-side": _side_by_side, "bench": _bench, "report": _report, "mutants": _mutants}[options.command]
-    return command(options)
+    try:
+        return command(options)
+    except ModuleNotFoundError as error:
+        print(f"{options.command}: this needs {str(error.name).split(".")[0]}: pip install '.[dev]' in a clone", file=sys.stderr)
+        return 2
 
 
 def _refuse_at_once(options: argparse.Namespace) -> None:
@@ -55,6 +59,10 @@ def _refuse_at_once(options: argparse.Namespace) -> None:
 
     if options.prompt == "":
         raise ValueError("the prompt is empty: give at least one character")
+    try:
+        (options.prompt or "").encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("the prompt is no UTF-8: give it as text") from None
     if options.tokens < 1:
         raise ValueError(f"--tokens is {options.tokens}: it must be at least 1")
     logits = np.zeros(1, dtype=np.float32)

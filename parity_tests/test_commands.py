@@ -72,6 +72,7 @@ def test_demo_generates_and_prints_json(capsys: pytest.CaptureFixture[str]) -> N
 
 REFUSED_AT_ONCE = {
     "the prompt is empty": [""],
+    "the prompt is no UTF-8": ["a \udcff"],
     "--tokens is 0: it must be at least 1": ["--tokens", "0"],
     "temperature is 0.0: it must be finite and > 0": ["--temperature", "0"],
     "k is 0: it must be at least 1": ["--top-k", "0"],
@@ -143,6 +144,21 @@ def test_walk_through_refusals(
 ) -> None:
     assert walk_through.main([str(bundle_folder), *arguments]) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("module", "missing", "arguments"),
+    [
+        ("weights_export", "tokenizers", "'tiny', '-o', 'nowhere'"),
+        ("parity_tests", "rich", "'side-by-side'"),
+        ("ports", "rich", "'check', 'reference'"),
+    ],
+)
+def test_a_package_that_is_not_installed_is_named(module: str, missing: str, arguments: str) -> None:
+    program = f"import sys; sys.modules['{missing}'] = None\nfrom {module}.__main__ import main\n"
+    result = run("-c", f"{program}sys.exit(main([{arguments}]))")
+    assert result.returncode in (1, 2)
+    assert re.fullmatch(rf".*: this needs {missing}: pip install '.*' in a clone\n", result.stderr), result.stderr
 
 
 def test_walk_through_without_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

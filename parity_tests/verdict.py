@@ -6,7 +6,8 @@
     DIVERGED      anything else
 
 `ours` is a result of the reference for the given inputs, `theirs` what the implementation under test returned for the
-same inputs. Both are judged against the exact value, so that a fault of the reference shows too. Bounds come from
+same inputs. Where a stage rounds, both are judged against the exact value, so that a fault of the reference shows too;
+where nothing may round (the cut, the quotient of given logits) they must have the same bits. Bounds come from
 `reference.bounds`; no tolerance is picked here. An implementation may compute in another dtype than the reference:
 name it with `dtype`.
 """

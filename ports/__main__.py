@@ -38,9 +38,11 @@ def main(arguments: list[str] | None = None) -> int:
     # What follows -- is the port's own, options included; without -- there is one word, a Python object.
     cut = words.index("--") if "--" in words else len(words)
     options = parser.parse_args([*words[:cut], *(["COMMAND"] if words[cut + 1 :] else [])])
-    if options.command == "explorer":
-        return _explorer(options)
-    return _check(check, options, words[cut + 1 :])
+    try:
+        return _explorer(options) if options.command == "explorer" else _check(check, options, words[cut + 1 :])
+    except ModuleNotFoundError as error:
+        print(f"ports {options.command}: this needs {str(error.name).split(".")[0]}: pip install '.[dev]' in a clone", file=sys.stderr)
+        return 2
 
 
 def _explorer(options: argparse.Namespace) -> int:

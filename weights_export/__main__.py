@@ -1,6 +1,7 @@
 """`python -m weights_export MODEL -o DIR`: write a bundle; `verify DIR` and `show DIR` read one back."""
 
 import argparse
+import os
 import sys
 import time
 from contextlib import nullcontext
@@ -40,6 +41,12 @@ def main(arguments: list[str] | None = None) -> int:
         if arguments and arguments[0] in COMMANDS:
             return _read(arguments[0], arguments[1:])
         return _export(export_parser().parse_args(arguments))
+    except BrokenPipeError:  # whoever read this has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except ModuleNotFoundError as error:
+        print(f"weights_export: this needs {str(error.name).split(".")[0]}: pip install '.[torch]' in a clone", file=sys.stderr)
+        return 1
     except (OSError, ValueError) as error:
         print(f"weights_export: {one_line(error)}", file=sys.stderr)
         return 1
@@ -113,7 +120,7 @@ def _read(command: str, arguments: list[str]) -> int:
     parser.add_argument("bundle", type=Path, metavar="DIR", help="a folder written by python -m weights_export")
     bundle = open_bundle(parser.parse_args(arguments).bundle)
     if command == "show":
-        print(show(bundle))
+        print(show(bundle), flush=True)
         return 0
     with shown() as report:
         bundle.verify(report)

@@ -107,8 +107,9 @@ def _cases() -> dict[str, tuple[Case, ...]]:
 
 
 @cache
-def _notes() -> dict[str, Note]:
-    return {name: note for vectors in load_all() for name, note in vectors.notes.items()}
+def _notes() -> dict[tuple[str, str], Note]:
+    """By operation and flag: two operations may have a flag of the same name."""
+    return {(vectors.op, name): note for vectors in load_all() for name, note in vectors.notes.items()}
 
 
 @cache
@@ -206,7 +207,7 @@ def _fingerprint(op: str, answers: Answers, left: set[int]) -> str:
 def _what_they_look_for(left: set[int]) -> str:
     """The mistakes named by the flags that all the unexplained failures share, else by the first one's."""
     by_id = {case.id: case for of_op in _cases().values() for case in of_op}
-    flags = [set(by_id[number].flags) for number in sorted(left)]
+    flags = [{(by_id[number].op, flag) for flag in by_id[number].flags} for number in sorted(left)]
     shared = set.intersection(*flags) if flags else set()
     names = sorted(shared or (flags[0] if flags else set()))
     return "the failing vectors look for: " + "; ".join(_notes()[name].mistake for name in names) if names else ""

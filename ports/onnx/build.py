@@ -226,7 +226,10 @@ def main() -> None:
     if options.bundle:
         from weights_export.bundle import open_bundle
 
-        embedding = open_bundle(options.bundle).embedding
+        try:
+            embedding = open_bundle(options.bundle).embedding
+        except (OSError, ValueError) as error:
+            parser.error(f"--bundle {options.bundle}: {error}")
     model = head(draw=options.draw, embedding=embedding)
     options.file.write_bytes(model.SerializeToString(deterministic=True))
     print(f"{options.file}: inputs {_names(model.graph.input)}; outputs {_names(model.graph.output)}")

@@ -59,6 +59,17 @@ def test_a_mistake_in_a_stage_is_recognised_in_the_whole_head() -> None:
     assert "tied" in report.mistakes["lm_head"] or "threshold" in report.mistakes["lm_head"], report.mistakes
 
 
+def test_a_flag_is_explained_for_its_own_operation() -> None:
+    """`SixteenBits` is one of the temperature's and one of the draw's."""
+
+    def apply_temperature(logits: np.ndarray, temperature: float) -> np.ndarray:
+        return reference.apply_temperature(logits, temperature).astype(np.asarray(logits).dtype)
+
+    mistakes = check(from_head(Head("half", apply_temperature=apply_temperature)), VECTORS).mistakes
+    assert "16-bit logits divided in 16 bits" in mistakes["apply_temperature"]
+    assert "raced" not in mistakes["apply_temperature"]
+
+
 def test_a_mistake_that_nobody_knows_is_described_by_what_the_vectors_look_for() -> None:
     def top_k(logits: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         values, token_ids = reference.top_k(logits, k)
