@@ -44,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return command(options)
     except ModuleNotFoundError as error:
-        print(f"{options.command}: this needs {str(error.name).split(".")[0]}: pip install '.[dev]' in a clone", file=sys.stderr)
+        package = str(error.name).partition(".")[0]
+        print(f"{options.command}: this needs {package}: pip install '.[dev]' in a clone", file=sys.stderr)
         return 2
 
 

@@ -41,7 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _explorer(options) if options.command == "explorer" else _check(check, options, words[cut + 1 :])
     except ModuleNotFoundError as error:
-        print(f"ports {options.command}: this needs {str(error.name).split(".")[0]}: pip install '.[dev]' in a clone", file=sys.stderr)
+        package = str(error.name).partition(".")[0]
+        print(f"ports {options.command}: this needs {package}: pip install '.[dev]' in a clone", file=sys.stderr)
         return 2
 
 

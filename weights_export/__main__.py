@@ -45,7 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except ModuleNotFoundError as error:
-        print(f"weights_export: this needs {str(error.name).split(".")[0]}: pip install '.[torch]' in a clone", file=sys.stderr)
+        package = str(error.name).partition(".")[0]
+        print(f"weights_export: this needs {package}: pip install '.[torch]' in a clone", file=sys.stderr)
         return 1
     except (OSError, ValueError) as error:
         print(f"weights_export: {one_line(error)}", file=sys.stderr)
