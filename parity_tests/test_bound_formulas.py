@@ -175,6 +175,8 @@ def test_log_probs(dtype: str, error: Any) -> None:
                 else:
                     holds(value, formula)
     np.testing.assert_array_equal(bounds.log_probs(ROWS, dtype), bounds.log_probs(ROWS, dtype, 0.0, 1))
+    hopeless = np.where(np.isfinite(ROWS), np.inf, 0.0)
+    np.testing.assert_array_equal(bounds.log_probs(ROWS, dtype, 1e3), hopeless)
 
 
 @spec("DRAW-1")
