@@ -20,25 +20,26 @@ except ModuleNotFoundError:
 from . import TorchGenerator, apply_temperature, compute_logits, keep_top_k, multinomial, softmax, top_k
 
 SHOWN, BAR = 10, 30
+SHOWN_FILES = ("prompts.json", "tokens.json", "head.safetensors", "contexts.safetensors")
 
 
 def _files(bundle: Path) -> dict[str, bytes]:
-    """The files that are shown, each as `manifest.json` has it: size and sha256."""
+    """The files that are shown, by name; each has the sha256 that `manifest.json` gives."""
     path = bundle / "manifest.json"
     try:
         manifest = json.loads(path.read_bytes())
-        kind, listed = (manifest["container"], manifest["dtype"], manifest["prompts"] > 0), manifest["files"]
-    except (ValueError, KeyError, TypeError):
+        container, dtype, prompts = (manifest[key] for key in ("container", "dtype", "prompts"))
+        digests = {name: file["sha256"] for name, file in manifest["files"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{path} is no manifest of a bundle: export it again") from None
-    if kind[0] != "safetensors" or kind[1] not in ("float32", "float16") or not kind[2]:
+    if container != "safetensors" or dtype not in ("float32", "float16") or not prompts:
         raise ValueError(
-            f"{bundle} holds {kind[1]} in {kind[0]} and {manifest['prompts']} prompts: this command reads float32 and "
-            "float16 in safetensors, with prompts; python -m weights_export tiny -o DIR writes such a bundle"
+            f"{bundle} holds {dtype} in {container} and {prompts} prompts: this command reads float32 and float16 in "
+            "safetensors, with prompts; python -m weights_export tiny -o DIR writes such a bundle"
         )
-    read = {}
-    for name in ("prompts.json", "tokens.json", "head.safetensors", "contexts.safetensors"):
-        read[name] = (bundle / name).read_bytes()
-        if name not in listed or hashlib.sha256(read[name]).hexdigest() != listed[name]["sha256"]:
+    read = {name: (bundle / name).read_bytes() for name in SHOWN_FILES}
+    for name, content in read.items():
+        if hashlib.sha256(content).hexdigest() != digests.get(name):
             raise ValueError(f"{bundle / name} is damaged, or of another bundle: its sha256 is not the manifest's")
     return read
 
@@ -104,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(text, flush=True)
     except BrokenPipeError:  # whoever read this has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, IndexError, ValueError) as error:
+    except (OSError, IndexError, KeyError, ValueError) as error:
         print(f"python -m reference: {error}", file=sys.stderr)
         return 1
     return 0

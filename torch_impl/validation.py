@@ -145,7 +145,7 @@ def generator(rng: Any) -> torch.Generator:
 def uniform(values: Any, probs: Tensor) -> Tensor:
     """Numbers in [0, 1), one per row of `probs`, in float64."""
     try:
-        tensor = torch.as_tensor(values, device=probs.device)
+        tensor = values if isinstance(values, Tensor) else torch.as_tensor(values, device=probs.device)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"uniform is a {type(values).__name__}: it must be a torch.Tensor") from None
     if tensor.dtype not in COMPUTE_DTYPE:
