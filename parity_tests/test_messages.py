@@ -160,6 +160,11 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "token_ids[1, 2] is 2, after 3: ids must ascend; sort them and their probabilities",
     ),
     (lambda: scored(context=[[[1.0]], [[np.nan]]]), ValueError, f"logits[1, 0, 0] is nan: {LOOK}"),
+    (
+        lambda: scored(context=[[[0.0]], [[1.0]]], embedding=[[0.0], [1], [2], [np.inf]]),
+        ValueError,
+        f"logits[0, 0, 3] is nan: {LOOK}",
+    ),
     (lambda: scored(embedding=[[0.0], [1], [2], [np.inf]]), ValueError, f"logits[0, 0, 3] is inf: {LOOK}"),
     (
         lambda: scored(context=[[[1e30]], [[1.0]]], temperature=1e-300),
