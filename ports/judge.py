@@ -218,10 +218,7 @@ def of_head(head: "Head", order: Any = "C") -> Call:
             if isinstance(value, np.ndarray):
                 given[name] = np.array(value, order=order)
         with np.errstate(all="ignore"):  # vectors hold nan, inf and subnormals on purpose
-            try:
-                results = _FUNCTIONS[op](head, **given) if op in _FUNCTIONS else (getattr(head, op)(**given),)
-            except NotImplementedError as error:
-                raise SkippedError(f"{head.name}: {str(error) or 'not implemented'}") from None
+            results = _FUNCTIONS[op](head, **given) if op in _FUNCTIONS else (getattr(head, op)(**given),)
         return dict(zip(_RESULTS[op], results, strict=True))
 
     return call
