@@ -39,8 +39,10 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What the demo changes of the process is put back."""
     monkeypatch.setenv("COLUMNS", "100")
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    verbosity, bars, environment = logging.get_verbosity(), logging.is_progress_bar_enabled(), dict(os.environ)
     yield
+    os.environ.clear()
+    os.environ.update(environment)
     logging.set_verbosity(verbosity)
     if bars:
         logging.enable_progress_bar()
@@ -240,14 +242,15 @@ def test_walk_through_needs_numpy_and_safetensors_alone(bundle_folder: Path) -> 
     assert "multinomial" in result.stdout
 
 
-def test_bench_prints_tables_and_writes_pyperfs_format(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("in_this_process")
+def test_bench_prints_tables_and_writes_pyperfs_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """That it works and what it prints; how fast anything is, no test says."""
     arguments = ["--shape", "500,16", "--batch", "1,2", "--rounds", "3", "--threads", "1"]
-    result = run("-m", "parity_tests", "bench", *arguments, "--json", str(tmp_path / "bench.json"))
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("| reference |") == result.stdout.count("limit: the embedding read once") == 2
+    assert command.main(["bench", *arguments, "--json", str(tmp_path / "bench.json")]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("| reference |") == printed.count("limit: the embedding read once") == 2
     for name in ("fast path", "mirror", "lesson", "Transformers", "ONNX Runtime"):
-        assert re.search(rf"^\| {name} \| \d+\.\d\d \|", result.stdout, re.MULTILINE), name
+        assert re.search(rf"^\| {name} \| \d+\.\d\d \|", printed, re.MULTILINE), name
     benchmarks = json.loads((tmp_path / "bench.json").read_text())["benchmarks"]  # what pyperf compare_to reads
     named = {benchmark["metadata"]["name"]: benchmark["runs"][0]["values"] for benchmark in benchmarks}
     assert {"step, batch 1: reference", "step, batch 2: fast path", "stage, batch 1: read"} <= named.keys()

@@ -17,7 +17,7 @@ from .variants import VARIANTS, stages
 from .verdict import compare
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
-CASES = settings(max_examples=10_000 if THOROUGH else 30, suppress_health_check=list(HealthCheck))
+CASES = settings(max_examples=10_000 if THOROUGH else 20, suppress_health_check=list(HealthCheck))
 REPLACED = [(variant, stage) for variant in VARIANTS for stage in stages(variant)]
 
 
@@ -42,7 +42,7 @@ def test_passes_the_suite(variant: Head) -> None:
 @CASES
 @given(st.data())
 def test_no_false_alarm_in_random_cases(variant: Head, stage: str, data: st.DataObject) -> None:
-    """30 cases for each replaced stage, 10,000 in the thorough profile."""
+    """20 cases for each replaced stage, 10,000 in the thorough profile."""
     judged(stage, variant, data.draw(strategies.arguments(stage)))
 
 
