@@ -119,39 +119,34 @@ def from_name(name: str) -> Head:
     if not given.keys() & set(FUNCTIONS):
         raise TypeError(f"head {name!r} has none of the functions {', '.join(FUNCTIONS)}")
     for function in given.keys() & set(FUNCTIONS):
-        _fits(function, given[function])
+        _refuse_other_arguments(function, given[function])
     ties: tuple[str, ...] = ("lowest_id", "all")
-    if "keep_top_k" in given and not _takes(given["keep_top_k"], "ties"):
+    if "keep_top_k" in given and not _accepts(given["keep_top_k"], ["logits", "k", "ties"]):
         ties, given["keep_top_k"] = ("lowest_id",), _without_ties(given["keep_top_k"], name)
     absent = tuple(field for field in (*FUNCTIONS, "generator") if field not in given)
     skips = {function: _missing(name, function) for function in FUNCTIONS}
     return Head(name, **{**skips, **given}, our_words=False, absent=absent, ties=ties)
 
 
-def _takes(function: Callable[..., Any], argument: str) -> bool:
+def _accepts(function: Callable[..., Any], names: list[str]) -> bool:
+    """Whether it can be called with these arguments by name, and with no others."""
     try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):  # a function in C may not say
-        return True
-    return argument in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-
-
-def _fits(name: str, function: Callable[..., Any]) -> None:
-    """Raises TypeError unless `function` can be called as the reference's is: by name, with the same defaults."""
-    wanted = inspect.signature(getattr(reference, name))
-    try:
-        found = inspect.signature(function)
-    except (TypeError, ValueError):
-        return
-    required = [p.name for p in wanted.parameters.values() if p.default is p.empty]
-    try:
-        for names in (required, [p for p in wanted.parameters if p != "ties"]):
-            found.bind(**dict.fromkeys(names))
+        inspect.signature(function).bind(**dict.fromkeys(names))
     except TypeError:
-        arguments = ", ".join(
-            p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in wanted.parameters.values()
-        )
-        raise TypeError(f"{name} takes {found}: it must take, by these names, ({arguments})") from None
+        return False
+    except ValueError:  # a function in C may not say what it takes
+        return True
+    return True
+
+
+def _refuse_other_arguments(name: str, function: Callable[..., Any]) -> None:
+    """Raises TypeError unless `function` can be called as the reference's is: by name, with the same defaults."""
+    wanted = inspect.signature(getattr(reference, name)).parameters.values()
+    required = [p.name for p in wanted if p.default is p.empty]
+    if not (_accepts(function, required) and _accepts(function, [p.name for p in wanted if p.name != "ties"])):
+        found = inspect.signature(function) if callable(function) else f"nothing, it is a {type(function).__name__}"
+        arguments = ", ".join(p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in wanted)
+        raise TypeError(f"{name} takes {found}: it must take, by these names, ({arguments})")
 
 
 def _without_ties(keep_top_k: Callable[..., Any], name: str) -> Callable[..., Any]:

@@ -118,7 +118,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mutation-") as temporary:
         folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(temporary)
         copy_tracked(folder)
-        print("this takes the better part of an hour", file=sys.stderr)
+        print("this runs the tests a few thousand times", file=sys.stderr)
         mutmut(folder, "run", "--max-children", "2")
         # Once more those that survived: in a kept folder they may be of before the latest tests.
         mutmut(folder, "run", "--max-children", "2", *(n for n, s in statuses(folder).items() if s == "survived"))

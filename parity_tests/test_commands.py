@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from transformers.utils import logging
 
 import reference.__main__ as walk_through
@@ -20,6 +21,7 @@ from weights_export import __main__ as export
 
 from . import __main__ as command
 from .random_stream import local_stream_is_mt19937
+from .terminal import console
 
 ROOT = Path(walk_through.__file__).parents[1]
 
@@ -37,10 +39,12 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What the demo changes of the process is put back."""
+    """What a command changes of the process is put back."""
     monkeypatch.setenv("COLUMNS", "100")
     verbosity, bars, environment = logging.get_verbosity(), logging.is_progress_bar_enabled(), dict(os.environ)
+    threads = torch.get_num_threads()
     yield
+    torch.set_num_threads(threads)
     os.environ.clear()
     os.environ.update(environment)
     logging.set_verbosity(verbosity)
@@ -58,6 +62,16 @@ def test_demo_fits_100_columns_and_has_no_colour_in_a_pipe(capsys: pytest.Captur
     assert "' highness'" in said
     assert any(word in said for word in ("IDENTICAL", "WITHIN_BOUND"))
     assert "DIVERGED" not in said
+
+
+def test_tables_have_100_columns_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    console().print("x" * 101)
+    assert capsys.readouterr().out == "x" * 100 + "\nx\n"
+    monkeypatch.setenv("COLUMNS", "60")
+    assert console().width == 60
 
 
 @pytest.mark.usefixtures("in_this_process")
