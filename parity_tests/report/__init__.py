@@ -14,9 +14,10 @@ from . import grid
 from .page import html
 from .table import table
 
-LEGEND = """\
-The number is the largest error against the exact value, divided by the derived bound; IDENTICAL means the
-bits of the reference. Empty: the implementation has no such stage, or does not compute in that dtype."""
+LEGEND = (
+    "The number is the largest error against the exact value, divided by the derived bound; IDENTICAL means the bits "
+    "of the reference. Empty: the implementation has no such stage, or does not compute in that dtype."
+)
 
 
 def main(html_file: str | None = None, heads: Sequence[str] = ()) -> int:
