@@ -18,10 +18,10 @@ setup-ports:
 	[ -f /usr/include/cjson/cJSON.h ] || missing=1; [ -z "$$missing" ] || \
 	{ apt-get update -qq && apt-get install -y -qq gcc make libcjson-dev valgrind nodejs; }
 
-# What the explorer is tested with: Debian's Chromium, and from npm what builds page.js and axe-core.
+# What the explorer is tested with, where it is missing: Debian's Chromium, and from npm what builds page.js and axe-core.
 setup-explorer:
-	@for tool in chromium node npm; do command -v $$tool >/dev/null || missing=1; done; [ -z "$$missing" ] || \
-	{ apt-get update -qq && apt-get install -y -qq chromium nodejs npm; }
+	@missing=; for tool in chromium node npm; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	[ -z "$$missing" ] || { apt-get update -qq && apt-get install -y -qq $$(echo "$$missing" | sed 's/ node\b/ nodejs/'); }
 	@cd ports/explorer && npm ci --ignore-scripts --no-audit --no-fund --silent
 
 demo: .venv/installed
@@ -53,7 +53,7 @@ report: .venv/installed
 	@$(BIN)/python -m parity_tests report --html report.html
 
 vectors: .venv/installed
-	$(BIN)/python -m ports.generate
+	$(BIN)/python -m ports.vectors.generate
 
 atlas: .venv/installed
 	$(BIN)/python -m ports.atlas

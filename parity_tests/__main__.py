@@ -87,7 +87,7 @@ def _side_by_side(options: argparse.Namespace) -> int:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    from .side_by_side import show, side_by_side
+    from .demo.side_by_side import show, side_by_side
     from .terminal import console
 
     try:

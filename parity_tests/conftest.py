@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 
 from . import suite
 from .heads import MIRROR, NO_HEAD, REFERENCE, Head, from_name, torch_generator
-from .random_stream import OTHER_STREAM, local_stream_is_mt19937
+from .local_torch_rng import OTHER_STREAM, local_stream_is_mt19937
 
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 CI_EXAMPLES = 50

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from .heads import Head
-from .random_stream import local_stream_is_mt19937
+from .local_torch_rng import local_stream_is_mt19937
 
 MODULES = {
     "compute_logits": "test_logits",
@@ -28,7 +28,7 @@ MODULES = {
     "softmax": "test_softmax",
     "multinomial": "test_multinomial",
     "inverse_cdf": "test_inverse_cdf",
-    "generator": "test_random_stream",
+    "generator": "test_torch_rng",
     "lm_head": "test_lm_head",
 }
 COMMON = ("test_refusals", "test_lm_head")  # each stage's refusals, and what holds for all stages

@@ -14,9 +14,9 @@ from transformers import GPT2Config, GPT2LMHeadModel
 import reference
 from torch_impl import huggingface
 
-from .generation import compare_with_generate, transformers_generate
+from .demo.decoding import compare_with_generate, transformers_generate
 from .heads import Head
-from .random_stream import OTHER_STREAM, local_stream_is_mt19937
+from .local_torch_rng import OTHER_STREAM, local_stream_is_mt19937
 from .verdict import compare
 
 spec = pytest.mark.spec

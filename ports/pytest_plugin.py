@@ -64,9 +64,9 @@ class VectorGroup(pytest.Item):
             pytest.skip(results[0].reason)
 
     def _results(self) -> Iterator[Any]:
-        from .checker import vectors
+        from .checker import vector_cases
 
-        for _, _, result in vectors.run(self._port(), list(self.group.cases), "vectors"):
+        for _, _, result in vector_cases.run(self._port(), list(self.group.cases), "vectors"):
             yield result
 
     def _port(self) -> Any:

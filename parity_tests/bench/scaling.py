@@ -19,7 +19,7 @@ from typing import Any
 
 from torch_impl.vocab_parallel import HEADER
 
-from .. import ranks
+from ..meta import ranks
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from reference import bounds
 from reference.validation import COMPUTE_DTYPE
 
-from .. import precision
+from . import precision
 from .words import Verdict, Word, same_bits
 
 _RULE = {"compute_logits": "LOGITS-2", "apply_temperature": "TEMP-1", "softmax": "SOFTMAX-1"}

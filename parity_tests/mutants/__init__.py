@@ -4,7 +4,7 @@ The suite is held against every one of them: a mutant that passes its stage's te
 the mistake (`looks_like`) and where a real system made it (`source`); "folk" are those nobody has filed.
 """
 
-from . import inverse_cdf, lm_head, logits, multinomial, random_stream, softmax, temperature, top_k
+from . import inverse_cdf, lm_head, logits, multinomial, softmax, temperature, top_k, torch_rng
 from .registry import MUTANTS, Mutant
 
 __all__ = [
@@ -14,8 +14,8 @@ __all__ = [
     "lm_head",
     "logits",
     "multinomial",
-    "random_stream",
     "softmax",
     "temperature",
     "top_k",
+    "torch_rng",
 ]

@@ -14,7 +14,7 @@ from torch_impl.huggingface import context_of
 from weights_export.checkpoint import PROMPTS, load
 
 from ..heads import FUNCTIONS, MIRROR, REFERENCE, Head, on_tensors
-from ..random_stream import local_stream_is_mt19937
+from ..local_torch_rng import local_stream_is_mt19937
 from ..strategies import FixedNoise, compute_dtype
 from ..suite import gpt2_shaped
 from ..variants import VARIANTS

@@ -10,7 +10,7 @@ import numpy as np
 
 from reference import bounds
 
-from ..precision import rounded
+from ..judges.precision import rounded
 from .grid import Cell, Implementation, Setting
 from .plots import ERRORS, svg
 from .table import matrix

@@ -9,8 +9,8 @@ import numpy as np
 import reference
 from parity_tests.heads import REFERENCE
 
+from ..checker.judge import SkippedError, of_head
 from ..checker.port import FLOATS, Port, from_python
-from ..judge import SkippedError, of_head
 
 
 def port_of(module: ModuleType) -> Port:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..checker import random_cases
+from ..checker.judge import Outcome, Word, judge, wrong_kind
 from ..checker.port import Port
-from ..judge import Outcome, Word, judge, wrong_kind
 from ..values import from_json, to_json
 from ..vectors import Answer, Case, arguments
 from . import questions

@@ -30,7 +30,7 @@ edited by hand.
 
 A difference is not a defect. Most of these libraries never set out to follow SPEC.md: which of two equal logits
 survives, whether temperature 0 means greedy decoding or an error, and whether bad input is refused or answered are
-choices. What matters to a port is to know them. The adapters in [`atlas/`](atlas) settle nothing and check nothing that
+choices. What matters to a port is to know them. The adapters in [`atlas/adapters/`](atlas/adapters) settle nothing and check nothing that
 the implementation leaves alone.
 """
 
@@ -71,7 +71,7 @@ def _what(names: list[str], records: dict[str, Any]) -> Iterator[str]:
     for name in names:
         record = records[name]
         versions = ", ".join(f"{package} {version}" for package, version in record["versions"].items())
-        yield f"| [{record['title']}](atlas/{name}.py) | {versions} | {record['date']} | {record['platform']} |"
+        yield f"| [{record['title']}](atlas/adapters/{name}.py) | {versions} | {record['date']} | {record['platform']} |"
 
 
 def _matrix(names: list[str], records: dict[str, Any]) -> Iterator[str]:

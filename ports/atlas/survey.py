@@ -1,6 +1,6 @@
 """One implementation held against every vector and the checker's random cases: what came of each rule of SPEC.md.
 
-An adapter is a module of this package with any of the functions of `reference.head`, and
+An adapter is a module of `adapters` with any of the functions of `reference.head`, and
 
 - `TITLE`, `SHORT`, `PACKAGES`: its name, the column's, and the distributions whose versions are recorded;
 - `DTYPES`: the dtypes it can be handed, all four if not given;
@@ -26,9 +26,9 @@ import numpy as np
 
 import reference
 
-from ..checker import random_cases, vectors
+from ..checker import random_cases, vector_cases
+from ..checker.judge import Word
 from ..checker.results import Mark
-from ..judge import Word
 from ..vectors import load_all
 from . import questions
 from .calls import Known, port_of
@@ -42,7 +42,7 @@ RANDOM = 10**6  # the size of a random case: a vector, if there is one, is shown
 
 def adapter(name: str) -> ModuleType:
     """The module. Raises: ImportError if what it adapts is not installed."""
-    return importlib.import_module(f"{__package__}.{name}")
+    return importlib.import_module(f"{__package__}.adapters.{name}")
 
 
 def versions(module: ModuleType) -> dict[str, str]:
@@ -89,7 +89,7 @@ def findings(module: ModuleType) -> Iterator[Finding]:
     narrow: set[str] = set()
     refused: set[str] = set()
     batches: set[str] = set()
-    for case, outcome, _ in vectors.run(port, [case for file in load_all() for case in file.cases], "vectors"):
+    for case, outcome, _ in vector_cases.run(port, [case for file in load_all() for case in file.cases], "vectors"):
         if outcome is None or outcome.word == Word.SKIPPED:
             continue
         for finding in of_vector(case, outcome, blamed(case, outcome, port)):

@@ -11,7 +11,7 @@ from parity_tests.judges.draws import judge_draw
 from parity_tests.verdict import compare
 from weights_export.bundle import Bundle
 
-from ..judge import RefusedError, SkippedError
+from .judge import RefusedError, SkippedError
 from .port import Port
 from .process import BrokenError, ErroredError
 from .random_cases import of_verdict, one

@@ -8,9 +8,9 @@ from typing import Any
 
 from weights_export.bundle import Bundle, open_bundle
 
-from ..judge import Outcome, Word
 from ..vectors import Case, Vectors, load_all
-from . import bundle_cases, random_cases, vectors
+from . import bundle_cases, random_cases, vector_cases
+from .judge import Outcome, Word
 from .port import Port
 from .process import GaveUpError
 from .results import BAD, Mark, Report, Result
@@ -76,8 +76,8 @@ def _phases(port: Port, plan: Plan, bundle: Bundle | None, answers: Answers) -> 
     """The phases in order, each with its results as they come; `answers` is filled with those to the vectors."""
     files = _files()
     cases = [case for file in files for case in file.cases]
-    smoke = vectors.smoke_cases(files)
-    yield "smoke", (result for *_, result in vectors.run(port, smoke, "smoke"))
+    smoke = vector_cases.smoke_cases(files)
+    yield "smoke", (result for *_, result in vector_cases.run(port, smoke, "smoke"))
     yield "vectors", _vectors(port, cases, answers)
     if port.in_other_layout is not None:
         other = replace(port, call=port.in_other_layout)
@@ -107,7 +107,7 @@ def _vectors(port: Port, cases: list[Case], answers: Answers) -> Iterator[Result
             raise
         return last[0]
 
-    for case, outcome, result in vectors.run(replace(port, call=call), cases, "vectors"):
+    for case, outcome, result in vector_cases.run(replace(port, call=call), cases, "vectors"):
         if outcome is not None and outcome.word != Word.SKIPPED:
             answers[case.id] = (outcome, last[0])
         yield result
@@ -115,7 +115,7 @@ def _vectors(port: Port, cases: list[Case], answers: Answers) -> Iterator[Result
 
 def _layout(port: Port, cases: list[Case]) -> Iterator[Result]:
     """What fails in another memory layout alone."""
-    for _, _, result in vectors.run(port, cases, "layout"):
+    for _, _, result in vector_cases.run(port, cases, "layout"):
         if result.mark in BAD:
             reason = f"{result.reason}, with its arrays in Fortran's memory order"
             yield replace(result, rule="HEAD-4", reason=reason)

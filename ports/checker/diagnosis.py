@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 import reference
-from parity_tests import precision
 from parity_tests.heads import Head
+from parity_tests.judges import precision
 from parity_tests.mutants import MUTANTS, Mutant
 
-from ..judge import Outcome, Word, judge, of_head
 from ..values import from_json
 from ..vectors import Case, Note, arguments, load_all
 from .check import Answers
+from .judge import Outcome, Word, judge, of_head
 
 
 def likely_mistakes(answers: Answers) -> dict[str, str]:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..judge import Call, SkippedError, of_head
 from ..values import DTYPES
+from .judge import Call, SkippedError, of_head
 from .process import BrokenError, ErroredError, Process
 from .results import brief
 

@@ -19,8 +19,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ..judge import RefusedError, SkippedError
 from ..values import from_json, number_to_json, to_json
+from .judge import RefusedError, SkippedError
 from .results import printable
 
 LONGEST_LINE = 2**26  # bytes; the largest honest reply, float64 logits of a large vocabulary, is far below

@@ -12,7 +12,7 @@ import reference
 from parity_tests import strategies
 from parity_tests.verdict import Verdict, compare
 
-from ..judge import RefusedError, SkippedError
+from .judge import RefusedError, SkippedError
 from .port import FLOATS, STAGES, Port
 from .process import BrokenError, ErroredError
 from .results import Mark, Result, brief

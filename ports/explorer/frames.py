@@ -86,7 +86,7 @@ def changes(vocabulary: int, times: int = TIMES) -> list[Change]:
 
 def page_of(vocabulary: int, d: int, folder: Path) -> Path:
     """The page of a random checkpoint of this size, with two prompts."""
-    from parity_tests import checkpoints
+    from parity_tests.export import checkpoints
     from weights_export.bundle import open_bundle
     from weights_export.export import Options, export
     from weights_export.source import Source

@@ -23,7 +23,7 @@ def answers(bundle: Bundle) -> dict[str, Any]:
     except ModuleNotFoundError:
         return {"note": "PyTorch was not installed where this page was made.", "settings": []}
     import torch_impl
-    from parity_tests.random_stream import OTHER_STREAM, local_stream_is_mt19937
+    from parity_tests.local_torch_rng import OTHER_STREAM, local_stream_is_mt19937
 
     same_stream = local_stream_is_mt19937()
     context, embedding = (torch.from_numpy(np.array(x, np.float32)) for x in (bundle.context, bundle.embedding))

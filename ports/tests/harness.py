@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 import reference
+from ports.checker.judge import RefusedError, SkippedError, of_head
 from ports.checker.port import FLOATS, STAGES
-from ports.judge import RefusedError, SkippedError, of_head
 from ports.values import to_json
 from ports.vectors import arguments
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parity_tests.random_stream import local_stream_is_mt19937
+from parity_tests.local_torch_rng import local_stream_is_mt19937
 from ports.atlas import Otherwise, questions, records, survey
 from ports.atlas import __main__ as command
 from ports.atlas.page import NAMES, page

@@ -12,7 +12,7 @@ import reference
 from parity_tests import strategies
 from parity_tests.strategies import FixedNoise
 from parity_tests.verdict import compare
-from ports.judge import RefusedError, Word, judge
+from ports.checker.judge import RefusedError, Word, judge
 from ports.vectors import STAGES, load
 
 from .c_and_js import PORTS, answer, f32, row

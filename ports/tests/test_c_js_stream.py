@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import reference
-from parity_tests.random_stream import GOLDEN
+from parity_tests.local_torch_rng import GOLDEN
 
 from .c_and_js import PORTS, f32, tool
 from .wire import Port

@@ -17,13 +17,13 @@ from rich.console import Console
 
 import reference
 from ports.__main__ import main
-from ports.checker import vectors
+from ports.checker import vector_cases
 from ports.checker.check import Plan, check
+from ports.checker.judge import Call, SkippedError, of_head
 from ports.checker.port import NoPortError, Port, from_command, from_python
 from ports.checker.process import BrokenError, Process
 from ports.checker.report import as_json, html, junit, show
 from ports.checker.results import Mark, Report
-from ports.judge import Call, SkippedError, of_head
 from ports.tests.harness import HEAD, answer
 from ports.vectors import load
 from weights_export.__main__ import main as export
@@ -315,7 +315,7 @@ def test_whatever_a_port_writes_the_checker_reports(edits: list[tuple[int, bytes
     whole = Port("mangled", "", "Python", ("float32",), (), ("softmax",), process.call)
     softmax = load("softmax").cases
     report = Report(dict.fromkeys(("name", "version", "language"), "x") | {"dtypes": (), "ties": ()})
-    report.results += [result for *_, result in vectors.run(whole, softmax[:3] + softmax[-2:], "vectors")]
+    report.results += [result for *_, result in vector_cases.run(whole, softmax[:3] + softmax[-2:], "vectors")]
     assert len(report.results) == 5
     show(report, Console(file=io.StringIO(), width=100))
     json.dumps(as_json(report), allow_nan=False)

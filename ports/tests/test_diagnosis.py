@@ -7,8 +7,8 @@ import pytest
 
 import reference
 from parity_tests.heads import MIRROR, REFERENCE, Head
+from parity_tests.local_torch_rng import OTHER_STREAM, local_stream_is_mt19937
 from parity_tests.mutants import MUTANTS, Mutant
-from parity_tests.random_stream import OTHER_STREAM, local_stream_is_mt19937
 from parity_tests.variants import VARIANTS, stages
 from ports.checker.check import Plan, check
 from ports.checker.port import from_head

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from parity_tests.heads import REFERENCE
-from ports.judge import Outcome, RefusedError, SkippedError, Word, judge, of_head
+from ports.checker.judge import Outcome, RefusedError, SkippedError, Word, judge, of_head
 from ports.vectors import Case, load_all
 
 CASES = [case for vectors in load_all() for case in vectors.cases]

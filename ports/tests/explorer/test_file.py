@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from parity_tests import checkpoints
+from parity_tests.export import checkpoints
 from ports.__main__ import main
 from ports.explorer import page as pages
 from weights_export.bundle import BundleError, open_bundle

@@ -15,7 +15,7 @@ import torch
 
 import reference
 import torch_impl
-from parity_tests.random_stream import OTHER_STREAM, local_stream_is_mt19937
+from parity_tests.local_torch_rng import OTHER_STREAM, local_stream_is_mt19937
 from parity_tests.verdict import Word, compare
 from ports.explorer.pytorch import SEEDS, SETTINGS
 from weights_export.bundle import Bundle

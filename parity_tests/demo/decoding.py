@@ -1,0 +1,145 @@
+"""The NumPy head in the seat of `model.generate(do_sample=True)`: the model runs, the head chooses each token."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import DynamicCache, PreTrainedModel
+
+import reference
+
+from ..judges.draws import judge_draw
+from ..verdict import Verdict, Word
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of generation for a batch of B rows."""
+
+    context: np.ndarray  # (B, d)
+    noise: np.ndarray  # (B, V)
+    token_ids: np.ndarray  # (B,), what the NumPy head drew
+
+
+class _Recorder:
+    """Hands out a generator's noise and keeps the last of it."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = reference.TorchGenerator(seed)
+        self.noise = np.empty(0)
+
+    def standard_exponential(self, size: Any, dtype: Any) -> np.ndarray:
+        self.noise = self._rng.standard_exponential(size, dtype)
+        return self.noise
+
+
+@torch.no_grad()
+def steps(
+    model: PreTrainedModel,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    *,
+    temperature: float,
+    k: int,
+    seed: int,
+    follow: np.ndarray | None = None,
+) -> Iterator[Step]:
+    """Generate without end, one step at a time; the seed is that of `torch.manual_seed`.
+
+    The stream gives V numbers to every row at every step, finished rows included, and carries over. As `generate()`
+    does, every logit tied with the k-th stays (`ties="all"`). With `follow` `(B, tokens)` the model is fed
+    those tokens instead of its own and the steps end with them: that is how two sequences are compared step by step.
+    """
+    embedding = model.get_output_embeddings().weight.detach().float().numpy()
+    rng, cache, mask = _Recorder(seed), DynamicCache(config=model.config), attention_mask
+    ids, positions = input_ids, (mask.long().cumsum(1) - 1).clamp(min=0)
+    step = 0
+    while follow is None or step < follow.shape[1]:
+        hidden = model.base_model(
+            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
+        ).last_hidden_state
+        context = hidden[:, -1].float().numpy()
+        logits = reference.apply_temperature(reference.compute_logits(context, embedding), temperature)
+        probs = reference.softmax(reference.keep_top_k(logits, k, ties="all"))
+        drawn = reference.multinomial(probs, rng=rng)[:, 0]
+        yield Step(context, rng.noise, drawn)
+        ids = torch.from_numpy(drawn if follow is None else follow[:, step])[:, None]
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+        positions, step = positions[:, -1:] + 1, step + 1
+
+
+def numpy_generate(
+    model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, tokens: int, **settings: Any
+) -> np.ndarray:
+    """`tokens` new token ids for each row, `(B, tokens)`, by the NumPy head; rows do not stop at an end token."""
+    stream = steps(model, input_ids, attention_mask, **settings)
+    return np.stack([next(stream).token_ids for _ in range(tokens)], axis=1)
+
+
+def transformers_generate(
+    model: PreTrainedModel,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    tokens: int,
+    *,
+    temperature: float,
+    k: int,
+    seed: int,
+    **options: Any,
+) -> np.ndarray:
+    """The new token ids of `model.generate(do_sample=True)` from `torch.manual_seed(seed)`, `(B, at most tokens)`.
+
+    The global stream is the point here, so it is put back afterwards.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        sequences = model.generate(
+            input_ids,
+            attention_mask=attention_mask,
+            do_sample=True,
+            temperature=float(temperature),
+            top_k=k,
+            max_new_tokens=tokens,
+            pad_token_id=model.config.eos_token_id,
+            **options,
+        )
+    return sequences[:, input_ids.shape[1] :].numpy()
+
+
+def compare_with_generate(
+    model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, theirs: np.ndarray, **settings: Any
+) -> list[Verdict]:
+    """One verdict for each token of `theirs` `(B, tokens)`, the output of `generate()` from the same seed.
+
+    Where a token differs the comparison goes on from theirs, so that one coin flip is counted once. Tokens after a row
+    has drawn the end token are not judged.
+    """
+    embedding = model.get_output_embeddings().weight.detach().float().numpy()
+    running = np.ones(len(theirs), dtype=bool)
+    verdicts = []
+    for i, step in enumerate(steps(model, input_ids, attention_mask, follow=theirs, **settings)):
+        for row in np.flatnonzero(running):
+            token = int(theirs[row, i])
+            if token == step.token_ids[row]:
+                verdicts.append(Verdict(Word.IDENTICAL, "generate"))
+                continue
+            behind = judge_draw(
+                step.context[row], embedding, step.noise[row], token, settings["temperature"], settings["k"]
+            )
+            verdicts.append(
+                Verdict(
+                    Word.TIE_BREAK if behind <= 1 else Word.DIVERGED,
+                    "generate",
+                    behind,
+                    "DRAW-1",
+                    (int(row), i),
+                    int(step.token_ids[row]),
+                    token,
+                    f"another token, seed {settings['seed']}",
+                    {**settings, "prompt": input_ids[row].tolist()},
+                )
+            )
+        running &= theirs[:, i] != model.config.eos_token_id
+    return verdicts

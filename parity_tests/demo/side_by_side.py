@@ -1,0 +1,209 @@
+"""One prompt, three heads: NumPy, PyTorch and Transformers next to each other, candidate by candidate."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+import reference
+import torch_impl
+from torch_impl import huggingface
+from weights_export.checkpoint import Checkpoint
+
+from ..local_torch_rng import local_stream_is_mt19937
+from ..verdict import Verdict, Word, compare
+from .decoding import compare_with_generate, numpy_generate, transformers_generate
+
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One token and its probability by each implementation; `ulps` is the largest difference from NumPy's."""
+
+    token: str
+    id: int
+    logit: float
+    numpy: float
+    pytorch: float
+    transformers: float
+    ulps: int
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What each implementation drew, step by step, from the same seed."""
+
+    numpy: list[int]
+    pytorch: list[int]
+    transformers: list[int]
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """The whole comparison, ready to print or to dump as JSON."""
+
+    prompt: str
+    temperature: float
+    top_k: int
+    seed: int
+    candidates: list[Candidate]
+    pytorch: Verdict
+    transformers: Verdict
+    draw: Draw
+    texts: dict[str, str]
+    generation: list[Verdict]
+    same_stream: bool
+
+    @property
+    def diverged(self) -> bool:
+        """Whether any comparison diverged."""
+        return any(v.word == Word.DIVERGED for v in (self.pytorch, self.transformers, *self.generation))
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data; verdicts as their words."""
+        data = asdict(self)
+        for name in ("pytorch", "transformers"):
+            data[name] = str(getattr(self, name).word)
+        data["generation"] = [str(v.word) for v in self.generation]
+        return {**data, "diverged": self.diverged}
+
+
+def ulps_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """How many float32 numbers apart `a` and `b` are; both >= 0."""
+    x, y = (np.ascontiguousarray(v, dtype=np.float32).view(np.int32).astype(np.int64) for v in (a, b))
+    return np.abs(x - y)
+
+
+def side_by_side(
+    checkpoint: Checkpoint, prompt: str, *, temperature: float = 0.7, k: int = 50, seed: int = 0, tokens: int = 1
+) -> SideBySide:
+    """Compute the next-token distribution of `prompt` three ways, and `tokens` tokens from one seed.
+
+    `prompt` has at least one character and `tokens` is at least 1: the command sees to it. Raises: ValueError for a
+    prompt that does not fit the context window with its continuation, and as the stages do.
+    """
+    model, tokenizer = checkpoint.model, checkpoint.tokenizer
+    ids = tokenizer.encode(prompt)
+    window = model.config.n_positions
+    if len(ids) + tokens > window:
+        raise ValueError(
+            f"{len(ids)} prompt tokens + --tokens {tokens} do not fit: the sum must be at most {window}, the model's "
+            "context window"
+        )
+    input_ids = torch.tensor([ids])
+    mask = torch.ones_like(input_ids)
+    context = huggingface.context_of(model, input_ids, mask)
+    embedding = model.get_output_embeddings().weight.detach()
+    h, w = context.numpy(), embedding.numpy()
+    by_numpy = reference.lm_head(h, w, temperature, k)
+    by_torch = torch_impl.lm_head(context, embedding, temperature, k).numpy()
+    by_transformers = huggingface.processed_lm_head(model, context, temperature, k).numpy()
+    inputs = {"context": h, "embedding": w, "temperature": temperature, "k": k}
+    logits = reference.compute_logits(h, w)[0]
+    shown = reference.top_k(logits, min(SHOWN, k))[1]
+    ulps = np.maximum(ulps_between(by_numpy, by_torch), ulps_between(by_numpy, by_transformers))[0]
+    settings = {"temperature": temperature, "k": k, "seed": seed}
+    ours = numpy_generate(model, input_ids, mask, tokens, **settings)
+    theirs = transformers_generate(model, input_ids, mask, tokens, **settings, eos_token_id=None)
+    rng = torch.Generator().manual_seed(seed)
+    draw = Draw(
+        numpy=ours[0].tolist(),
+        pytorch=torch_impl.multinomial(torch.from_numpy(by_torch[0]), rng=rng).tolist(),
+        transformers=theirs[0].tolist(),
+    )
+    same_stream = local_stream_is_mt19937()
+    return SideBySide(
+        prompt=prompt,
+        temperature=temperature,
+        top_k=k,
+        seed=seed,
+        candidates=[
+            Candidate(
+                token=tokenizer.decode([i]),
+                id=int(i),
+                logit=float(logits[i]),
+                numpy=float(by_numpy[0, i]),
+                pytorch=float(by_torch[0, i]),
+                transformers=float(by_transformers[0, i]),
+                ulps=int(ulps[i]),
+            )
+            for i in shown
+        ],
+        pytorch=compare("lm_head", by_numpy, by_torch, **inputs),
+        transformers=compare("lm_head", by_numpy, by_transformers, **inputs, ties="all"),
+        draw=draw,
+        texts={name: tokenizer.decode(getattr(draw, name)) for name in ("numpy", "pytorch", "transformers")},
+        generation=compare_with_generate(model, input_ids, mask, theirs, **settings) if same_stream else [],
+        same_stream=same_stream,
+    )
+
+
+_COLOUR = {Word.IDENTICAL: "green", Word.WITHIN_BOUND: "green", Word.TIE_BREAK: "yellow", Word.DIVERGED: "bold red"}
+
+
+def _word(verdict: Verdict) -> Text:
+    return Text(verdict.word, style=_COLOUR[verdict.word])
+
+
+def render(result: SideBySide) -> Group:
+    """The comparison as text for a terminal 100 columns wide."""
+    table = Table()
+    for name, side in (("token", "left"), ("id", "right"), ("logit", "right"), ("NumPy", "right")):
+        table.add_column(name, justify=side, no_wrap=True)  # type: ignore[arg-type]
+    for name in ("PyTorch", "Transformers", "ulps"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for c in result.candidates:
+        numbers = (f"{p:.8f}" for p in (c.numpy, c.pytorch, c.transformers))
+        table.add_row(Text(repr(c.token)[:24]), str(c.id), f"{c.logit:.4f}", *numbers, str(c.ulps))
+    parts: list[Any] = [
+        Text(f"prompt {result.prompt!r}, temperature {result.temperature:g}, k = {result.top_k}\n"),
+        table,
+        Text.assemble(
+            "all of the vocabulary, against NumPy: PyTorch ",
+            _word(result.pytorch),
+            ", Transformers ",
+            _word(result.transformers),
+        ),
+    ]
+    parts += [Text(""), *_draws(result)]
+    for verdict in (result.pytorch, result.transformers, *result.generation):
+        if verdict.word == Word.DIVERGED:
+            parts.append(Text(str(verdict), style="red"))
+    return Group(*parts)
+
+
+def _draws(result: SideBySide) -> list[Any]:
+    draw = result.draw
+    if not result.same_stream:
+        return [
+            Text(
+                f"drawn from seed {result.seed}: NumPy {result.texts['numpy']!r}, PyTorch {result.texts['pytorch']!r}. "
+                "This PyTorch fills exponential_() from another stream than MT19937 (RNG-1): seeds cannot agree."
+            )
+        ]
+    grid = Table.grid(padding=(0, 2))
+    if len(draw.numpy) == 1:
+        title = f"drawn from seed {result.seed}"
+        for label, name in (("NumPy", "numpy"), ("PyTorch", "pytorch"), ("Transformers", "transformers")):
+            grid.add_row(label, Text(f"{result.texts[name]!r} (id {getattr(draw, name)[0]})"))
+    else:
+        title = f"{len(draw.numpy)} tokens from seed {result.seed}"
+        for label, name in (("the NumPy head", "numpy"), ("model.generate()", "transformers")):
+            grid.add_row(label, Text(repr(result.texts[name])))
+    return [Text(title), grid, _agreement(result)]
+
+
+def _agreement(result: SideBySide) -> Text:
+    worst = max(result.generation, key=lambda v: list(Word).index(v.word))
+    same = result.draw.numpy == result.draw.transformers and result.draw.pytorch[0] == result.draw.numpy[0]
+    return Text.assemble(("the same" if same else "NOT the same") + ", token for token: ", _word(worst))
+
+
+def show(result: SideBySide, console: Console) -> None:
+    """Print the comparison."""
+    console.print(render(result), soft_wrap=False)

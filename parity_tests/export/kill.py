@@ -1,0 +1,78 @@
+"""Kill an export at random moments and see what is left: `python -m parity_tests.export.kill MODEL FOLDER KILLS SEED`.
+
+Everything is imported once; each export then runs in a fork, so that the moments fall on the export and not on Python's
+start. Half of the exports replace a bundle with `--force`. Prints one JSON object: how many of the exports were killed
+before their end, and what was found. Needs `os.fork`; imports neither torch nor pytest.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from weights_export.bundle import BundleError, open_bundle
+from weights_export.export import Options, export
+from weights_export.source import local
+from weights_export.staging import left_over
+
+
+def run(model: Path, output: Path, dtype: str, force: bool) -> int:
+    """Start an export in a fork; its process id."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            export(local(str(model), model), Options(output, head_only=True, force=force, dtype=dtype))
+            status = 0
+        finally:
+            os._exit(status)
+    return child
+
+
+def whole(folder: Path) -> str:
+    """The dtype of the bundle in a folder if it is whole in every byte, else why not."""
+    try:
+        bundle = open_bundle(folder)
+        bundle.verify()
+    except BundleError as error:
+        return f"no bundle: {error}"
+    return str(bundle.manifest["dtype"])
+
+
+def main(model: Path, folder: Path, kills: int, seed: int) -> dict[str, Any]:
+    """Kill `kills` exports, at moments spread over the time that one takes."""
+    rng = random.Random(seed)
+    start = time.perf_counter()
+    os.waitpid(run(model, folder / "whole", "float32", force=False), 0)
+    duration = time.perf_counter() - start
+    killed, faults, left = 0, [], set()
+    for n in range(kills):
+        output, force = folder / f"bundle{n}", n % 2 == 1
+        if force:
+            os.waitpid(run(model, output, "float32", force=False), 0)
+        child = run(model, output, "float16", force)
+        time.sleep(rng.random() * duration * 1.2)
+        os.kill(child, signal.SIGKILL)
+        killed += os.waitpid(child, 0)[1] == signal.SIGKILL
+        names = {path.name for path in folder.glob(f"*bundle{n}*")}
+        lines = left_over(output)
+        found = whole(output) if output.name in names else "absent"
+        aside = [path for path in folder.glob(f".bundle{n}.replaced-*/bundle{n}") if whole(path) == "float32"]
+        # Either there is no bundle, or a whole one; with --force the old or the new one, or the old one set aside.
+        if found not in ("float16", "float32" if force else "absent") and not (force and found == "absent" and aside):
+            faults.append(f"{n}: {found}")
+        if len(lines) != len(names - {output.name}):
+            faults.append(f"{n}: not explained: {names}")
+        for path in folder.glob(f".bundle{n}.incomplete-*"):
+            left.add(path.name.split("-")[0].lstrip("."))
+            if "interrupted export left behind, not a bundle" not in whole(path):
+                faults.append(f"{n}: a temporary folder was opened")
+    return {"kills": kills, "killed": killed, "left": len(left), "faults": faults, "seconds": duration}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))))

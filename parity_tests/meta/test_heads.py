@@ -1,0 +1,70 @@
+"""Somebody's own head by name: taken as it is if it can be called as the reference is, refused in one line if not."""
+
+import argparse
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import reference
+
+from .. import conftest
+from ..heads import NO_HEAD, from_name
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = ModuleType("own_head")
+    monkeypatch.setitem(sys.modules, "own_head", module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("function", "written", "message"),
+    [
+        ("softmax", lambda x: x, r"softmax takes \(x\): it must take, by these names, \(logits\)"),
+        ("softmax", 7, r"softmax takes nothing, it is a int: it must take"),
+        ("top_k", lambda logits: logits, r"top_k takes \(logits\): it must take, by these names, \(logits, k\)"),
+        ("top_k", lambda logits, k, axis: logits, r"top_k takes \(logits, k, axis\): it must take"),
+        ("lm_head", lambda context, embedding, temperature, k: 1, r"\(context, embedding, temperature=0.7, k=50\)"),
+        ("multinomial", lambda probs, num_samples, rng: 1, r"\(probs, num_samples=1, rng\)"),
+    ],
+)
+def test_other_arguments_are_refused(own: ModuleType, function: str, written: Any, message: str) -> None:
+    """A mistake in how it is called is none of the head's: no rule is said to be broken."""
+    setattr(own, function, written)
+    with pytest.raises(TypeError, match=message):
+        from_name("own_head")
+
+
+def test_ties_may_be_left_out(own: ModuleType) -> None:
+    own.keep_top_k = lambda logits, k: reference.keep_top_k(logits, k)  # type: ignore[attr-defined]
+    head, logits = from_name("own_head"), np.array([1.0, 1.0])
+    assert head.ties == ("lowest_id",)
+    assert head.keep_top_k(logits, 1, ties="lowest_id").tolist() == [1.0, -np.inf]
+    with pytest.raises(pytest.skip.Exception, match="own_head has no ties='all'"):
+        head.keep_top_k(logits, 1, ties="all")
+
+
+def test_any_arguments_and_functions_that_do_not_say_are_taken(own: ModuleType) -> None:
+    own.softmax, own.top_k = (lambda *args, **kwargs: 1), max  # type: ignore[attr-defined]
+    assert from_name("own_head").absent[:1] == ("compute_logits",)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no_such_module", "No module named 'no_such_module'"),
+        ("my/head.py", "my/head.py is a path: name the module from the current folder, as my.head"),
+        ("reference:nothing", "has no attribute 'nothing'"),
+        ("json", "has none of the functions"),
+    ],
+)
+def test_no_head_is_told_in_one_line(name: str, message: str) -> None:
+    with pytest.raises(NO_HEAD, match=message):
+        from_name(name)
+    config: Any = argparse.Namespace(getoption=lambda _: [name])
+    with pytest.raises(pytest.UsageError, match=message):
+        conftest.pytest_configure(config)

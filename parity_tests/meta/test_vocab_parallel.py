@@ -1,0 +1,214 @@
+"""The vocabulary split over ranks: the tokens of one process, few bytes, and an end on every rank when one fails."""
+
+import functools
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import reference
+import torch_impl
+import torch_impl.scoring
+from reference import bounds
+from torch_impl.vocab_parallel import HEADER, share
+
+from ..heads import to_numpy
+from ..judges import draws
+from ..verdict import compare
+from . import ranks
+from .test_scoring import exact_scores, require
+
+spec = pytest.mark.spec
+ROOT = Path(torch_impl.__file__).parents[1]
+
+# Uneven splits, empty ranks, fewer rows than k on a rank, and padding; whole numbers tie across the seams.
+SPLITS = {"2": [0, 1, 30], "3": [0, 0, 29, 30], "4": [0, 10, 10, 11, 30], "7": [0, 4, 8, 12, 13, 14, 29, 30]}
+CASES: list[dict[str, Any]] = [
+    {"vocab_size": 30, "d": 3, "batch": [4], "k": 7, "temperature": 1.0, "whole": True, "splits": SPLITS},
+    {"vocab_size": 23, "d": 2, "batch": [], "k": 50, "temperature": 0.5, "whole": True, "padded": 5},
+    {"vocab_size": 5, "d": 2, "batch": [2, 2], "k": 2, "temperature": 1.0, "whole": True},
+    {"vocab_size": 3_000, "d": 64, "batch": [3], "k": 50, "temperature": 0.7, "whole": False, "padded": 72},
+    {"vocab_size": 400, "d": 8, "batch": [0], "k": 5, "temperature": 0.7, "whole": False},
+]
+CASES = [{"seed": seed, "steps": 3, **case} for seed, case in enumerate(CASES)]
+WORLDS = (1, 2, 3, 4, 7)
+
+
+@functools.cache
+def _on(world: int, folder: Path) -> list[list[dict[str, Any]]]:
+    left = ranks.run(world, "same", folder / f"world{world}", cases=CASES)
+    assert all("returned" in part for part in left), left
+    return [part["returned"] for part in left]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("ranks")
+
+
+def _of_one_process(case: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[Any], list[float]]:
+    context, embedding = ranks.inputs(case["seed"], case["batch"], case["vocab_size"], case["d"], case["whole"])
+    rng = torch.Generator().manual_seed(case["seed"])
+    probs = torch_impl.lm_head(context, embedding, case["temperature"], case["k"])
+    drawn = [torch_impl.multinomial(probs, rng=rng)[..., 0].tolist() for _ in range(case["steps"])]
+    return context, embedding, probs, drawn, torch.rand(2, generator=rng).tolist()
+
+
+@spec("TOPK-1", "TOPK-2", "TOPK-3", "TOPK-4", "DRAW-1", "DRAW-2", "RNG-5", "LOGITS-1", "HEAD-4")
+@pytest.mark.parametrize("world", WORLDS)
+def test_the_results_of_one_process(world: int, folder: Path) -> None:
+    """Every rank returns them: survivors, ties, seeded tokens and where the stream ends, on exact logits bit for bit.
+
+    On rounded logits, which a product with fewer rows may sum in another order, tokens are judged by the race's verdict
+    and survivors below.
+    """
+    parts = _on(world, folder)
+    for number, case in enumerate(CASES):
+        context, embedding, probs, drawn, stream = _of_one_process(case)
+        logits = torch_impl.apply_temperature(torch_impl.compute_logits(context, embedding), case["temperature"])
+        values, ids = torch_impl.top_k(logits, case["k"])
+        for part in (rank[number] for rank in parts):
+            assert {**part, "log_probs": 0} == {**parts[0][number], "log_probs": 0}
+            assert part["stream"] == stream
+            if case["whole"]:
+                assert part["ids"] == ids.tolist()
+                assert part["values"] == values.tolist()
+                assert part["drawn"] == drawn
+            else:
+                _judge_draws(case, context, embedding, probs, drawn, part["drawn"])
+
+
+def _judge_draws(case: Any, context: Any, embedding: Any, probs: Any, ours: list[Any], theirs: list[Any]) -> None:
+    h, w = to_numpy(context), to_numpy(embedding)
+    scaled = h.astype(np.float64) @ w.astype(np.float64).T / case["temperature"]
+    error = bounds.temperature(scaled, case["temperature"], "float32", bounds.logits(h, w, "float32"))
+    of_probs = bounds.softmax(np.where(to_numpy(probs) > 0, scaled, -np.inf), "float32", error)
+    rng = torch.Generator().manual_seed(case["seed"])
+    for a, b in zip(ours, theirs, strict=True):
+        noise = torch.empty_like(probs).exponential_(generator=rng).numpy()
+        pair = (np.array(ids, np.int64)[..., None] for ids in (a, b))
+        draws.multinomial(*pair, None, probs=probs.numpy(), noise=noise, error=of_probs).require()
+
+
+@spec("HEAD-1", "SOFTMAX-1")
+@pytest.mark.parametrize("world", WORLDS)
+def test_verdicts_on_rounded_logits(world: int, folder: Path) -> None:
+    """The survivors' values as a head would return them, judged like any other implementation's; and the scores."""
+    case = CASES[3]
+    part = _on(world, folder)[0][3]
+    context, embedding, _, _, _ = _of_one_process(case)
+    values, ids = np.array(part["values"], np.float32), np.array(part["ids"])
+    kept = np.full((3, case["vocab_size"]), -np.inf, np.float32)
+    np.put_along_axis(kept, ids, values, axis=-1)
+    arrays = {"context": to_numpy(context), "embedding": to_numpy(embedding)}
+    arguments = {**arrays, "temperature": case["temperature"], "k": case["k"]}
+    compare("lm_head", reference.lm_head(**arguments), reference.softmax(kept), **arguments).require()
+    scores, token_ids = np.array(part["log_probs"], np.float32), np.array(part["drawn"][0])
+    require(scores, *exact_scores(**arrays, temperature=0.7, dtype="float32", blocks=world), token_ids)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_bytes_do_not_depend_on_the_vocabulary(world: int, folder: Path) -> None:
+    """Each rank sends a header and k candidates of 4 + 8 bytes for each row, in two collectives."""
+    for number, case in enumerate(CASES):
+        rows, k = math.prod(case["batch"]), min(case["k"], case["vocab_size"])
+        for rank in _on(world, folder):
+            assert rank[number]["sent"] == HEADER + rows * k * (4 + 8)
+            assert rank[number]["calls"] == 2
+
+
+@pytest.mark.parametrize(("world", "vocab_size"), [(2, 11), (4, 9), (3, 3)])
+def test_dtensor(world: int, vocab_size: int, tmp_path: Path) -> None:
+    """A `Shard(0)` embedding, with ranks of fewer rows or none; other placements are refused on every rank."""
+    context, embedding = ranks.inputs(5, [2], vocab_size, 3, whole=True)
+    expected = torch_impl.top_k(torch_impl.compute_logits(context, embedding), 9)
+    for left in ranks.run(world, "dtensor", tmp_path / "ranks", seed=5, vocab_size=vocab_size):
+        assert left.get("returned", left)[:2] == [part.tolist() for part in expected]
+        assert all("it must be (Shard(0),)" in refusal for refusal in left["returned"][2])
+        assert len(left["returned"][2]) == 2
+
+
+@spec("HEAD-5")
+@pytest.mark.parametrize(
+    ("kind", "error", "message"),
+    [
+        ("revision", "ValueError", "rank 2 brings another revision of the weights than rank 0"),
+        ("another d", "ValueError", "rank 2 brings another d than rank 0: 3, and rank 0 has 4"),
+        ("gap", "ValueError", "rank 2 holds rows 15 to 20 but row 14 is next"),
+        ("another batch", "ValueError", "rank 2 brings another number of context vectors than rank 0: 1, and rank 0"),
+        ("another k", "ValueError", "rank 2 brings another k than rank 0: 4, and rank 0 has 3"),
+        ("another temperature", "ValueError", "rank 2 brings another temperature than rank 0"),
+        ("another seed", "ValueError", "rank 2 brings another random state"),
+        ("no generator", "TypeError", "rank 2 cannot take part: rng is a NoneType"),
+        ("nan", "ValueError", "rank 2 cannot take part: logits[0, 15] is nan: it must be finite"),
+    ],
+)
+def test_a_rank_that_brings_something_else_ends_the_step(kind: str, error: str, message: str, tmp_path: Path) -> None:
+    """On every rank, at once and in the same words."""
+    for left in ranks.run(3, "fault", tmp_path / "ranks", kind=kind, who=2):
+        assert left.get("error") == error, left
+        assert message in left["message"]
+        assert left["seconds"] < ranks.TIMEOUT / 2
+
+
+@pytest.mark.parametrize(("kind", "timeout"), [("dies", ranks.TIMEOUT), ("hangs", 3.0)])
+def test_a_rank_that_dies_or_hangs_ends_the_step(kind: str, timeout: float, tmp_path: Path) -> None:
+    """On the others, within the process group's timeout; a death shows sooner."""
+    lefts = ranks.run(3, "fault", tmp_path / "ranks", timeout=timeout, kind=kind, who=1)
+    for rank in (0, 2):
+        assert lefts[rank]["error"] == "RuntimeError"
+        assert f"rank {rank} of 3 lost the others: one died, or hung" in lefts[rank]["message"]
+        assert lefts[rank]["seconds"] < timeout + 5
+    assert lefts[1] == {} if kind == "dies" else lefts[1].get("error") == "RuntimeError"
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads the peak of memory from Linux's /proc")
+def test_a_rank_reads_its_rows_alone(tmp_path: Path) -> None:
+    """64 MB of embedding in a bundle's shape: each of four ranks grows by its quarter and not by the whole."""
+    vocab_size, d = 2**15, 512
+    (tmp_path / "head.bin").write_bytes(np.ones((vocab_size, d), "<f4").tobytes())
+    tensor = {"file": "head.bin", "dtype": "float32", "shape": [vocab_size, d], "offset": 0}
+    manifest = {"format": "lm-head-bundle", "version": 2, "model": "ones", "revision": None, "files": {}}
+    manifest |= {"vocab_size": vocab_size, "tensors": {"embedding": tensor}}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    for left in ranks.run(4, "memory", tmp_path / "ranks", bundle=str(tmp_path)):
+        grown, own = left["returned"]
+        assert own == vocab_size * d * 4 / 4
+        assert own * 0.9 < grown < 2 * own
+
+
+@pytest.mark.parametrize("vocab_size", [1, 2, 7, 50_257])
+def test_shares_cover_the_vocabulary_as_torch_chunk_does(vocab_size: int) -> None:
+    for world in range(1, 12):
+        spans = [share(vocab_size, world, rank) for rank in range(world)]
+        chunks = [len(chunk) for chunk in torch.arange(vocab_size).chunk(world)]
+        assert [stop - start for start, stop in spans] == chunks + [0] * (world - len(chunks))
+        assert [start for start, _ in spans[1:]] == [stop for _, stop in spans[:-1]]
+
+
+@spec("DRAW-1", "RNG-5")
+def test_the_demonstration(bundle_folder: Path) -> None:
+    """`torchrun` starts two ranks on a bundle; they print the tokens that one process draws."""
+    from safetensors.torch import load_file
+
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "-m", "torch_impl.vocab_parallel"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    command += [str(bundle_folder), "--seed", "5"]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    context = load_file(bundle_folder / "contexts.safetensors")["context"]
+    embedding = load_file(bundle_folder / "head.safetensors")["embedding"]
+    probs = torch_impl.lm_head(context, embedding)
+    drawn = torch_impl.multinomial(probs, rng=torch.Generator().manual_seed(5))[:, 0].tolist()
+    lines = [line for line in result.stdout.splitlines() if " id " in line]
+    assert [int(line.split(" id ")[1].split()[0]) for line in lines] == drawn
+    assert "rank 0 of 2: rows 0 to 1,024" in result.stdout
+    assert "rank 1 of 2: rows 1,024 to 2,048" in result.stdout

@@ -1,0 +1,154 @@
+"""The vectors as Python sees them: `load("top_k") -> Vectors`, groups of cases, their JSON kept as it is.
+
+`Case.inputs` is the `inputs` of the protocol's request, to be forwarded unchanged; `arguments` decodes it to NumPy.
+Nothing here knows how the files are made.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..values import from_json, number_from_json
+
+FOLDER = Path(__file__).parent
+FORMAT, VERSION = "lm-head-vectors", 1
+STAGES = (
+    "logits",
+    "temperature",
+    "top_k",
+    "keep_top_k",
+    "softmax",
+    "multinomial",
+    "inverse_cdf",
+    "lm_head",
+    "torch_rng",
+)
+
+
+@dataclass(frozen=True)
+class Note:
+    """A flag: the rule, the mistake it looks for, links to systems that made it."""
+
+    rule: str
+    mistake: str
+    links: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One outcome that conforms: a `result` object, or `{"code": ...}`; and the bounds of its floats by name."""
+
+    expected: dict[str, Any]
+    bound: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test. `answers` holds the expected outcome first, then its alternatives."""
+
+    id: int
+    op: str
+    group: str
+    rule: str
+    comment: str
+    flags: tuple[str, ...]
+    inputs: dict[str, Any]
+    result: str  # valid, acceptable or invalid
+    answers: tuple[Answer, ...]
+
+    def __str__(self) -> str:
+        return f"{self.op} {self.id} ({self.group}: {self.comment})"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cases of one rule."""
+
+    name: str
+    rule: str
+    comment: str
+    cases: tuple[Case, ...]
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """One file."""
+
+    stage: str
+    op: str
+    notes: dict[str, Note]
+    groups: tuple[Group, ...]
+
+    @property
+    def cases(self) -> list[Case]:
+        """Those of all groups, in order."""
+        return [case for group in self.groups for case in group.cases]
+
+
+def load(stage: str, folder: Path = FOLDER) -> Vectors:
+    """The vectors of a stage, one of STAGES.
+
+    Raises: ValueError for another stage, and for a file of another format or version.
+    """
+    if stage not in STAGES:
+        raise ValueError(f"stage is {stage!r}: it must be one of {', '.join(STAGES)}")
+    path = folder / f"{stage}.json"
+    document = json.loads(path.read_text("utf-8"))
+    found = document.get("format"), document.get("version")
+    if found != (FORMAT, VERSION):
+        raise ValueError(f"{path} is {found}: this reader knows {FORMAT!r} version {VERSION}")
+    notes = {
+        name: Note(note["rule"], note["mistake"], tuple(note["links"])) for name, note in document["notes"].items()
+    }
+    groups = tuple(_group(document["op"], group) for group in document["groups"])
+    return Vectors(stage, document["op"], notes, groups)
+
+
+def load_all(folder: Path = FOLDER) -> list[Vectors]:
+    """All stages, in the order in which a port is written."""
+    return [load(stage, folder) for stage in STAGES]
+
+
+def _group(op: str, group: dict[str, Any]) -> Group:
+    cases = tuple(_case(op, group, test) for test in group["tests"])
+    return Group(group["name"], group["rule"], group["comment"], cases)
+
+
+def _case(op: str, group: dict[str, Any], test: dict[str, Any]) -> Case:
+    answers = (test, *test.get("alternatives", ()))
+    return Case(
+        id=test["id"],
+        op=op,
+        group=group["name"],
+        rule=group["rule"],
+        comment=test["comment"],
+        flags=tuple(test["flags"]),
+        inputs=test["inputs"],
+        result=test["result"],
+        answers=tuple(Answer(answer["expected"], answer.get("bound")) for answer in answers),
+    )
+
+
+def arguments(inputs: dict[str, Any]) -> dict[str, Any]:
+    """The inputs of a request as Python takes them: tensors as arrays, the temperature as a float, the seed as an int.
+
+    What is of the wrong kind on purpose, such as a fraction for a seed or `true` for k, stays of the wrong kind.
+
+    >>> arguments({"temperature": 1, "k": 1.5, "seed": "7"})
+    {'temperature': 1.0, 'k': 1.5, 'seed': 7}
+    """
+    return {name: _argument(name, value) for name, value in inputs.items()}
+
+
+def _argument(name: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return from_json(value)
+    if name == "temperature" and not isinstance(value, bool):
+        return float(number_from_json(value))
+    if name == "seed":
+        try:
+            return int(value)
+        except ValueError:
+            return float(value)
+    return value
