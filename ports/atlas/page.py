@@ -24,30 +24,32 @@ NAMES = (
 INTRO = """\
 # The atlas of LM heads
 
-What existing implementations do at each rule of [SPEC.md](../reference/SPEC.md), as found by running them on the
-[vectors](vectors/README.md) and on the checker's random cases. Written by `python -m ports.atlas`; nothing here is
-edited by hand.
+What existing implementations do at each rule of [SPEC.md](../reference/SPEC.md). Each one was run on the
+[vectors](vectors/README.md) and on the random cases of `python -m ports check`. This page is written by
+`python -m ports.atlas`, never by hand.
 
-A difference is not a defect. Most of these libraries never set out to follow SPEC.md: which of two equal logits
-survives, whether temperature 0 means greedy decoding or an error, and whether bad input is refused or answered are
-choices. What matters to a port is to know them. The adapters in [`atlas/adapters/`](atlas/adapters) settle nothing and check nothing that
-the implementation leaves alone.
+A difference is not a defect. Most of these libraries never set out to follow SPEC.md. Some questions have more than one
+good answer: which of two equal logits survives, whether temperature 0 means greedy decoding or an error, whether bad
+input is refused. A port needs to know how its runtime answers them.
+
+Each implementation is called through a small adapter in [`atlas/adapters/`](atlas/adapters). An adapter adds no
+decisions and no checks of its own.
 """
 
 MATRIX = """\
 ## Rule by rule
 
-`=`: no case differs. `≠`: at least one does; see below which. Empty: the implementation has no function that the rule
-speaks of, or claims no such stream. HEAD-5 means here: the error is a `TypeError` for a wrong kind and a `ValueError`
-for a wrong value.
+`=`: no case differs. `≠`: at least one case differs; the details are below. Empty: the implementation has no function
+that the rule is about, or does not claim PyTorch's random stream. For HEAD-5, only the type of the error is compared: a
+`TypeError` for a wrong kind, a `ValueError` for a wrong value.
 """
 
 NOT_RUN = """\
 ## Not run here
 
-**llama.cpp**: `llama-cpp-python` 0.3.36 comes as source, and its build had done 58 of 140 steps after the 10 minutes
-that it was given on two shared cores. `llama_sampler_init_top_k`, `llama_sampler_init_temp` and
-`llama_sampler_init_dist` are the entry points that an adapter would call.
+**llama.cpp**: `llama-cpp-python` 0.3.36 comes as source only. On two shared cores, its build had finished 58 of 140
+steps when it was stopped after 10 minutes. An adapter would call `llama_sampler_init_top_k`, `llama_sampler_init_temp`
+and `llama_sampler_init_dist`.
 """
 
 
@@ -71,7 +73,8 @@ def _what(names: list[str], records: dict[str, Any]) -> Iterator[str]:
     for name in names:
         record = records[name]
         versions = ", ".join(f"{package} {version}" for package, version in record["versions"].items())
-        yield f"| [{record['title']}](atlas/adapters/{name}.py) | {versions} | {record['date']} | {record['platform']} |"
+        title = f"[{record['title']}](atlas/adapters/{name}.py)"
+        yield f"| {title} | {versions} | {record['date']} | {record['platform']} |"
 
 
 def _matrix(names: list[str], records: dict[str, Any]) -> Iterator[str]:
@@ -95,8 +98,8 @@ def _titles() -> dict[str, str]:
 def _questions(names: list[str], records: dict[str, Any]) -> Iterator[str]:
     yield "## The same question to each"
     yield ""
-    yield "All logits are float32. *One token drawn* is by the implementation's own random stream from a fixed seed, or"
-    yield "by the number 0.5 where it takes one: which of several possible tokens comes up means nothing."
+    yield "All logits are float32. For *one token drawn*, the implementation used its own random stream from a fixed"
+    yield "seed, or the number 0.5 if it takes one. Where several tokens are possible, which one came up means nothing."
     yield ""
     for question in QUESTIONS:
         groups: dict[str, list[str]] = {}
