@@ -1,6 +1,7 @@
 """The matrix and the plots as one self-contained HTML file."""
 
 import platform
+from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -33,7 +34,7 @@ def fingerprints(setting: Setting) -> dict[str, float]:
 
 
 def html(cells: Sequence[Cell], settings: Sequence[Setting], implementations: Sequence[Implementation]) -> str:
-    """The page: the same cells as the terminal's table, and a plot for each stage."""
+    """The page: how many cells got which verdict, the terminal's table, and a plot for each stage."""
     names, blocks = matrix(cells)
     template = jinja2.Template(
         Path(__file__).with_name("page.html").read_text("utf-8"), autoescape=True, undefined=jinja2.StrictUndefined
@@ -45,6 +46,8 @@ def html(cells: Sequence[Cell], settings: Sequence[Setting], implementations: Se
     return template.render(
         implementations=names,
         blocks=blocks,
+        total=len(cells),
+        counts=Counter(str(cell.verdict.word) for cell in cells),
         plots={stage: svg(stage, settings, implementations) for stage, _ in blocks},
         computes=set(ERRORS),
         shapes=shapes,

@@ -11,7 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogLocator
 
 from reference import bounds
 
@@ -82,24 +82,28 @@ MARGINS = {"top_k": _cut, "keep_top_k": _cut, "multinomial": _race, "inverse_cdf
 
 def svg(stage: str, settings: Sequence[Setting], implementations: Sequence[Implementation]) -> str:
     """The plot of one stage as an `<svg>` element, from the float32 settings."""
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    figure = Figure(figsize=(5, 3.4), layout="constrained")  # 360 points wide: legible on a phone, too
     axes = figure.subplots()
     chosen = [setting for setting in settings if setting.dtype == "float32"]
     if stage in ERRORS:
         _plot_errors(axes, stage, chosen[-1], implementations)
         axes.set_ylabel("largest error")
     else:
-        for setting in chosen:
+        for setting, marker in zip(chosen, MARKERS, strict=False):
             margin, bound = MARGINS[stage](setting.inputs, "float32")
-            axes.loglog(bound, margin, "o", alpha=0.7, label=f"{setting.shape}, a row each")
+            axes.loglog(bound, margin, marker, fillstyle="none", label=f"{setting.shape}, one point a row")
         axes.set_ylabel("margin of the choice")
     ends = np.array(axes.get_xlim())
     axes.loglog(ends, ends, color="gray", linestyle="--", label="bound")
+    axes.set_xlim(*ends)
     axes.set_xlabel("derived bound")
-    axes.legend(fontsize="small")
-    for axis in (axes.xaxis, axes.yaxis):  # 1e-05: to typeset powers takes longer than all else of a plot
-        axis.set_major_formatter(LogFormatter())
-        axis.set_minor_formatter(LogFormatter())
+    figure.legend(loc="outside upper left", ncols=3, fontsize="small", frameon=False, handletextpad=0.2)
+    for axis in (axes.xaxis, axes.yaxis):
+        low, high = axis.get_view_interval()
+        labelled = (1,) if high > 100 * low else (1, 2, 5) if high > 10 * low else (1, 2, 4, 7)
+        axis.set_major_locator(LogLocator(subs=labelled, numticks=7))
+        axis.set_major_formatter("{x:.0e}")  # to typeset powers takes longer than all else of a plot
+        axis.minorticks_off()
     return _as_svg(figure, stage)
 
 
@@ -126,4 +130,4 @@ def _as_svg(figure: Figure, stage: str) -> str:
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    return text[text.index("<svg") :].replace("#000000", "currentColor")  # the page's, which is light in the dark
