@@ -104,11 +104,10 @@ def checkpoint() -> Any:
 @pytest.fixture(scope="session")
 def bundle_folder(tmp_path_factory: pytest.TempPathFactory, checkpoint: Any) -> Path:
     """A bundle of the embedded tiny GPT-2, written once."""
-    from weights_export.bundle import write
-    from weights_export.checkpoint import PROMPTS
+    from weights_export.export import Options, export
 
     folder = tmp_path_factory.mktemp("bundles") / "tiny"
-    write(checkpoint, PROMPTS, folder)
+    export(checkpoint.source, Options(folder))
     return folder
 
 

@@ -7,32 +7,10 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
+from . import Bundle, open_bundle
+
 COMMANDS = ("verify", "show")
-
-
-def export_parser() -> argparse.ArgumentParser:
-    """The options of an export."""
-    parser = argparse.ArgumentParser(
-        prog="python -m weights_export",
-        description=__doc__,
-        epilog="A folder whose name is verify or show is written ./verify.",
-    )
-    add = parser.add_argument
-    add("model", nargs="?", default="tiny", help="tiny (the embedded GPT-2), a checkpoint folder or a Hub id")
-    add("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to create")
-    add("--revision", metavar="REV", help="a branch, a tag or a commit of a Hub's model (default: its main branch)")
-    add("--prompts", type=Path, metavar="FILE", help="one prompt a line, or a JSON list of texts in *.json")
-    add("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="of the embedding")
-    add("--rows", choices=("all", "vocab"), default="all", help="keep rows of the table that are no token's, or not")
-    add("--format", choices=("safetensors", "npz", "bin"), default="safetensors", help="of the files with tensors")
-    add("--head-only", action="store_true", help="no contexts and answers: of a Hub's weights fetch only the head")
-    head = parser.add_mutually_exclusive_group()
-    head.add_argument("--tied", action="store_true", default=None, help="the head is the token embedding, whatever ...")
-    head.add_argument("--untied", action="store_true", help="... or lm_head.weight, whatever config.json says")
-    add("--force", action="store_true", help="replace a bundle that is there")
-    add("--offline", action="store_true", help="use what is in the Hub's cache and no network")
-    add("--stats", action="store_true", help="print the time and the peak memory of this process")
-    return parser
+WIDTH = 100  # of what `show` prints, in characters
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,8 +18,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if arguments and arguments[0] in COMMANDS:
             return _read(arguments[0], arguments[1:])
-        return _export(export_parser().parse_args(arguments))
-    except BrokenPipeError:  # whoever read this has seen enough
+        return _export(_export_parser().parse_args(arguments))
+    except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except ModuleNotFoundError as error:
@@ -49,20 +27,44 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"weights_export: this needs {package}: pip install '.[torch]' in a clone", file=sys.stderr)
         return 1
     except (OSError, ValueError) as error:
-        print(f"weights_export: {one_line(error)}", file=sys.stderr)
+        print(f"weights_export: {_one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("weights_export: interrupted, nothing was written", file=sys.stderr)
         return 130
 
 
-def one_line(error: Exception) -> str:
-    """What went wrong, on one line, with nothing in it that could steer a terminal."""
+def _one_line(error: Exception) -> str:
+    """What went wrong, on one line, without characters that could control a terminal."""
     if isinstance(error, OSError) and error.strerror and error.errno is not None:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     else:
         text = str(error)
-    return "".join(c if c.isprintable() else " " for c in text.replace("\n", " "))
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _export_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m weights_export",
+        description=__doc__,
+        epilog="Write ./verify for a folder that is called verify or show.",
+    )
+    add = parser.add_argument
+    add("model", nargs="?", default="tiny", help="tiny (the embedded GPT-2), a checkpoint folder or a Hub id")
+    add("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to create")
+    add("--revision", metavar="REV", help="a branch, tag or commit of a Hub's model (default: its main branch)")
+    add("--prompts", type=Path, metavar="FILE", help="one prompt per line, or a JSON list of strings in *.json")
+    add("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="of the embedding")
+    add("--rows", choices=("all", "vocab"), default="all", help="keep the table's padding rows, or leave them out")
+    add("--format", choices=("safetensors", "npz", "bin"), default="safetensors", help="of the files with tensors")
+    add("--head-only", action="store_true", help="no contexts and answers; of a Hub's model, fetch only the head")
+    head = parser.add_mutually_exclusive_group()
+    head.add_argument("--tied", action="store_true", default=None, help="export the token embedding as the head ...")
+    head.add_argument("--untied", dest="tied", action="store_false", help="... or lm_head.weight; both overrule config")
+    add("--force", action="store_true", help="replace an existing bundle")
+    add("--offline", action="store_true", help="use the Hub's cache and no network")
+    add("--stats", action="store_true", help="print the time and the peak memory of this process")
+    return parser
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -77,35 +79,33 @@ def _export(options: argparse.Namespace) -> int:
     from .progress import shown
     from .prompts import PROMPTS, read_prompts
 
-    prompts = read_prompts(options.prompts) if options.prompts else PROMPTS
-    tied = True if options.tied else False if options.untied else None
     settings = Options(
         output=options.output,
-        prompts=prompts,
+        prompts=read_prompts(options.prompts) if options.prompts else PROMPTS,
         container=options.format,
         dtype=options.dtype,
         rows=options.rows,
         head_only=options.head_only,
         force=options.force,
-        tied=tied,
+        tied=options.tied,
     )
     with staging.temporary(options.output) if options.head_only else nullcontext() as head_into:
         source = find(options.model, options.revision, options.offline, head_into)
         with shown() as report:
             export(source, settings, report)
-    what = "no contexts" if options.head_only else f"{len(prompts)} prompts"
+    what = "no contexts" if options.head_only else f"{len(settings.prompts)} prompts"
     print(f"{options.output}: a bundle of {source.name} with {what}")
     if options.stats:
-        print(stats(time.monotonic() - start))
+        print(_stats(time.monotonic() - start))
     return 0
 
 
-def stats(seconds: float) -> str:
-    """The time and the largest resident memory of this process so far, the interpreter and all libraries included."""
+def _stats(seconds: float) -> str:
+    """The time and the peak resident memory of this process, interpreter and libraries included."""
     import resource
 
     status = Path("/proc/self/status")
-    if status.exists():  # Linux; ru_maxrss there begins with what the parent process had
+    if status.exists():  # Linux, where ru_maxrss starts at what the parent process used
         peak = int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024
     else:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -113,26 +113,49 @@ def stats(seconds: float) -> str:
 
 
 def _read(command: str, arguments: list[str]) -> int:
-    from .bundle import open_bundle
-    from .progress import shown
-    from .show import show
-
     parser = argparse.ArgumentParser(prog=f"python -m weights_export {command}")
     parser.add_argument("bundle", type=Path, metavar="DIR", help="a folder written by python -m weights_export")
     bundle = open_bundle(parser.parse_args(arguments).bundle)
     if command == "show":
-        print(show(bundle), flush=True)
+        print(_shown(bundle), flush=True)
         return 0
+    from .progress import shown
+
     with shown() as report:
         bundle.verify(report)
         if bundle.manifest["prompts"]:
             bundle.reproduce(report)
-    print(
-        f"{bundle.folder}: whole, and its logits are reproduced"
-        if bundle.manifest["prompts"]
-        else f"{bundle.folder}: whole"
-    )
+    print(f"{bundle.folder}: intact" + ("; logits reproduced" if bundle.manifest["prompts"] else ""))
     return 0
+
+
+def _shown(bundle: Bundle) -> str:
+    """The manifest, the tensors, the prompts and some tokens as text; strings from the files are quoted."""
+    m = bundle.manifest
+    padding = m["embedding_rows"] - m["vocab_size"]
+    lines = [
+        f"{m['format']} {m['version']} of {m['model']!r}" + (f", revision {m['revision']!r}" if m["revision"] else ""),
+        f"vocabulary    V = {m['vocab_size']:,} tokens" + (f", and {padding:,} padding rows" if padding else ""),
+        f"hidden size   d = {m['hidden_size']:,}",
+        f"embedding     {m['dtype']}, {'tied' if m['tied'] else 'not tied'} to the token embedding",
+        f"final norm    epsilon {m['layer_norm_epsilon']}",
+        "",
+        f"{'tensor':<20} {'dtype':<9} {'shape':<18} {'file':<22} {'first byte':>12}",
+    ]
+    for name, tensor in m["tensors"].items():
+        shape = " x ".join(f"{n:,}" for n in tensor["shape"])
+        lines.append(f"{name:<20} {tensor['dtype']:<9} {shape:<18} {tensor['file']:<22} {tensor['offset']:>12,}")
+    lines += ["", f"{'file':<22} {'bytes':>14}  sha256"]
+    for name, file in m["files"].items():
+        lines.append(f"{name:<22} {file['size']:>14,}  {file['sha256'][:16]}…")
+    if m["prompts"]:
+        lines += ["", f"{'prompt':<6} {'tokens':>6}  text"]
+        for i, prompt in enumerate(bundle.prompts):
+            lines.append(f"{i:<6} {len(prompt['token_ids']):>6}  {repr(prompt['text'])[: WIDTH - 16]}")
+    if "tokens.json" in m["files"]:
+        tokens = ", ".join(f"{i} {raw!r}" for i, raw in enumerate(bundle.token_bytes[:4]))
+        lines += ["", f"tokens        {tokens}, …; special: {sorted(bundle.special)[:4]}"]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where weights come from: the embedded tiny GPT-2, a local folder in Transformers' layout, or a Hub."""
+"""Finding a checkpoint: the embedded tiny GPT-2, a local folder in Transformers' layout, or a Hub's model."""
 
 import re
 from dataclasses import dataclass
@@ -29,9 +29,9 @@ class Checkpoint:
 def find(name: str, revision: str | None = None, offline: bool = False, head_into: Path | None = None) -> Source:
     """The files of the checkpoint called `name`: `tiny`, a folder, or a Hub id; a folder wins over a Hub id.
 
-    `head_into` is a folder for what is fetched of a Hub's weights if only the head is wanted.
-    Raises: FileNotFoundError if there is no such folder; ValueError for a revision of something without revisions;
-    HubError where a Hub does not give it.
+    With the folder `head_into`, only the head is fetched from a Hub, into that folder.
+    Raises: FileNotFoundError if there is no such folder; ValueError for a revision of a folder; HubError where a Hub
+    does not deliver.
     """
     folder = TINY if name == "tiny" else Path(name)
     if name == "tiny" or folder.exists() or not is_hub_id(name):
@@ -56,7 +56,7 @@ def is_hub_id(name: str) -> bool:
 def load(name: str) -> Checkpoint:
     """The checkpoint called `name`, loaded by Transformers.
 
-    Raises: as `find`; OSError if it has no safetensors weights.
+    Raises: as `find`; BundleError if it has no safetensors weights.
     """
     import torch
     from transformers import AutoTokenizer, GPT2LMHeadModel

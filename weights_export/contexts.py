@@ -1,7 +1,7 @@
 """Context vectors by Transformers, in float32, with one block of the model in memory at a time.
 
-The model's skeleton has no storage (torch's `meta` device). All blocks are given the same memory, and just before one
-runs, its weights are read into it from the checkpoint: a model of any size needs the memory of one block.
+The model is made without storage, on torch's `meta` device. All blocks then share the memory of one, and just before a
+block runs, its weights are read into it from the checkpoint. So a model of any depth needs the memory of one block.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from transformers import GPT2Config, GPT2Model
 
+from .errors import BundleError
 from .progress import Report, silent
 from .source import Weights
-from .strict_json import BundleError
 
 # The four products of a block. nanoGPT and others store them as torch.nn.Linear does, (out, in); GPT-2 as (in, out).
 PRODUCTS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
@@ -22,7 +22,7 @@ PRODUCTS = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """PyTorch on one thread: the order of its sums, and so every bit, is then the same on each run of a machine."""
+    """PyTorch on one thread: the order of its sums, and so every bit, is then the same in every run on a machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -33,7 +33,7 @@ def one_thread() -> Iterator[None]:
 
 def skeleton(config: dict[str, Any], weights: Weights) -> GPT2Model:
     """The model without storage, for a token embedding with as many rows as the checkpoint's."""
-    # Special tokens are of no use here, and Transformers warns of ids beyond the vocabulary.
+    # Special tokens have no use here, and Transformers warns of ids beyond the vocabulary.
     no_special = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))
     settings = {**config, **no_special, "vocab_size": weights.shape("wte.weight")[0]}
     with torch.device("meta"):
@@ -43,20 +43,15 @@ def skeleton(config: dict[str, Any], weights: Weights) -> GPT2Model:
     return model
 
 
-def _transposed(weights: Weights, d: int) -> bool:
-    """Whether the products of the blocks are stored as torch.nn.Linear stores them."""
-    return "h.0.attn.c_attn.weight" in weights and weights.shape("h.0.attn.c_attn.weight") == (3 * d, d)
-
-
 def _fill(module: torch.nn.Module, prefix: str, weights: Weights, transposed: bool) -> None:
-    """Read a module's parameters into its memory; a bias that the checkpoint does not have is zero."""
+    """Read a module's parameters into its memory; a bias that the checkpoint lacks is zero."""
     for name, parameter in module.named_parameters():
         values = parameter.numpy()  # the same memory
         if name.endswith("bias") and f"{prefix}{name}" not in weights:
             values[...] = 0
         else:
-            other_layout = transposed and name.removesuffix(".weight") in PRODUCTS
-            weights.read_into(f"{prefix}{name}", values.T if other_layout else values)
+            turned = transposed and name.removesuffix(".weight") in PRODUCTS
+            weights.read_into(f"{prefix}{name}", values.T if turned else values)
 
 
 @torch.no_grad()
@@ -65,14 +60,15 @@ def contexts(
 ) -> tuple[np.ndarray, np.ndarray]:
     """What enters and leaves the final layer norm at each prompt's last position: two arrays `(N, d)`  [LOGITS-3].
 
-    Raises: BundleError for tensors that are missing or of the wrong shape.
+    Raises: BundleError for a tensor that is missing or of the wrong shape.
     """
     model = skeleton(config, weights)
     d = model.config.hidden_size
-    transposed = _transposed(weights, d)
+    first = "h.0.attn.c_attn.weight"
+    transposed = first in weights and weights.shape(first) == (3 * d, d)
     for name in ("wpe", "ln_f"):
         _fill(model.get_submodule(name).to_empty(device="cpu"), f"{name}.", weights, transposed)
-    # Of the token embedding only the rows of the prompts are needed: an embedding of those, and ids to match.
+    # The prompts use few rows of the token embedding: keep those only, and number the ids to match.
     used = sorted({token for prompt in prompts for token in prompt})
     model.wte = torch.nn.Embedding.from_pretrained(_rows_of(weights, used, d))
     _share_memory(model.h)
@@ -82,7 +78,7 @@ def contexts(
     seen: list[torch.Tensor] = []
     model.ln_f.register_forward_hook(lambda _m, inputs, output: seen.extend((inputs[0], output)))
     with one_thread():
-        # The longest first: the others then live in the memory that it has left.
+        # The longest first: the others then fit into the memory that it has freed.
         for done, n in enumerate(sorted(range(len(prompts)), key=lambda n: -len(prompts[n])), 1):
             model(torch.tensor([[used.index(token) for token in prompts[n]]]), use_cache=False)
             before[n], after[n] = (hidden[0, -1].numpy() for hidden in seen)
@@ -92,7 +88,10 @@ def contexts(
 
 
 def _share_memory(blocks: torch.nn.ModuleList) -> None:
-    """Give the first block memory and let all others use the same: they run one after the other, all of one shape."""
+    """Give the first block memory and make its parameters those of all others too.
+
+    Blocks run one after the other and have the same shapes, so the weights of one may overwrite those of the last.
+    """
     first = blocks[0].to_empty(device="cpu")
     for block in blocks[1:]:
         for name, parameter in first.named_parameters():
@@ -120,7 +119,7 @@ def logits(context: np.ndarray, embedding: Iterable[np.ndarray]) -> Iterator[np.
 
 
 def _aligned(values: np.ndarray) -> torch.Tensor:
-    """A copy in PyTorch's own memory, always aligned alike: the last bits of a product may depend on alignment."""
+    """A copy in PyTorch's own memory, always aligned alike: a product's last bits may depend on the alignment."""
     copy = torch.empty(values.shape)
     copy.numpy()[...] = values
     return copy

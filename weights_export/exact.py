@@ -1,9 +1,9 @@
 """Logits in exact arithmetic, by matrix products of slices whose products add up without rounding.
 
 Ozaki, Ogita, Oishi & Rump 2012, Error-free transformations of matrix multiplication by using fast routines of matrix
-multiplication, https://doi.org/10.1007/s11075-011-9478-1. A slice holds few enough bits, counted from the largest
-number of its row, that a product of two slices and all sums of d such products fit into the 53 bits of a float64: the
-matrix product is exact in any order of summation. What is left is one correctly rounded sum of a few numbers a logit.
+multiplication, https://doi.org/10.1007/s11075-011-9478-1. A slice keeps so few bits, counted from the largest number
+of its row, that a product of two slices and all sums of d such products fit into the 53 bits of a float64: the matrix
+product is exact in any order of summation. What remains is one correctly rounded sum of a few numbers per logit.
 """
 
 import math
@@ -17,8 +17,10 @@ ROWS = 2048  # of the embedding at a time: 13 MB a slice at d = 768
 def slices(matrix: np.ndarray, bits: int) -> Iterator[np.ndarray]:
     """Float64 matrices that add up to `matrix` exactly; each keeps `bits` bits of each row's largest number.
 
-    `(n, d) -> (n, d)` each. Adding and subtracting `3 * 2**(e + 51 - bits)` rounds a row to multiples of
-    `2**(e - bits)`, where `2**e` is above its largest number (Rump, Ogita & Oishi 2008).
+    `(n, d) -> (n, d)` each. Where `2**e` is above a row's largest number, `sigma = 3 * 2**(e + 51 - bits)` is so large
+    that the last bit of `rest + sigma` is worth `2**(e - bits)`: the addition rounds `rest` to that multiple, and
+    subtracting sigma again is exact. 3 and not 2, so that the sum of a negative number and sigma does not fall below a
+    power of two, where the last bit would be worth half (Rump, Ogita & Oishi 2008).
     """
     rest = matrix.astype(np.float64)
     while rest.any():
@@ -35,13 +37,13 @@ def exact_logits(context: np.ndarray, embedding: Iterable[np.ndarray]) -> Iterat
     >>> list(exact_logits(np.array([[2.0**60, 1.0, -(2.0**60)]], np.float32), [np.ones((1, 3), np.float32)]))
     [array([[1.]])]
     """
-    bits = (53 - math.ceil(math.log2(context.shape[1])) - 2) // 2
+    bits = (53 - math.ceil(math.log2(context.shape[1])) - 2) // 2  # of each factor, with room for d sums and signs
     parts = list(slices(context, bits))
     for block in embedding:
         for start in range(0, len(block), ROWS):
             rows = block[start : start + ROWS]
             products = [part @ w.T for w in slices(rows, bits) for part in parts]
-            products.append(np.zeros((len(context), len(rows))))  # so that there is one
+            products.append(np.zeros((len(context), len(rows))))  # so that there is at least one
             terms = np.stack(products, axis=-1)  # (N, rows, products)
             sums = [math.fsum(numbers) for numbers in terms.reshape(-1, terms.shape[-1]).tolist()]
             yield np.reshape(sums, terms.shape[:-1])

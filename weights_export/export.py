@@ -1,4 +1,4 @@
-"""From a checkpoint to a bundle: read, run, write beside the target, reopen, recompute, and only then rename."""
+"""Writing a bundle: read, run, write beside the target, reopen, recompute, and only then rename."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -8,20 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from . import containers, manifest, rows, staging, tokens
+from . import containers, manifest, staging, tensors, tokens
 from .bundle import open_unnamed
-from .containers import Content
+from .errors import BundleError
 from .exact import exact_logits
+from .plain_files import map_file
 from .progress import Report, silent
 from .prompts import PROMPTS
 from .source import Head, Source, Weights, find_head, read_config, weight_files
-from .strict_json import BundleError, dump
-from .tensors import Tensor, map_file
+from .strict_json import dump
+from .tensors import Content, Tensor
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to write, where; `dtype` and `rows` concern the embedding, `tied` overrules what the checkpoint says."""
+    """What to write and where; `dtype` and `rows` are the embedding's, `tied` overrules the checkpoint's config."""
 
     output: Path
     prompts: tuple[str, ...] = PROMPTS
@@ -34,15 +35,15 @@ class Options:
 
 
 def export(source: Source, options: Options, report: Report = silent) -> None:
-    """Write the bundle of a checkpoint: the target is whole, or as it was.
+    """Write the bundle of a checkpoint. The target ends up complete, or is left as it was.
 
-    Raises: FileExistsError for a target that is there; BundleError for a checkpoint that cannot be exported and for
+    Raises: FileExistsError for a target that exists; BundleError for a checkpoint that cannot be exported and for
     files that do not read back as they should; OSError as the file system does.
     """
     staging.check_target(options.output, options.force)
     try:
         with staging.temporary(options.output) as folder:
-            write_into(folder, source, options, report)
+            _write(folder, source, options, report)
             staging.flush(folder)
             folder.chmod(0o755)
             staging.put_in_place(folder, options.output, options.force)
@@ -52,35 +53,29 @@ def export(source: Source, options: Options, report: Report = silent) -> None:
         raise
 
 
-def write_into(folder: Path, source: Source, options: Options, report: Report = silent) -> None:
-    """All files of the bundle into an empty folder, verified: reopened, hashed again, logits recomputed."""
+def _write(folder: Path, source: Source, options: Options, report: Report) -> None:
+    """Write all files into an empty folder, then verify them: reopened, hashed again, logits recomputed."""
     config, weights = read_config(source.folder), Weights(source.folder)
     checkpoint = _checkpoint_files(source, report)
     head = find_head(weights, config, options.tied)
     tokenizer = tokens.load_tokenizer(source.folder)
     if tokenizer is None and not options.head_only:
         raise BundleError(f"{source.name} has no tokenizer (tokenizer.json): add GPT-2's, or pass --head-only")
-    vocab_size = min(head.rows, tokens.size(tokenizer) if tokenizer else config.get("vocab_size", head.rows))
-    writer = _Writer(folder, options.container)
-    writer.tensors("head", _head(weights, head, vocab_size, options, report))
+    ids_in_use = tokens.vocabulary_size(tokenizer) if tokenizer else config.get("vocab_size", head.rows)
+    vocab_size = min(head.rows, ids_in_use)
+    files = _Files(folder, options.container)
+    files.write_tensors("head", _head(weights, head, vocab_size, options, report))
     ids: list[list[int]] = []
     if not options.head_only:
         window = config.get("n_positions", 1024)
         ids = [tokens.encode(tokenizer, text, window, vocab_size) for text in options.prompts]
     if tokenizer is not None:
-        writer.json(
-            "tokens.json",
-            {
-                "encoding": "hex",
-                "special": sorted(i for i in tokens.special_ids(tokenizer) if i < vocab_size),
-                "tokens": [raw.hex() for raw in tokens.token_bytes(tokenizer, vocab_size)],
-            },
-        )
+        files.write_json("tokens.json", tokens.content(tokenizer, vocab_size))
     del tokenizer  # tens of MB that the model can use
     if ids:
-        _contexts_and_answers(writer, config, weights, ids, vocab_size, report)
-        records = [{"text": text, "token_ids": tokens} for text, tokens in zip(options.prompts, ids, strict=True)]
-        writer.json("prompts.json", records)
+        _write_contexts_and_answers(files, config, weights, ids, vocab_size, report)
+        prompts = [{"text": text, "token_ids": found} for text, found in zip(options.prompts, ids, strict=True)]
+        files.write_json("prompts.json", prompts)
     content = {
         "format": manifest.FORMAT,
         "version": manifest.VERSION,
@@ -95,8 +90,8 @@ def write_into(folder: Path, source: Source, options: Options, report: Report = 
         "tied": head.tied,
         "layer_norm_epsilon": config.get("layer_norm_epsilon", 1e-5),
         "prompts": len(ids),
-        "tensors": writer.places,
-        "files": {name: fingerprint(folder / name, report) for name in sorted(writer.files)},
+        "tensors": {name: tensor.entry(file) for name, (file, tensor) in files.tensors.items()},
+        "files": {name: fingerprint(folder / name, report) for name in sorted(files.names)},
     }
     (folder / "manifest.json").write_bytes(manifest.seal(content))
     bundle = open_unnamed(folder)
@@ -105,104 +100,90 @@ def write_into(folder: Path, source: Source, options: Options, report: Report = 
         bundle.reproduce(report)
 
 
-class _Writer:
-    """The files of a bundle and where their tensors lie."""
+class _Files:
+    """The files of a bundle that have been written, and where the tensors lie in them."""
 
     def __init__(self, folder: Path, container: str) -> None:
-        self.folder, self.container = folder, container
-        self.places: dict[str, dict[str, Any]] = {}
-        self.files: list[str] = []
+        self._folder, self._container = folder, container
+        self.names: list[str] = []
+        self.tensors: dict[str, tuple[str, Tensor]] = {}
 
-    def tensors(self, part: str, contents: Mapping[str, Content]) -> dict[str, Tensor]:
-        file = f"{part}.{self.container}"
-        written = containers.write(self.folder / file, self.container, contents)
-        for name, tensor in written.items():
-            place = {"file": file, "dtype": tensor.dtype, "shape": list(tensor.shape), "offset": tensor.offset}
-            self.places[name] = place
-        self.files.append(file)
-        return written
+    def write_tensors(self, part: str, contents: Mapping[str, Content]) -> None:
+        file = f"{part}.{self._container}"
+        written = containers.write(self._folder / file, self._container, contents)
+        self.tensors |= {name: (file, tensor) for name, tensor in written.items()}
+        self.names.append(file)
 
-    def json(self, file: str, content: Any) -> None:
-        (self.folder / file).write_bytes(dump(content))
-        self.files.append(file)
+    def write_json(self, file: str, content: Any) -> None:
+        (self._folder / file).write_bytes(dump(content))
+        self.names.append(file)
 
-    def table(self, name: str) -> rows.Table:
-        """A tensor that has been written."""
-        place = self.places[name]
-        tensor = Tensor(place["dtype"], tuple(place["shape"]), place["offset"])
-        return rows.Table(map_file(self.folder / place["file"]), tensor)
+    def blocks(self, name: str) -> Iterator[np.ndarray]:
+        """A tensor that has been written, a few rows at a time."""
+        file, tensor = self.tensors[name]
+        return tensors.blocks(map_file(self._folder / file), tensor)
 
 
 def _head(weights: Weights, head: Head, vocab_size: int, options: Options, report: Report) -> dict[str, Content]:
     d = head.hidden_size
-    table = {f"final_norm.{name}": Content("float32", (d,), [_norm(weights, name, d)]) for name in ("weight", "bias")}
-    for name, start, stop in (("embedding", 0, vocab_size), ("padding", vocab_size, head.rows)):
-        if start < stop and (name == "embedding" or options.rows == "all"):
-            blocks = _narrowed(weights, head.tensor, start, stop, options.dtype, report)
-            table[name] = Content(options.dtype, (stop - start, d), blocks)
-    return table
-
-
-def _norm(weights: Weights, name: str, d: int) -> np.ndarray:
-    if name == "bias" and "ln_f.bias" not in weights:  # nanoGPT leaves biases out
-        return np.zeros(d, dtype=np.float32)
-    values = np.empty(d, dtype=np.float32)
-    weights.read_into(f"ln_f.{name}", values)
-    return values
+    norm = {"weight": np.empty(d, dtype=np.float32), "bias": np.zeros(d, dtype=np.float32)}
+    for name, values in norm.items():
+        if name == "weight" or "ln_f.bias" in weights:  # nanoGPT leaves biases out
+            weights.read_into(f"ln_f.{name}", values)
+    contents = {f"final_norm.{name}": Content.of(values) for name, values in norm.items()}
+    parts = {"embedding": (0, vocab_size)}
+    if options.rows == "all" and head.rows > vocab_size:
+        parts["padding"] = (vocab_size, head.rows)
+    for name, (start, stop) in parts.items():
+        blocks = _narrowed(weights, head.tensor, start, stop, options.dtype, report)
+        contents[name] = Content(options.dtype, (stop - start, d), blocks)
+    return contents
 
 
 def _narrowed(weights: Weights, tensor: str, start: int, stop: int, dtype: str, report: Report) -> Iterator[np.ndarray]:
-    """Rows of a checkpoint's table as `dtype` stores them; refused where a number is too large for it."""
+    """Rows of a checkpoint's table as `dtype` stores them; a number that is too large for it is refused."""
     where = f"{weights.folder}: {tensor}, as {dtype} (pass --dtype float32),"
     for block in weights.blocks(tensor, start, stop):
-        narrow = rows.narrow(block, dtype)
-        rows.check_finite(rows.widen(narrow, dtype), where, start)
+        narrow = tensors.narrow(block, dtype)
+        tensors.check_finite(tensors.widen(narrow, dtype), where, start)
         start += len(block)
         report("the embedding", start, stop)
         yield narrow
 
 
-def _contexts_and_answers(
-    writer: _Writer,
-    config: dict[str, Any],
-    weights: Weights,
-    ids: list[list[int]],
-    vocab_size: int,
-    report: Report,
+def _write_contexts_and_answers(
+    files: _Files, config: dict[str, Any], weights: Weights, ids: list[list[int]], vocab_size: int, report: Report
 ) -> None:
     report("loading PyTorch and Transformers", 0, 1)
     from .contexts import contexts, logits
 
     report("loading PyTorch and Transformers", 1, 1)
     block_output, context = contexts(config, weights, ids, report)
-    writer.tensors("contexts", {"block_output": Content.of(block_output), "context": Content.of(context)})
-    exact = np.empty((len(ids), vocab_size))
-    _gather(exact, exact_logits(context, writer.table("embedding").blocks()), "exact logits", report)
-    ours = np.empty((len(ids), vocab_size), dtype=np.float32)
-    _gather(ours, logits(context, writer.table("embedding").blocks()), "PyTorch's logits", report)
-    writer.tensors("expected", {"logits_exact": Content.of(exact), "logits": Content.of(ours)})
+    files.write_tensors("contexts", {"block_output": Content.of(block_output), "context": Content.of(context)})
 
+    def joined(what: str, blocks: Iterator[np.ndarray]) -> Content:
+        columns: list[np.ndarray] = []
+        for block in blocks:
+            columns.append(block)
+            report(what, sum(column.shape[1] for column in columns), vocab_size)
+        return Content.of(np.concatenate(columns, axis=1))
 
-def _gather(result: np.ndarray, blocks: Iterator[np.ndarray], what: str, report: Report) -> None:
-    """Put blocks of columns side by side."""
-    start = 0
-    for block in blocks:
-        result[:, start : start + block.shape[1]] = block
-        start += block.shape[1]
-        report(what, start, result.shape[1])
+    exact = joined("exact logits", exact_logits(context, files.blocks("embedding")))
+    ours = joined("PyTorch's logits", logits(context, files.blocks("embedding")))
+    files.write_tensors("expected", {"logits_exact": exact, "logits": ours})
 
 
 def _checkpoint_files(source: Source, report: Report) -> dict[str, dict[str, Any]]:
-    """Size and sha256 of the files that the weights came from; if they were not fetched whole, what the Hub said."""
+    """Size and sha256 of the files that the weights came from; of files with holes, the sha256 that the Hub gave."""
     files = {}
     for name in weight_files(source.folder):
-        path, told = source.folder / name, source.digests.get(name)
-        if source.complete:
-            files[name] = fingerprint(path, report)
-            if told not in (None, files[name]["sha256"]):
-                raise BundleError(f"{path} does not have the sha256 that the Hub gave, {told}: delete it and run again")
-        else:
-            files[name] = {"size": path.stat().st_size, "sha256": told}
+        path, given = source.folder / name, source.digests.get(name)
+        if not source.complete:
+            files[name] = {"size": path.stat().st_size, "sha256": given}
+            continue
+        files[name] = fingerprint(path, report)
+        if given not in (None, files[name]["sha256"]):
+            raise BundleError(f"{path} does not have the sha256 that the Hub gave, {given}: delete it and run again")
     return files
 
 

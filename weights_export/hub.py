@@ -1,6 +1,6 @@
 """A checkpoint from a Hub, by huggingface_hub: whole files through its cache, or only the bytes of the head.
 
-HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE mean what they mean to huggingface_hub.
+HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE work as in huggingface_hub.
 """
 
 import re
@@ -22,26 +22,23 @@ from huggingface_hub.file_download import get_hf_file_metadata, http_get
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from . import source
+from .errors import BundleError, HubError
+from .safetensors_file import header_length, parse_header
 from .source import INDEX, SINGLE, Source
-from .strict_json import BundleError
-from .tensors import Tensor, header_length, parse_header
+from .tensors import Tensor
 from .tokens import TOKENIZER_FILES
 
 SMALL = ("config.json", *TOKENIZER_FILES, INDEX)
-# What the head may consist of; lm_head.bias is looked for in the header and refused there.
+# What a head consists of. lm_head.bias is not fetched: its name in the header is enough to refuse it.
 HEAD = ("wte.weight", "lm_head.weight", "ln_f.weight", "ln_f.bias")
-FIRST = 1 << 16  # bytes of a header fetched at once with its length: all of GPT-2's 14 kB
-
-
-class HubError(OSError):
-    """A Hub that did not give what was asked for: one line that says what to do."""
+FIRST = 1 << 16  # bytes fetched at once with the header's length: they hold all of GPT-2's header, 14 kB
 
 
 def fetch(repo: str, revision: str | None, offline: bool, head_into: Path | None = None) -> Source:
-    """A checkpoint of a Hub: all that an export needs, from the cache where it is there.
+    """All that an export needs of a Hub's model, from the cache if it is there, and the commit of the revision.
 
-    With `head_into`, an existing folder, of the weights only the header and the ranges of the head are fetched, into
-    files with holes there. The commit that the revision stands for is recorded.
+    With `head_into`, an existing folder, only the header and the head's ranges of each weight file are fetched, into
+    files with holes in that folder.
     Raises: HubError, one line each, for an unknown model or revision, no network, no permission and a cut transfer.
     """
     try:
@@ -58,15 +55,15 @@ def _fetch(repo: str, revision: str | None, offline: bool, head_into: Path | Non
         folder = Path(hf_hub_download(repo, "config.json", revision=revision, local_files_only=True)).parent
         whole = (folder / SINGLE).exists() or (folder / INDEX).exists()
         if not whole or not all((folder / name).exists() for name in source.weight_files(folder)):
-            raise LocalEntryNotFoundError(f"{folder} has not all of the weights")
+            raise LocalEntryNotFoundError(f"{folder} does not hold all of the weights")
         return Source(repo, folder.name, folder, digests=_digests(folder))
     info = HfApi().model_info(repo, revision=revision)
     names = {sibling.rfilename for sibling in info.siblings or []}
     if "config.json" not in names:
-        raise BundleError(f"{repo} has no config.json: it is no checkpoint in Transformers' layout")
+        raise BundleError(f"{repo} has no config.json: it is not a checkpoint in Transformers' layout")
     if SINGLE not in names and INDEX not in names:
         raise source.no_safetensors(repo, sorted(names))
-    # By the name that was asked for, so that the cache knows it offline; all else by the commit that this one is of.
+    # By the revision that was asked for, so that the cache knows it offline; the rest by the commit that this gives.
     folder = Path(hf_hub_download(repo, "config.json", revision=revision)).parent
     commit = folder.name
     paths = {name: hf_hub_download(repo, name, revision=commit) for name in SMALL if name in names}
@@ -83,7 +80,7 @@ def _fetch(repo: str, revision: str | None, offline: bool, head_into: Path | Non
 
 
 def _digests(folder: Path) -> dict[str, str | None]:
-    """The sha256 of weight files as the Hub gave them: the cache names large files by it."""
+    """The sha256 of the weight files as the Hub gave it: the cache names large files by it."""
     return {name: _sha256((folder / name).resolve().name) for name in source.weight_files(folder)}
 
 
@@ -92,7 +89,7 @@ def _sha256(etag: str | None) -> str | None:
 
 
 def _fetch_head(repo: str, name: str, commit: str, path: Path) -> str | None:
-    """The header of a remote safetensors file and the ranges of the head, each at its place; holes elsewhere."""
+    """Fetch the header of a remote safetensors file and the head's ranges to their places; its sha256 if known."""
     url, headers = hf_hub_url(repo, name, revision=commit), build_hf_headers()
     metadata = get_hf_file_metadata(url)
     if metadata.size is None:
@@ -114,12 +111,12 @@ def _fetch_head(repo: str, name: str, commit: str, path: Path) -> str | None:
         tensors = parse_header(file.read(length), metadata.size, f"{repo}: {name}")
         for start, stop in _runs(tensors, max(first, 8 + length)):
             fetch_range(file, start, stop)
-        file.truncate(metadata.size)  # holes up to the end: they take no space
+        file.truncate(metadata.size)  # a hole up to the end, which takes no space on disk
     return _sha256(metadata.etag)
 
 
 def _runs(tensors: dict[str, Tensor], have: int) -> list[tuple[int, int]]:
-    """Byte ranges of the head that lie behind byte `have`; neighbours are joined."""
+    """The byte ranges of the head from byte `have` on; neighbours are joined."""
     runs: list[tuple[int, int]] = []
     for name, tensor in sorted(tensors.items(), key=lambda item: item[1].offset):
         if source.without_prefix(name) in HEAD:
@@ -132,9 +129,9 @@ def _runs(tensors: dict[str, Tensor], have: int) -> list[tuple[int, int]]:
 
 
 def _explain(error: Exception, repo: str, revision: str | None) -> str | None:
-    """One line for a person; None for what is none of the Hub's."""
-    at = f" at revision {revision!r}" if revision else ""
+    """One line for a person; None for an error that has nothing to do with the Hub."""
     status = error.response.status_code if isinstance(error, HfHubHTTPError) and error.response is not None else None
+    network = _caused_by_network(error)
     if isinstance(error, GatedRepoError):
         return f"{repo} is gated: accept its terms on its page, then set HF_TOKEN to a token of that account"
     if isinstance(error, RevisionNotFoundError):
@@ -146,21 +143,20 @@ def _explain(error: Exception, repo: str, revision: str | None) -> str | None:
             f"{repo}: no folder of this name here, and no such model on the Hub, or a private one: check the name, "
             "or set HF_TOKEN to a token that may read it"
         )
-    if isinstance(error, (LocalEntryNotFoundError, OfflineModeIsEnabled)) and not _caused_by_network(error):
+    if isinstance(error, (LocalEntryNotFoundError, OfflineModeIsEnabled)) and not network:
+        at = f" at revision {revision!r}" if revision else ""
         return f"{repo}{at} is not (wholly) in the cache: run once without --offline and without HF_HUB_OFFLINE"
     if status is not None:
         return f"{repo}: the Hub answered {status}: {_first_line(error)}; try again later"
     if isinstance(error, HFValidationError):
-        return f"{repo!r} is no Hub id: {_first_line(error)}"
-    if isinstance(error, OSError) and error.errno is not None and not _caused_by_network(error):
-        return None  # a full disk, no permission: these say what they are
-    if _caused_by_network(error):
-        return (
-            f"{repo} is no folder here, and on the Hub: {constants.ENDPOINT} cannot be reached, or the transfer was "
-            f"cut: {_first_line(error)}; run the same command again, files that have arrived are kept; without a "
-            "network set HF_HUB_OFFLINE=1 or pass --offline to an export"
-        )
-    return None
+        return f"{repo!r} is not a Hub id: {_first_line(error)}"
+    if not network:
+        return None
+    return (
+        f"{repo}: no folder of this name here, and {constants.ENDPOINT} cannot be reached, or the transfer was cut: "
+        f"{_first_line(error)}; run the same command again, files that have arrived are kept; without a network set "
+        "HF_HUB_OFFLINE=1 or pass --offline to an export"
+    )
 
 
 def _caused_by_network(error: BaseException | None) -> bool:

@@ -1,7 +1,7 @@
-"""What `manifest.json` may say: the one page of rules that the writer seals and the reader checks; see FORMAT.md.
+"""What `manifest.json` may say: the rules that the writer seals and the reader checks; see FORMAT.md.
 
-The manifest carries the sha256 of its own bytes, taken with the 64 digits of that value replaced by zeros: a flipped
-bit anywhere in the bundle, in a name as well as in a weight, is found.
+The manifest holds the sha256 of its own bytes, taken with the 64 digits of that value replaced by zeros. So a flipped
+bit is found anywhere in the bundle, in a name as well as in a weight.
 """
 
 import hashlib
@@ -9,7 +9,8 @@ import math
 from typing import Any, TypeGuard
 
 from .containers import CONTAINERS
-from .strict_json import BundleError, dump, integer
+from .errors import BundleError
+from .strict_json import dump, integer
 from .tensors import Tensor
 
 FORMAT, VERSION = "lm-head-bundle", 2
@@ -70,7 +71,7 @@ def expected_tensors(manifest: dict[str, Any]) -> dict[str, tuple[str, str, tupl
 
 
 def check(manifest: dict[str, Any]) -> dict[str, Tensor]:
-    """Every key, its type and range, and that the keys fit each other; returns where the tensors lie.
+    """Check every key, its type and range, and that the keys fit each other; where the tensors lie.
 
     Raises: BundleError that names the key.
     """
@@ -78,35 +79,33 @@ def check(manifest: dict[str, Any]) -> dict[str, Tensor]:
         missing, unknown = sorted(KEYS - manifest.keys()), sorted(manifest.keys() - KEYS)
         raise BundleError(f"manifest.json: missing keys {missing}, unknown keys {str(unknown)[:200]}")
     _check_values(manifest)
-    expected = expected_tensors(manifest)
-    tensors = {}
+    expected, tensors = expected_tensors(manifest), {}
     for name, (file, dtype, shape) in expected.items():
         entry = _entry(manifest["tensors"], "tensors", name, {"file", "dtype", "shape", "offset"})
         given = (entry["file"], entry["dtype"], entry["shape"])
         if given != (file, dtype, list(shape)) or not all(map(integer, entry["shape"])):
             raise BundleError(f"manifest.json: tensors[{name!r}] is {str(given)[:200]}, expected {file, dtype, shape}")
-        size = math.prod(shape)  # of Python integers, which do not overflow
+        size = math.prod(shape)  # of Python's integers, which do not overflow
         if not integer(entry["offset"]) or not 0 <= entry["offset"] < 2**63 or size >= 2**60:
-            raise BundleError(f"manifest.json: tensors[{name!r}] is out of any file's range")
+            raise BundleError(f"manifest.json: tensors[{name!r}] is too large for any file")
         tensors[name] = Tensor(dtype, shape, entry["offset"])
-    required = {file for file, _, _ in expected.values()} | (
-        {"prompts.json", "tokens.json"} if manifest["prompts"] else set()
-    )
     if manifest["tensors"].keys() != expected.keys():
         raise BundleError(f"manifest.json: tensors has unknown names {str(sorted(manifest['tensors']))[:200]}")
+    required = {file for file, _, _ in expected.values()}
+    if manifest["prompts"]:
+        required |= {"prompts.json", "tokens.json"}
     if not required <= manifest["files"].keys() <= required | {"tokens.json"}:
         raise BundleError(
             f"manifest.json: files are {str(sorted(manifest['files']))[:200]}, expected {sorted(required)}: "
             "a bundle has these files and no others"
         )
     for name in manifest["files"]:
-        _fingerprint(_entry(manifest["files"], "files", name, {"size", "sha256"}), f"files[{name!r}]")
+        _check_fingerprint(manifest["files"], "files", name)
     return tensors
 
 
 def _check_values(manifest: dict[str, Any]) -> None:
-    positive = dict.fromkeys(("vocab_size", "embedding_rows", "hidden_size"), 1) | {"prompts": 0}
-    for key, least in positive.items():
+    for key, least in {"vocab_size": 1, "embedding_rows": 1, "hidden_size": 1, "prompts": 0}.items():
         if not integer(manifest[key]) or not least <= manifest[key] < 2**40:
             raise BundleError(f"manifest.json: {key} is {str(manifest[key])[:80]}: it must be an integer >= {least}")
     epsilon, revision, model = manifest["layer_norm_epsilon"], manifest["revision"], manifest["model"]
@@ -124,8 +123,7 @@ def _check_values(manifest: dict[str, Any]) -> None:
         if not holds:
             raise BundleError(f"manifest.json: {key} is {str(manifest[key])[:80]!r}: not allowed; see FORMAT.md")
     for name in manifest["checkpoint"]:
-        entry = _entry(manifest["checkpoint"], "checkpoint", name, {"size", "sha256"})
-        _fingerprint(entry, f"checkpoint[{name[:80]!r}]", known=entry["sha256"] is not None)
+        _check_fingerprint(manifest["checkpoint"], "checkpoint", name, null=True)
 
 
 def _entry(table: dict[str, Any], key: str, name: str, keys: set[str]) -> dict[str, Any]:
@@ -135,6 +133,8 @@ def _entry(table: dict[str, Any], key: str, name: str, keys: set[str]) -> dict[s
     return entry
 
 
-def _fingerprint(entry: dict[str, Any], where: str, known: bool = True) -> None:
-    if not integer(entry["size"]) or not 0 <= entry["size"] < 2**63 or (known and not sha256(entry["sha256"])):
-        raise BundleError(f"manifest.json: {where} must be a size >= 0 and a sha256 of 64 hexadecimal digits")
+def _check_fingerprint(table: dict[str, Any], key: str, name: str, null: bool = False) -> None:
+    entry = _entry(table, key, name, {"size", "sha256"})
+    known = sha256(entry["sha256"]) or (null and entry["sha256"] is None)
+    if not integer(entry["size"]) or not 0 <= entry["size"] < 2**63 or not known:
+        raise BundleError(f"manifest.json: {key}[{name[:80]!r}] must be a size >= 0 and a sha256 of 64 hex digits")

@@ -1,11 +1,13 @@
-"""The prompts whose context vectors a bundle holds: the default list, or a file."""
+"""The prompts whose context vectors a bundle holds: the default list, a user's file, and what prompts.json may say."""
 
 from pathlib import Path
+from typing import Any
 
-from .strict_json import BundleError, parse
+from .errors import BundleError
+from .strict_json import are_ids, parse
 
-# Short and long up to the context window, one token, other languages, code, numbers, repeated text. The first shows the
-# tiny model at its honest best: a clear favourite with plausible rivals. The last is cut to the window of any GPT-2.
+# Short ones and one longer than any GPT-2's window, a single token, other languages, code, numbers, repetition. The
+# first shows the tiny model at its honest best: a clear favourite with plausible rivals.
 PROMPTS = (
     "I do beseech your",
     "What must be shall",
@@ -27,20 +29,35 @@ PROMPTS = (
 
 
 def read_prompts(path: Path) -> tuple[str, ...]:
-    """The prompts of a file: a JSON list of strings in `*.json`, otherwise one a line; UTF-8, empty lines left out.
+    """The prompts of a file: a JSON list of strings in `*.json`, otherwise one per line; UTF-8, empty lines skipped.
 
-    Raises: OSError, and ValueError if there is none or it is not such a file.
+    Raises: OSError; BundleError for a file without prompts or of another form.
     """
     raw = path.read_bytes()
     if path.suffix == ".json":
         prompts = parse(raw, str(path))
         if not isinstance(prompts, list) or not all(isinstance(text, str) and text for text in prompts):
-            raise BundleError(f"--prompts {path}: it must be a JSON list of texts, none of them empty")
+            raise BundleError(f"--prompts {path}: it must be a JSON list of strings, none of them empty")
     else:
         try:
             prompts = [line for line in raw.decode("utf-8").splitlines() if line]
         except UnicodeDecodeError as error:
             raise BundleError(f"--prompts {path} is not UTF-8: {error}") from None
     if not prompts:
-        raise BundleError(f"--prompts {path} holds no prompt")
+        raise BundleError(f"--prompts {path} holds no prompts")
     return tuple(prompts)
+
+
+def check(content: Any, count: int, vocab_size: int, where: str) -> list[dict[str, Any]]:
+    """The content of prompts.json as it is. Raises: BundleError unless it is a list of `count` prompts."""
+    if not isinstance(content, list) or len(content) != count:
+        raise BundleError(f"{where} must be a list of {count} prompts")
+    for i, prompt in enumerate(content):
+        if not isinstance(prompt, dict) or prompt.keys() != {"text", "token_ids"}:
+            raise BundleError(f"{where}[{i}] must have text and token_ids, and nothing else")
+        text, ids = prompt["text"], prompt["token_ids"]
+        if not isinstance(text, str) or not ids or not are_ids(ids, vocab_size):
+            raise BundleError(
+                f"{where}[{i}] must hold a string and a list of at least one token id from 0 to {vocab_size - 1}"
+            )
+    return content

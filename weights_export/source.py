@@ -1,6 +1,6 @@
-"""A GPT-2 checkpoint as files: its configuration, where each tensor lies, and which table is its output embedding.
+"""A GPT-2 checkpoint as files: its configuration, its tensors, and which table is its output embedding.
 
-Nothing is loaded: tensors are read-only arrays over the files, in whatever dtype they were stored.
+Nothing is loaded: tensors are read from the mapped files when they are needed, in whatever dtype they were stored.
 """
 
 import mmap
@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from . import rows
-from .strict_json import BundleError, integer, parse
-from .tensors import Tensor, map_file, read_header
+from .errors import BundleError
+from .plain_files import map_file
+from .safetensors_file import read_header
+from .strict_json import integer, parse
+from .tensors import Tensor, blocks, check_finite
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 PREFIXES = ("_orig_mod.", "module.", "transformer.")  # of torch.compile, of DataParallel, of GPT2LMHeadModel
@@ -24,7 +26,7 @@ class Source:
     """A checkpoint that has been found: `name` and `revision` are what the manifest will say of it.
 
     `complete` is false if only the head has been fetched from a Hub: the files then have holes where the rest would be.
-    `digests` are the sha256 of weight files where a Hub told them.
+    `digests` holds the sha256 of each weight file, as far as the Hub gives it.
     """
 
     name: str
@@ -35,14 +37,14 @@ class Source:
 
 
 def local(name: str, folder: Path) -> Source:
-    """The checkpoint in a folder; its name is the folder's, never the path of this machine."""
+    """The checkpoint in a folder; its name is the folder's, not its path, which concerns only this machine."""
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"model {name!r}: {folder} has no config.json; pass 'tiny' or a checkpoint folder")
     return Source(name if name == "tiny" else folder.resolve().name, None, folder)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """`config.json`, of a GPT-2 and with the numbers that an export needs."""
+    """`config.json`. Raises: BundleError unless it is a GPT-2's and its sizes are positive integers."""
     path = folder / "config.json"
     config = parse(path.read_bytes(), str(path))
     if not isinstance(config, dict) or config.get("model_type") != "gpt2":
@@ -55,9 +57,9 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def weight_files(folder: Path) -> list[str]:
-    """The names of the safetensors files, the only one or the shards that an index names.
+    """The names of the safetensors files: the only one, or the shards that an index names.
 
-    Raises: BundleError, for a checkpoint that is a pickle with the command that converts it.
+    Raises: BundleError if there is none; for a pickle, with the command that converts it.
     """
     if (folder / INDEX).is_file():
         return shard_names((folder / INDEX).read_bytes(), str(folder / INDEX))
@@ -105,14 +107,14 @@ class Weights:
             for name, tensor in read_header(mapped, str(folder / file)).items():
                 short = without_prefix(name)
                 if short in self._tensors:
-                    raise BundleError(f"{folder / file}: two tensors are {short!r} once their prefixes are taken off")
+                    raise BundleError(f"{folder / file}: two tensors are {short!r} without their prefixes")
                 self._tensors[short] = (mapped, tensor)
 
     def __contains__(self, name: str) -> bool:
         return name in self._tensors
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """The shape of a tensor. Raises: BundleError if it is not there, or not of floats."""
+        """The shape of a tensor. Raises: BundleError if it is missing, or not of floats."""
         if name not in self._tensors:
             raise BundleError(f"{self.folder} has no tensor {name!r}, with or without the prefix 'transformer.'")
         tensor = self._tensors[name][1]
@@ -123,16 +125,16 @@ class Weights:
     def blocks(self, name: str, first: int = 0, last: int | None = None) -> Iterator[np.ndarray]:
         """The rows `[first, last)` of a tensor in float32, a few at a time.
 
-        Raises: BundleError for a value that is not finite.
+        Raises: as `shape`; BundleError for a number that is not finite.
         """
         self.shape(name)
-        for block in rows.Table(*self._tensors[name]).blocks(first, last):
-            rows.check_finite(block, f"{self.folder}: {name}", first)
+        for block in blocks(*self._tensors[name], first, last):
+            check_finite(block, f"{self.folder}: {name}", first)
             first += len(block)
             yield block
 
     def read_into(self, name: str, array: np.ndarray) -> None:
-        """A whole tensor into a float32 array of its shape. Raises: BundleError for another shape."""
+        """Copy a tensor into a float32 array of its shape. Raises: as `blocks`; BundleError for another shape."""
         if self.shape(name) != array.shape:
             raise BundleError(f"{self.folder}: {name} has shape {self.shape(name)}, expected {array.shape}")
         start = 0
@@ -150,7 +152,7 @@ def without_prefix(name: str) -> str:
 
 @dataclass(frozen=True)
 class Head:
-    """Which tensor is the output embedding and whether it is the token embedding too."""
+    """Which tensor is the output embedding, and whether it is the token embedding too."""
 
     tensor: str
     tied: bool
@@ -159,36 +161,43 @@ class Head:
 
 
 def find_head(weights: Weights, config: dict[str, Any], tied: bool | None = None) -> Head:
-    """The output embedding: what the configuration says, if the tensors agree  [LOGITS-5].
+    """The output embedding: what config.json says, if the tensors agree  [LOGITS-5]; `tied` overrules config.json.
 
-    `tied` overrules both. Raises: BundleError where they contradict each other, with the two ways out.
+    Raises: BundleError where they contradict each other, with the two ways out; for a bias, and for wrong shapes.
     """
-    says = bool(config.get("tie_word_embeddings", True))
-    separate = "lm_head.weight" in weights
     if "lm_head.bias" in weights:
         raise BundleError(f"{weights.folder} has lm_head.bias: a GPT-2 head has none, and a bundle has no place for it")
-    if tied is None and says and separate:
-        difference = _difference(weights)
-        if difference:
-            raise BundleError(
-                f"{weights.folder}: config.json says that the head is tied, but {difference}; "
-                "pass --tied to export the token embedding, or --untied to export lm_head.weight"
-            )
-    use_separate = separate and not says if tied is None else not tied
-    if use_separate and not separate:
-        raise BundleError(f"{weights.folder} has no lm_head.weight: without it only --tied is possible")
-    if tied is None and not says and not separate:
-        raise BundleError(
-            f"{weights.folder}: config.json says that the head is not tied, but there is no lm_head.weight; "
-            "pass --tied to export the token embedding, or add the missing tensor"
-        )
-    name = "lm_head.weight" if use_separate else "wte.weight"
+    name = _head_tensor(weights, bool(config.get("tie_word_embeddings", True)), tied)
     shape = weights.shape(name)
     if len(shape) != 2 or 0 in shape:
         raise BundleError(f"{weights.folder}: {name} has shape {shape}: it must be (rows, hidden size)")
     if config.get("n_embd", shape[1]) != shape[1]:
         raise BundleError(f"{weights.folder}: {name} has d = {shape[1]}, config.json says n_embd = {config['n_embd']}")
-    return Head(name, not use_separate, *shape)
+    return Head(name, name == "wte.weight", *shape)
+
+
+def _head_tensor(weights: Weights, config_says_tied: bool, tied: bool | None) -> str:
+    """`wte.weight`, the token embedding, for a tied head; `lm_head.weight` for one of its own."""
+    own = "lm_head.weight" in weights
+    if tied is True:
+        return "wte.weight"
+    if tied is False:
+        if own:
+            return "lm_head.weight"
+        raise BundleError(f"{weights.folder} has no lm_head.weight: without it only --tied is possible")
+    if config_says_tied:
+        if own and (difference := _difference(weights)):
+            raise BundleError(
+                f"{weights.folder}: config.json says that the head is tied, but {difference}; "
+                "pass --tied to export the token embedding, or --untied to export lm_head.weight"
+            )
+        return "wte.weight"
+    if own:
+        return "lm_head.weight"
+    raise BundleError(
+        f"{weights.folder}: config.json says that the head is not tied, but there is no lm_head.weight; "
+        "pass --tied to export the token embedding, or add the missing tensor"
+    )
 
 
 def _difference(weights: Weights) -> str:

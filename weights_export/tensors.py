@@ -1,48 +1,30 @@
-"""A safetensors file as read-only arrays over the file: nothing is allocated before the header has been checked.
+"""Tensors in files: where one lies, how its numbers are stored, and reading and writing it a block of rows at a time.
 
-The layout, https://github.com/huggingface/safetensors#format: 8 bytes, the length of the header as a little-endian
-unsigned integer; the header, a JSON object from tensor name to dtype, shape and data_offsets; the data, row-major and
-little-endian, to the end of the file.
+Whatever the file format, a tensor is one run of bytes, little-endian and row-major. Tables are read and written in
+blocks, so that an embedding never takes a second embedding's memory.
 """
 
 import math
 import mmap
-import os
-import stat
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from .strict_json import BundleError, integer, parse
+from .errors import BundleError
+from .plain_files import release
 
-MAX_HEADER = 16 << 20
-# Of each dtype its bytes. Only those of BUNDLE_DTYPES are read; the others may stand beside them in a checkpoint.
-ITEMSIZE = {
-    "F64": 8,
-    "I64": 8,
-    "U64": 8,
-    "C64": 8,
-    "F32": 4,
-    "I32": 4,
-    "U32": 4,
-    "F16": 2,
-    "BF16": 2,
-    "I16": 2,
-    "U16": 2,
-    "I8": 1,
-    "U8": 1,
-    "BOOL": 1,
-    "F8_E4M3": 1,
-    "F8_E5M2": 1,
-    "F8_E8M0": 1,
-    "F8_E4M3FNUZ": 1,
-    "F8_E5M2FNUZ": 1,
-}
-BUNDLE_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-# How NumPy sees the bytes: it has no bfloat16, whose bits are shown as integers.
+BLOCK = 1 << 22  # numbers at a time: 16 MB in float32
+# How NumPy sees the bytes of each dtype of a bundle. It has no bfloat16: those are shown as their bits.
 STORED = {"float64": "<f8", "float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
+# Bytes per number of the dtypes of safetensors, by their names there: a checkpoint may hold tensors of any of them.
+ITEMSIZE = {
+    **dict.fromkeys(("F64", "I64", "U64", "C64"), 8),
+    **dict.fromkeys(("F32", "I32", "U32"), 4),
+    **dict.fromkeys(("F16", "BF16", "I16", "U16"), 2),
+    **dict.fromkeys(("I8", "U8", "BOOL", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 1),
+}
 
 
 @dataclass(frozen=True)
@@ -55,51 +37,47 @@ class Tensor:
 
     @property
     def size(self) -> int:
-        """How many bytes it takes."""
+        """Its size in bytes."""
         itemsize = np.dtype(STORED[self.dtype]).itemsize if self.dtype in STORED else ITEMSIZE[self.dtype]
         return math.prod(self.shape) * itemsize
 
-
-def open_regular(path: Path) -> int:
-    """A descriptor of a regular file, never of what a link points to.
-
-    Raises: BundleError for a missing file, a link, a folder, a pipe or a device; OSError if reading is not permitted.
-    """
-    try:
-        # Without O_NONBLOCK a pipe would be waited for; O_NOFOLLOW is not everywhere, so links are looked for as well.
-        if stat.S_ISLNK(path.lstat().st_mode):
-            raise BundleError(f"{path} is a link: a bundle holds plain files only")
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(path, flags)
-    except (FileNotFoundError, NotADirectoryError):
-        raise BundleError(f"{path} is missing") from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise BundleError(f"{path} is no plain file")
-    return descriptor
+    def entry(self, file: str) -> dict[str, Any]:
+        """What the manifest says of it."""
+        return {"file": file, "dtype": self.dtype, "shape": list(self.shape), "offset": self.offset}
 
 
-def read_regular(path: Path, limit: int) -> bytes:
-    """The whole of a plain file of at most `limit` bytes."""
-    with open(open_regular(path), "rb") as file:
-        raw = file.read(limit + 1)
-    if len(raw) > limit:
-        raise BundleError(f"{path} has more than {limit:,} bytes")
-    return raw
+@dataclass(frozen=True)
+class Content:
+    """A tensor to write: its values come in blocks of rows, as its dtype is stored."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    blocks: Iterable[np.ndarray]
+
+    @classmethod
+    def of(cls, array: np.ndarray) -> "Content":
+        """An array of float32 or float64."""
+        return cls(array.dtype.name, array.shape, [array])
+
+    def write(self, file: IO[bytes], name: str) -> None:
+        """Append the values to a file. Raises: ValueError if the blocks do not add up to the shape."""
+        size = 0
+        for block in self.blocks:
+            # In C order: a transpose or a slice would be written in another order, or not at all.
+            data = np.ascontiguousarray(block, dtype=STORED[self.dtype])
+            size += data.nbytes
+            file.write(data.reshape(-1).view(np.uint8).data)
+        if size != (expected := Tensor(self.dtype, self.shape, 0).size):
+            raise ValueError(f"{name}: {size} bytes were given, its shape {self.shape} takes {expected}")
 
 
-def map_file(path: Path) -> mmap.mmap:
-    """A plain file mapped for reading.
-
-    Raises: as `open_regular`; BundleError for an empty file, which cannot be mapped.
-    """
-    descriptor = open_regular(path)
-    try:
-        if os.fstat(descriptor).st_size == 0:
-            raise BundleError(f"{path} is empty")
-        return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-    finally:
-        os.close(descriptor)
+def write(file: IO[bytes], contents: Mapping[str, Content]) -> dict[str, Tensor]:
+    """Append tensors to a file one after the other; where each lies."""
+    tensors = {}
+    for name, content in contents.items():
+        tensors[name] = Tensor(content.dtype, content.shape, file.tell())
+        content.write(file, name)
+    return tensors
 
 
 def view(mapped: mmap.mmap, tensor: Tensor) -> np.ndarray:
@@ -108,63 +86,42 @@ def view(mapped: mmap.mmap, tensor: Tensor) -> np.ndarray:
     return flat.reshape(tensor.shape)
 
 
-def header_length(first: bytes, size: int, where: str, limit: int = MAX_HEADER) -> int:
-    """The length of the header, from the first eight bytes of a file of `size` bytes."""
-    if len(first) < 8 or size < 8:
-        raise BundleError(f"{where} is no safetensors file: it has {size} bytes and needs at least 8")
-    length = int.from_bytes(first[:8], "little")
-    if length > min(limit, size - 8):
-        raise BundleError(
-            f"{where}: the header says it is {length:,} bytes long, the file has {size - 8:,} after its length "
-            f"(and at most {limit:,} are read); truncated, or no safetensors file"
-        )
-    return length
+def blocks(mapped: mmap.mmap, tensor: Tensor, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
+    """The rows `[start, stop)`, a few at a time, in the dtype to compute in. Use each block before taking the next."""
+    stored, stop = view(mapped, tensor), tensor.shape[0] if stop is None else stop
+    step = max(1, BLOCK // max(1, math.prod(tensor.shape[1:])))
+    for first in range(start, stop, step):
+        yield widen(stored[first : min(first + step, stop)], tensor.dtype)
+        release(mapped)
 
 
-def parse_header(header: bytes, size: int, where: str) -> dict[str, Tensor]:
-    """Every tensor of a safetensors header; `size` is that of the whole file.
+def widen(stored: np.ndarray, dtype: str) -> np.ndarray:
+    """Stored numbers in the dtype to compute in: 16 bits become float32, exactly; others stay as they are  [HEAD-2]."""
+    if dtype == "bfloat16":
+        return (stored.astype(np.uint32) << 16).view(np.float32)
+    return stored.astype(np.float32) if dtype == "float16" else stored
 
-    Raises: BundleError unless the tensors fill the data one after the other, without gap or overlap.
+
+def narrow(values: np.ndarray, dtype: str) -> np.ndarray:
+    """Float32 numbers as `dtype` stores them, rounded to nearest even; too large ones become infinite.
+
+    >>> narrow(np.float32([1.0, -2.0]), "bfloat16")
+    array([16256, 49152], dtype=uint16)
     """
-    if not header.startswith(b"{"):
-        raise BundleError(f"{where}: the header must begin with '{{'")
-    entries = parse(header, f"{where}: the header", max_bytes=MAX_HEADER)
-    metadata = entries.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
-        raise BundleError(f"{where}: __metadata__ must map names to strings")
-    start = 8 + len(header)
-    tensors = {name: _tensor(entry, start, f"{where}: tensor {name[:80]!r}") for name, entry in entries.items()}
-    position = start
-    for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].offset, item[1].size)):
-        if tensor.offset != position:
-            raise BundleError(
-                f"{where}: tensor {name[:80]!r} begins at byte {tensor.offset}, expected {position}: "
-                "tensors must follow each other without gap or overlap"
-            )
-        position += tensor.size
-    if position != size:
-        raise BundleError(f"{where}: the tensors end at byte {position}, the file has {size}; truncated, or damaged")
-    return tensors
+    if dtype == "bfloat16":  # the upper half of the bits, rounded
+        bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
+        return ((bits + (0x7FFF + ((bits >> 16) & 1))) >> 16).astype(np.uint16)
+    with np.errstate(over="ignore"):
+        return values.astype(dtype, copy=False)
 
 
-def _tensor(entry: Any, start: int, where: str) -> Tensor:
-    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
-        raise BundleError(f"{where} must have dtype, shape and data_offsets, and nothing else")
-    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in ITEMSIZE:
-        raise BundleError(f"{where} has dtype {dtype!r}: it must be one of {', '.join(ITEMSIZE)}")
-    for name, numbers in (("shape", shape), ("data_offsets", offsets)):
-        if not isinstance(numbers, list) or not all(integer(n) and 0 <= n < 2**63 for n in numbers):
-            raise BundleError(f"{where} has {name} {str(numbers)[:80]}: it must be a list of integers >= 0")
-    if len(shape) > 8 or len(offsets) != 2:
-        raise BundleError(f"{where} has {len(shape)} axes and {len(offsets)} offsets: at most 8 and exactly 2")
-    tensor = Tensor(BUNDLE_DTYPES.get(dtype, dtype), tuple(shape), start + offsets[0])
-    if offsets[1] - offsets[0] != tensor.size:
-        raise BundleError(f"{where} of shape {shape} takes {tensor.size} bytes, its data_offsets are {offsets}")
-    return tensor
+def check_finite(values: np.ndarray, where: str, start: int = 0) -> None:
+    """Refuse nan and infinity, and say where; `values` are the rows of a table from row `start` on.
 
-
-def read_header(mapped: Any, where: str, limit: int = MAX_HEADER) -> dict[str, Tensor]:
-    """Every tensor of a mapped safetensors file; a header longer than `limit` is not read."""
-    length = header_length(mapped[:8], len(mapped), where, limit)
-    return parse_header(mapped[8 : 8 + length], len(mapped), where)
+    Raises: BundleError.
+    """
+    bad = ~np.isfinite(values)
+    if bad.any():
+        first, *rest = (int(i) for i in np.argwhere(bad)[0])
+        value, place = values[(first, *rest)], ", ".join(str(i) for i in (start + first, *rest))
+        raise BundleError(f"{where}[{place}] is {value}: every number must be finite")

@@ -1,9 +1,11 @@
-"""Token ids, their bytes and the ids of a text: what a checkpoint's tokenizer files say, without Transformers."""
+"""Token ids and their bytes: the tokenizer files of a checkpoint, read without Transformers, and tokens.json."""
 
+import re
 from pathlib import Path
 from typing import Any
 
-from .strict_json import BundleError
+from .errors import BundleError
+from .strict_json import are_ids
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json")
 
@@ -18,7 +20,7 @@ def load_tokenizer(folder: Path) -> Any | None:
     try:
         if (folder / "tokenizer.json").is_file():
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            tokenizer.no_truncation()  # prompts are cut to the window at their beginning, not at their end
+            tokenizer.no_truncation()  # it would cut the end of a long prompt; `encode` cuts the beginning
             return tokenizer
         if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
             tokenizer = Tokenizer(models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
@@ -32,21 +34,16 @@ def load_tokenizer(folder: Path) -> Any | None:
     return None
 
 
-def special_ids(tokenizer: Any) -> set[int]:
-    """The ids of the special tokens, which stand for no text."""
-    return {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
-
-
-def size(tokenizer: Any) -> int:
-    """How many ids there are: the highest and one, gaps included."""
+def vocabulary_size(tokenizer: Any) -> int:
+    """One more than the highest id; gaps count."""
     return 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
 
 
 def token_bytes(tokenizer: Any, vocab_size: int) -> list[bytes]:
-    """The bytes of each token id: GPT-2's byte-level alphabet undone, added tokens as their own text.
+    """The bytes of each token id: those behind GPT-2's byte-level alphabet; an added token is its own text.
 
-    An id without a token has no bytes. Each is held against the tokenizer's own `decode`.
-    Raises: BundleError if they differ: not a byte-level tokenizer as GPT-2's.
+    An id without a token has no bytes. Each result is checked against the tokenizer's own `decode`.
+    Raises: BundleError if they differ: the tokenizer is not byte-level like GPT-2's.
     """
     # GPT-2 writes printable bytes as themselves and the others, in order, as the code points from 256 on.
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
@@ -55,17 +52,15 @@ def token_bytes(tokenizer: Any, vocab_size: int) -> list[bytes]:
     added = tokenizer.get_added_tokens_decoder()
     result = []
     for i in range(vocab_size):
-        token = tokenizer.id_to_token(i)
-        if token is None:
-            raw = b""
-        elif i in added or not all(character in byte_of for character in token):
+        token = tokenizer.id_to_token(i) or ""
+        if i in added or not all(character in byte_of for character in token):
             raw = token.encode()
         else:
             raw = bytes(byte_of[character] for character in token)
         decoded = tokenizer.decode([i], skip_special_tokens=False)
         if raw.decode("utf-8", errors="replace") != decoded:
             raise BundleError(
-                f"token {i} has the bytes {raw!r}, the tokenizer decodes it as {decoded!r}: not GPT-2's kind"
+                f"token {i} has the bytes {raw!r}, the tokenizer decodes it as {decoded!r}: not a byte-level tokenizer"
             )
         result.append(raw)
     return result
@@ -84,3 +79,24 @@ def encode(tokenizer: Any, text: str, window: int, vocab_size: int) -> list[int]
             f"prompt {text[:40]!r} has token {max(ids)}: the embedding has rows for 0 to {vocab_size - 1} only"
         )
     return list(ids)
+
+
+def content(tokenizer: Any, vocab_size: int) -> dict[str, Any]:
+    """What tokens.json says. Raises: as `token_bytes`."""
+    special = sorted(i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special and i < vocab_size)
+    return {"encoding": "hex", "special": special, "tokens": [raw.hex() for raw in token_bytes(tokenizer, vocab_size)]}
+
+
+def check(content: Any, vocab_size: int, where: str) -> tuple[list[bytes], frozenset[int]]:
+    """The bytes of each token and the special ids, from tokens.json. Raises: BundleError for anything else."""
+    if not isinstance(content, dict) or content.keys() != {"encoding", "special", "tokens"}:
+        raise BundleError(f"{where} must have encoding, special and tokens, and nothing else")
+    tokens, special = content["tokens"], content["special"]
+    if content["encoding"] != "hex" or not isinstance(tokens, list) or len(tokens) != vocab_size:
+        raise BundleError(f"{where} must hold {vocab_size} tokens in the encoding 'hex'")
+    if not are_ids(special, vocab_size):
+        raise BundleError(f"{where}: special must list token ids from 0 to {vocab_size - 1}")
+    for i, token in enumerate(tokens):
+        if not isinstance(token, str) or not re.fullmatch("([0-9a-f]{2})*", token):
+            raise BundleError(f"{where}: token {i} is {str(token)[:80]!r}: it must be bytes in hexadecimal")
+    return [bytes.fromhex(token) for token in tokens], frozenset(special)

@@ -15,8 +15,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from weights_export import containers, manifest
-from weights_export.containers import Content
 from weights_export.export import fingerprint
+from weights_export.tensors import Content
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 V, D, N, ROWS = 5, 3, 2, 7
@@ -40,12 +40,11 @@ def small_bundle(folder: Path, container: str = "safetensors", dtype: str = "flo
         "contexts": {"block_output": Content.of(context), "context": Content.of(context)},
         "expected": {"logits_exact": Content.of(logits.astype(np.float64)), "logits": Content.of(logits)},
     }
-    places = {}
+    places: dict[str, Any] = {}
     for part, contents in files.items():
         name = f"{part}.{container}"
-        for tensor, where in containers.write(folder / name, container, contents).items():
-            shape = list(where.shape)
-            places[tensor] = {"file": name, "dtype": where.dtype, "shape": shape, "offset": where.offset}
+        written = containers.write(folder / name, container, contents)
+        places |= {tensor: where.entry(name) for tensor, where in written.items()}
     (folder / "prompts.json").write_text(json.dumps([{"text": "a", "token_ids": [0]}, {"text": "b", "token_ids": [4]}]))
     tokens = {"encoding": "hex", "special": [4], "tokens": ["61", "62", "", "6364", "3c65"]}
     (folder / "tokens.json").write_text(json.dumps(tokens))

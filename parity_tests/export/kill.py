@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from weights_export.bundle import BundleError, open_bundle
+from weights_export import BundleError, open_bundle
 from weights_export.export import Options, export
 from weights_export.source import local
 from weights_export.staging import left_over
@@ -59,7 +59,7 @@ def main(model: Path, folder: Path, kills: int, seed: int) -> dict[str, Any]:
         os.kill(child, signal.SIGKILL)
         killed += os.waitpid(child, 0)[1] == signal.SIGKILL
         names = {path.name for path in folder.glob(f"*bundle{n}*")}
-        lines = left_over(output)
+        lines = list(left_over(output))
         found = whole(output) if output.name in names else "absent"
         aside = [path for path in folder.glob(f".bundle{n}.replaced-*/bundle{n}") if whole(path) == "float32"]
         # Either there is no bundle, or a whole one; with --force the old or the new one, or the old one set aside.
@@ -69,7 +69,7 @@ def main(model: Path, folder: Path, kills: int, seed: int) -> dict[str, Any]:
             faults.append(f"{n}: not explained: {names}")
         for path in folder.glob(f".bundle{n}.incomplete-*"):
             left.add(path.name.split("-")[0].lstrip("."))
-            if "interrupted export left behind, not a bundle" not in whole(path):
+            if "left by an interrupted export and is not a bundle" not in whole(path):
                 faults.append(f"{n}: a temporary folder was opened")
     return {"kills": kills, "killed": killed, "left": len(left), "faults": faults, "seconds": duration}
 

@@ -12,8 +12,8 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 import reference
 from reference import bounds
+from weights_export import Bundle, BundleError, mask_padding, open_bundle
 from weights_export import __main__ as command
-from weights_export.bundle import Bundle, BundleError, mask_padding, open_bundle
 from weights_export.checkpoint import load
 from weights_export.contexts import one_thread
 from weights_export.export import Options, export
@@ -280,9 +280,9 @@ def test_prompts_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert command.main(arguments) == 0
         assert [prompt["text"] for prompt in open_bundle(tmp_path / f"b-{name}").prompts] == texts
     for name, content, message in (
-        ("empty.txt", b"\n", "holds no prompt"),
+        ("empty.txt", b"\n", "holds no prompts"),
         ("latin.txt", b"\xe9", "is not UTF-8"),
-        ("object.json", b"{}", "must be a JSON list of texts"),
+        ("object.json", b"{}", "must be a JSON list of strings"),
     ):
         (tmp_path / name).write_bytes(content)
         arguments = [str(tmp_path / "model"), "-o", str(tmp_path / "no"), "--prompts", str(tmp_path / name)]

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 import reference
+from weights_export import BundleError, manifest, open_bundle, staging
 from weights_export import __main__ as command
-from weights_export import manifest, staging
-from weights_export.bundle import BundleError, open_bundle
 from weights_export.checkpoint import TINY
 from weights_export.export import Options, export
 from weights_export.source import local
@@ -75,7 +74,7 @@ def test_every_step_of_a_replacement_can_be_the_last(tmp_path: Path, monkeypatch
             bundle.verify()
             dtypes.append(bundle.manifest["dtype"])
         assert dtypes in (["float32"], ["float16", "float32"], ["float16"]), steps
-        lines = staging.left_over(folder / "bundle")
+        lines = list(staging.left_over(folder / "bundle"))
         assert len(lines) == len(list(folder.glob(".*")))
         if not (folder / "bundle").exists():
             assert any("is the bundle that an interrupted --force was replacing" in line for line in lines)
@@ -105,10 +104,10 @@ def test_left_overs_are_explained(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert command.main(arguments) == 0
     printed = capsys.readouterr().err.splitlines()
     assert len(printed) == 2
-    assert ".bundle.incomplete-abc is what an interrupted export left behind, not a bundle" in printed[0]
+    assert ".bundle.incomplete-abc was left by an interrupted export and is not a bundle" in printed[0]
     assert ".bundle.replaced-abc is the rest of a bundle that --force has replaced" in printed[1]
     assert command.main(["verify", str(tmp_path / ".bundle.incomplete-abc")]) == 1
-    assert "left behind, not a bundle: it can be deleted" in capsys.readouterr().err
+    assert "left by an interrupted export and is not a bundle: it can be deleted" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("limit", [0, 100, 50_000, 1_570_000])
@@ -182,7 +181,7 @@ def test_force_replaces_a_bundle_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "link").symlink_to(output)
     for name in ("mine", "file", "link"):
-        with pytest.raises(FileExistsError, match=r"is no bundle: --force replaces bundles and empty folders"):
+        with pytest.raises(FileExistsError, match=r"is not a bundle: --force replaces bundles and empty folders"):
             export(model, Options(tmp_path / name, head_only=True, force=True))
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
 
@@ -234,4 +233,4 @@ def test_reading_commands_refuse_in_one_line(
     assert printed.count("\n") == 1
     assert "has 1,574,639 bytes, the manifest says 1,574,640: truncated or damaged" in printed
     assert command.main([*arguments, str(tmp_path / "nothing")]) == 1
-    assert "is no folder" in capsys.readouterr().err
+    assert "there is no folder" in capsys.readouterr().err

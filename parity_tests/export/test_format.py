@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import weights_export
-from weights_export import manifest, strict_json
-from weights_export.bundle import BundleError, open_bundle
+from weights_export import BundleError, manifest, open_bundle, strict_json
 from weights_export.containers import CONTAINERS
 from weights_export.manifest import HEAD_DTYPES
 

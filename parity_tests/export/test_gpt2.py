@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import reference
-from weights_export.bundle import open_bundle
+from weights_export import open_bundle
 from weights_export.prompts import PROMPTS
 
 from ..test_gpt2 import REAL

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from weights_export import strict_json
-from weights_export.bundle import BundleError, open_bundle
-from weights_export.tensors import ITEMSIZE, map_file, read_header
+from weights_export import BundleError, open_bundle, strict_json
+from weights_export.plain_files import map_file
+from weights_export.safetensors_file import read_header
+from weights_export.tensors import ITEMSIZE
 
 from ..conftest import CI_EXAMPLES
 from .hostile import DAMAGE, FORGERIES, read, seal, small_bundle

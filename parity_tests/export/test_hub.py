@@ -14,7 +14,7 @@ import pytest
 from huggingface_hub.constants import DOWNLOAD_CHUNK_SIZE
 
 import reference
-from weights_export.bundle import open_bundle
+from weights_export import open_bundle
 
 from .checkpoints import make
 from .hub_server import COMMIT, Hub, serve

@@ -12,8 +12,7 @@ import safetensors.numpy
 
 import reference
 from reference import bounds
-from weights_export import manifest, tokens
-from weights_export.bundle import BundleError, mask_padding, open_bundle, write
+from weights_export import BundleError, manifest, mask_padding, open_bundle, tokens
 from weights_export.checkpoint import PROMPTS, TINY, load
 from weights_export.export import Options, export
 from weights_export.source import local
@@ -107,7 +106,7 @@ def test_token_bytes_decode_as_the_tokenizer_does(checkpoint: Any, bundle_folder
 
 
 def test_same_bytes_again(tmp_path: Path, checkpoint: Any, bundle_folder: Path) -> None:
-    write(checkpoint, PROMPTS, tmp_path / "again")
+    export(checkpoint.source, Options(tmp_path / "again", PROMPTS))
     for path in bundle_folder.iterdir():
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
 
@@ -196,7 +195,7 @@ def test_masked_padding_is_never_drawn() -> None:
 
 def test_an_existing_folder_is_not_touched(tmp_path: Path, checkpoint: Any) -> None:
     with pytest.raises(FileExistsError, match=r"exists: name a new folder"):
-        write(checkpoint, PROMPTS[:1], tmp_path)
+        export(checkpoint.source, Options(tmp_path, PROMPTS[:1]))
     assert list(tmp_path.iterdir()) == []
 
 

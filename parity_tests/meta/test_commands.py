@@ -218,7 +218,7 @@ def test_export(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_verify_and_show(tmp_path: Path, bundle_folder: Path) -> None:
     result = run("-m", "weights_export", "verify", str(bundle_folder))
-    assert (result.returncode, result.stdout) == (0, f"{bundle_folder}: whole, and its logits are reproduced\n")
+    assert (result.returncode, result.stdout) == (0, f"{bundle_folder}: intact; logits reproduced\n")
     result = run("-m", "weights_export", "show", str(bundle_folder))
     assert result.returncode == 0, result.stderr
     for words in ("lm-head-bundle 2 of 'tiny'", "V = 2,048 tokens", "2,048 x 192", "'I do beseech your'"):
