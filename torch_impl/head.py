@@ -1,7 +1,7 @@
 """The language-model head in PyTorch: the same names, signatures and refusals as the NumPy reference, on tensors.
 
 Read `reference/head.py` first; the docstrings here say what PyTorch does differently. Every stage is built from
-PyTorch's own operations, works on any number of batch axes, and stays on the device of its input. float32 in, float32
+PyTorch's own operations, takes any number of batch axes, and stays on the device of its input. float32 in, float32
 out; float64 in, float64 out; float16 and bfloat16 are computed in float32. Nothing is modified in place.
 """
 
@@ -40,25 +40,31 @@ def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
     return validation.scaled(logits / validation.temperature(temperature, logits), temperature)
 
 
+def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest of each row by value descending, then by place ascending: `(..., n) -> values, places` `(..., k)`.
+
+    `torch.topk` gives the k-th value; which of several equal scores it keeps depends on shape, k and device, so the
+    choice is made here: every score above the k-th value, then the first ones among those equal to it.
+    """
+    kth = torch.topk(scores, k, dim=-1).values[..., -1:]
+    above, tied = scores > kth, scores == kth  # [..., n]
+    room = k - above.sum(dim=-1, keepdim=True)
+    survivors = above | (tied & (tied.cumsum(dim=-1) <= room))  # exactly k a row
+    places = survivors.nonzero()[:, -1].reshape(*scores.shape[:-1], k)  # [..., k], ascending
+    values, order = scores.gather(-1, places).sort(dim=-1, descending=True, stable=True)
+    return values, places.gather(-1, order)
+
+
 def top_k(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k largest logits and their token ids, `(..., V) -> (..., min(k, V))` twice  [TOPK-1 to TOPK-5].
 
-    `torch.topk` gives the values; which of several equal ids it returns depends on shape, k and device, so the ids are
-    settled here: all above the k-th value, then the lowest ids among those equal to it.
     Raises: ValueError for k < 1 and for logits as above; TypeError if k is not an integer.
 
     >>> top_k(torch.tensor([1.0, 2.0, 3.0, 2.0, 2.0]), 3)
     (tensor([3., 2., 2.]), tensor([2, 1, 3]))
     """
     logits, k = validation.logits(logits), validation.count("k", k)
-    k = min(k, logits.shape[-1])
-    kth = torch.topk(logits, k, dim=-1).values[..., -1:]
-    above, tied = logits > kth, logits == kth  # [..., V]
-    room = k - above.sum(dim=-1, keepdim=True)
-    survivors = above | (tied & (tied.cumsum(dim=-1) <= room))  # exactly k a row
-    token_ids = survivors.nonzero()[:, -1].reshape(*logits.shape[:-1], k)  # [..., k], ids ascending
-    values, order = logits.gather(-1, token_ids).sort(dim=-1, descending=True, stable=True)
-    return values, token_ids.gather(-1, order)
+    return largest(logits, min(k, logits.shape[-1]))
 
 
 def keep_top_k(logits: Tensor, k: int, ties: Literal["lowest_id", "all"] = "lowest_id") -> Tensor:
@@ -91,13 +97,22 @@ def softmax(logits: Tensor) -> Tensor:
     return torch.softmax(validation.logits(logits), dim=-1)
 
 
+def race(probs: Tensor, noise: Tensor, num_samples: int) -> Tensor:
+    """The places of the `num_samples` largest `probs / noise`: `(..., n), (..., n) -> (..., num_samples)`  [DRAW-2].
+
+    Quotients that overflow are tied, so the first of them wins, and a probability of zero comes after all others.
+    """
+    quotients = (probs / noise).clamp(max=torch.finfo(probs.dtype).max).masked_fill(probs == 0, -1)
+    return largest(quotients, num_samples)[1]
+
+
 def multinomial(probs: Tensor, num_samples: int = 1, *, rng: torch.Generator) -> Tensor:
     """Token ids drawn by `torch.multinomial` without replacement: `(..., V) -> (..., num_samples)`  [DRAW-1 to DRAW-6].
 
     PyTorch lets a token of probability zero win where every rival's `p / E` underflows to 0 (`[0, 1e-45]` gives id 0
-    in 15 of 200 seeds). Such a draw is held again on the same noise with those tokens out of the race.
+    in 15 of 200 seeds). Such a draw is repeated on the same noise with those tokens out of the race.
     Raises: ValueError for negative, nan or infinite probabilities, a row that sums to zero, and fewer tokens of
-    non-zero probability than `num_samples`; TypeError if `rng` is no `torch.Generator`.
+    non-zero probability than `num_samples`; TypeError if `rng` is not a `torch.Generator`.
 
     >>> multinomial(torch.tensor([0.0, 1.0, 3.0]), 2, rng=torch.Generator().manual_seed(0))
     tensor([2, 1])
@@ -109,8 +124,7 @@ def multinomial(probs: Tensor, num_samples: int = 1, *, rng: torch.Generator) ->
     token_ids = torch.multinomial(rows, num_samples, generator=rng)
     if not rows.gather(-1, token_ids).all():
         rng.set_state(before)
-        race = rows / torch.empty_like(rows).exponential_(generator=rng)
-        token_ids = top_k(race.clamp(max=torch.finfo(race.dtype).max).masked_fill(rows == 0, -1), num_samples)[1]
+        token_ids = race(rows, torch.empty_like(rows).exponential_(generator=rng), num_samples)
     return token_ids.reshape(*probs.shape[:-1], num_samples)
 
 

@@ -81,9 +81,9 @@ def _output_logits(model: PreTrainedModel, context: Tensor) -> Tensor:
 def context_of(model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor | None = None, **_: Any) -> Tensor:
     """The context vector of the last real token of each row: `(batch, length) -> (batch, d)`.
 
-    That is the last block's output after the final layer norm at the last position whose `attention_mask` is 1, be the
-    padding on the left or on the right. Positions count the real tokens alone, as `generate()` counts them. The mask
-    defaults to all ones; other keys of a tokenizer's output are ignored.
+    That is the last block's output after the final layer norm at the last position whose `attention_mask` is 1,
+    whichever side the padding is on. Positions count real tokens only, as `generate()` counts them. The mask defaults
+    to all ones; other keys of a tokenizer's output are ignored.
     Raises: ValueError for an empty prompt, a mask of another shape, and a row without a real token.
     """
     if input_ids.dim() != 2 or input_ids.shape[1] == 0:

@@ -1,8 +1,8 @@
 """How probable given tokens are, in bounded memory, in PyTorch: the same names and refusals as `reference/scoring.py`.
 
-The vocabulary is taken in blocks of rows of the embedding, `(N, block)` logits at a time, which go into a running
-maximum and a running sum of exponentials. Everything stays on the device of the context. For measuring, not for
-training: no gradients flow.
+The rows of the embedding are taken in blocks, which give `(N, block)` logits at a time for a running maximum and a
+running sum of exponentials. Everything stays on the device of the context. This is for measuring, not for training:
+no gradients flow.
 """
 
 import math
@@ -12,16 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import validation
+from . import head, validation
 
 BLOCK = 1024  # rows of the embedding at a time
 
 
 class _Blocks:
-    """The scaled logits of N positions, `(N, width)` at a time, ids ascending; each block overwrites the last one."""
+    """The scaled logits of N positions, `(N, width)` at a time, ids ascending; each block overwrites the one before."""
 
     def __init__(self, context: Any, embedding: Any, temperature: float, block: int) -> None:
-        # Checked as a tensor without memory, which a conversion does not copy: blocks are converted one by one.
+        # Checked as a tensor without memory, so that a conversion copies nothing: blocks are converted one by one.
         checked = embedding.to("meta") if isinstance(embedding, Tensor) and embedding.dim() else embedding
         context, _ = validation.product(context, checked)
         self._embedding, self._rows = embedding, context.reshape(math.prod(context.shape[:-1]), context.shape[-1])
@@ -45,56 +45,23 @@ class _Blocks:
             part = self._embedding[start : start + self._block].to(self.dtype)
             logits = memory[: len(self) * len(part)].view(len(self), len(part))
             torch.mm(self._rows, part.T, out=logits)
-            self._refuse(logits, start, "logits")
+            validation.block_of_logits(logits, start, self.shape)
             if self._divisor != 1:  # a division by 1 changes no bit
                 logits /= self._divisor
-                self._refuse(logits, start, self.name)
+                validation.block_of_logits(logits, start, self.shape, self.name)
             yield start, logits, logits.amax(dim=1)
 
-    def _refuse(self, logits: Tensor, start: int, name: str) -> None:
-        bad = ~(logits.amax(dim=1) < math.inf)
-        if bad.any():
-            row, column = validation._first(~(logits < math.inf))
-            index = (*(int(i) for i in torch.unravel_index(torch.tensor(row), self.shape)), start + column)
-            raise ValueError(
-                f"{validation._place(name, index)} is {logits[row, column].item()}: it must be finite, or -inf for a "
-                "masked token; look for nan, inf or an overflow in the context, the embedding or the mask, "
-                "or for a tiny temperature"
-            )
-
     def check(self, largest: Tensor) -> None:
-        """Refuses positions without a finite logit; `largest` `(N,)` is over all of the vocabulary."""
-        masked = (largest == -math.inf).reshape(self.shape)
-        if masked.any():
-            place = validation._place(self.name, validation._first(masked) if self.shape else ())
-            raise ValueError(f"{place} is -inf for every token: leave at least one token unmasked")
+        """Refuses positions without a finite logit; `largest` `(N,)` is taken over all of the vocabulary."""
+        validation.some_unmasked((largest > -math.inf).reshape(self.shape), self.name)
 
     def token_ids(self, values: Any) -> Tensor:
         """The given ids as `(N,)`."""
-        return token_ids(values, self.shape, self.vocab_size).to(self._rows.device).reshape(-1)
+        return validation.token_ids(values, self.shape, self.vocab_size).to(self._rows.device).reshape(-1)
 
 
-def token_ids(values: Any, shape: torch.Size, vocab_size: int) -> Tensor:
-    """Integers in [0, V), one for each context vector."""
-    tensor = torch.as_tensor(values)
-    if tensor.dtype.is_floating_point or tensor.dtype.is_complex or tensor.dtype == torch.bool:
-        raise TypeError(f"token_ids has dtype {tensor.dtype}: token ids are integers")
-    if tensor.shape != shape:
-        raise ValueError(
-            f"token_ids has shape {tuple(tensor.shape)}: it must be {tuple(shape)}, one id per context vector"
-        )
-    bad = (tensor < 0) | (tensor >= vocab_size)
-    if bad.any():
-        index = validation._first(bad) if shape else ()
-        raise ValueError(
-            f"{validation._place('token_ids', index)} is {tensor[index].item()}: it must be in [0, {vocab_size}), the "
-            "vocabulary; leave out positions without a token"
-        )
-    return tensor.long()
-
-
-def _given(token_ids: Tensor, start: int, logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Which positions have their token in this block, and its logit there."""
+def given(token_ids: Tensor, start: int, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Which positions have their token in this block, whose first id is `start`, and its logit there."""
     here = ((token_ids >= start) & (token_ids < start + logits.shape[1])).nonzero()[:, 0]
     return here, logits[here, token_ids[here] - start]
 
@@ -106,24 +73,24 @@ def log_probs(
     """The log-probability of one given token for each position: `(..., d), (V, d), (...) -> (...)`.
 
     What `-F.cross_entropy(logits / temperature, token_ids, reduction="none")` gives, within the bounds of both.
-    Raises: as the stages of the head; ValueError for ids outside [0, V), for another shape than the context's and for
-    `block` < 1; TypeError for ids that are no integers.
+    Raises: as the stages of the head; ValueError for ids outside [0, V), for a shape that is not the context's and for
+    `block` < 1; TypeError for ids that are not integers.
 
     >>> log_probs(torch.ones(2, 1), torch.tensor([[1.0], [2.0], [5.0]]).log(), torch.tensor([0, 1]))
     tensor([-2.0794, -1.3863])
     """
     blocks = _Blocks(context, embedding, temperature, block)
     token_ids = blocks.token_ids(token_ids)
-    maximum, total, given = blocks.full(-math.inf), blocks.full(0), blocks.full(0)
+    maximum, total, chosen = blocks.full(-math.inf), blocks.full(0), blocks.full(0)
     lowest = torch.finfo(blocks.dtype).min  # stands in for a maximum of -inf, so that no -inf is subtracted from itself
     shift = blocks.full(lowest)
     for start, logits, largest in blocks:
-        here, given[here] = _given(token_ids, start, logits)
+        here, chosen[here] = given(token_ids, start, logits)
         maximum = torch.maximum(maximum, largest)
         before, shift = shift, maximum.clamp(min=lowest)
         total = total * (before - shift).exp() + logits.sub_(shift[:, None]).exp_().sum(dim=1)
     blocks.check(maximum)
-    return ((given - maximum) - total.log()).reshape(blocks.shape)
+    return ((chosen - maximum) - total.log()).reshape(blocks.shape)
 
 
 def cross_entropy(
@@ -131,7 +98,7 @@ def cross_entropy(
 ) -> float:
     """Minus the mean of `log_probs` over all positions, in nats: `F.cross_entropy`, and the loss of Transformers.
 
-    Raises: as `log_probs`; ValueError for no positions, of which there is no mean.
+    Raises: as `log_probs`; ValueError if there are no positions, which have no mean.
 
     >>> round(cross_entropy(torch.ones(2, 1), torch.tensor([[1.0], [3.0]]).log(), torch.tensor([0, 1])), 4)
     0.837
@@ -160,7 +127,7 @@ def perplexity(
 def rank(context: Tensor, embedding: Tensor, token_ids: Any, temperature: float = 1.0, block: int = BLOCK) -> Tensor:
     """How many tokens come before the given one in the order of `top_k`: `(..., d), (V, d), (...) -> (...)`.
 
-    The product is taken twice: the given logit must come from the same block, bit for bit.
+    The product is computed twice: the given logit must come from the same block, bit for bit.
     Raises: as `log_probs`.
 
     >>> rank(torch.ones(1), torch.tensor([[1.0], [3.0], [3.0], [2.0]]), torch.tensor(2))
@@ -168,15 +135,15 @@ def rank(context: Tensor, embedding: Tensor, token_ids: Any, temperature: float 
     """
     blocks = _Blocks(context, embedding, temperature, block)
     token_ids = blocks.token_ids(token_ids)
-    given, maximum = blocks.full(0), blocks.full(-math.inf)
+    chosen, maximum = blocks.full(0), blocks.full(-math.inf)
     for start, logits, largest in blocks:
-        here, given[here] = _given(token_ids, start, logits)
+        here, chosen[here] = given(token_ids, start, logits)
         maximum = torch.maximum(maximum, largest)
     blocks.check(maximum)
     before = blocks.full(0, torch.long)
     for start, logits, _ in blocks:
         earlier = start + torch.arange(logits.shape[1], device=logits.device) < token_ids[:, None]
-        before += ((logits > given[:, None]) | ((logits == given[:, None]) & earlier)).sum(dim=1)
+        before += ((logits > chosen[:, None]) | ((logits == chosen[:, None]) & earlier)).sum(dim=1)
     return before.reshape(blocks.shape)
 
 
@@ -196,9 +163,9 @@ def top_k(
     for start, logits, _ in blocks:
         new = torch.arange(start, start + logits.shape[1], device=logits.device).expand(logits.shape)
         values, ids = torch.cat([values, logits], dim=1), torch.cat([ids, new], dim=1)
-        # The best so far stand first and in id order among equals, so a stable sort lets the lowest ids win.
-        values, order = values.sort(dim=1, descending=True, stable=True)
-        values, ids = values[:, :k], ids.gather(1, order[:, :k])
+        # The best so far come first, and equals in order of their ids: so the first place is the lowest id.
+        values, places = head.largest(values, min(k, values.shape[1]))
+        ids = ids.gather(1, places)
     blocks.check(values[:, 0])
     shape = (*blocks.shape, min(k, blocks.vocab_size))
     return values.reshape(shape), ids.reshape(shape)

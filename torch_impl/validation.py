@@ -1,7 +1,7 @@
-"""What the PyTorch head refuses: the rules and the words of SPEC.md, checked on tensors where they are.
+"""What the PyTorch head refuses: the rules and the words of SPEC.md, checked on the device that holds the tensor.
 
 `TypeError` for the wrong kind of thing, `ValueError` for the wrong value; the message names the argument, the value,
-where it stands and what to do. Nothing is imported from the NumPy reference: the two are checked against each other.
+its place and what to do. Nothing is imported from the NumPy reference: the two are tested against each other.
 """
 
 import math
@@ -27,7 +27,7 @@ def _place(name: str, index: Sequence[int]) -> str:
 
 
 def _first(mask: Tensor) -> tuple[int, ...]:
-    """Where `mask` is true for the first time."""
+    """The index of the first true element of `mask`."""
     return tuple(mask.nonzero()[0].tolist())
 
 
@@ -66,6 +66,17 @@ def _vocabulary(name: str, values: Any) -> Tensor:
     return tensor.contiguous()
 
 
+def _all_masked(name: str, row: Sequence[int]) -> ValueError:
+    return ValueError(f"{_place(name, row)} is -inf for every token: leave at least one token unmasked")
+
+
+def _not_finite(name: str, index: Sequence[int], value: Tensor) -> ValueError:
+    return ValueError(
+        f"{_place(name, index)} is {value.item()}: it must be finite, or -inf for a masked token; "
+        "look for nan, inf or an overflow in the context, the embedding or the mask, or for a tiny temperature"
+    )
+
+
 def logits(values: Any, name: str = "logits") -> Tensor:
     """Logits `(..., V)`: finite or -inf, and in each row at least one finite."""
     tensor = _vocabulary(name, values)
@@ -73,13 +84,24 @@ def logits(values: Any, name: str = "logits") -> Tensor:
     if not largest.isfinite().all():
         row = _first(~largest.isfinite())
         if largest[row] == -math.inf:
-            raise ValueError(f"{_place(name, row)} is -inf for every token: leave at least one token unmasked")
+            raise _all_masked(name, row)
         index = (*row, *_first(~(tensor[row] < math.inf)))
-        raise ValueError(
-            f"{_place(name, index)} is {tensor[index].item()}: it must be finite, or -inf for a masked token; "
-            "look for nan, inf or an overflow in the context, the embedding or the mask, or for a tiny temperature"
-        )
+        raise _not_finite(name, index, tensor[index])
     return tensor
+
+
+def block_of_logits(block: Tensor, first: int, shape: Sequence[int], name: str = "logits") -> None:
+    """Refuses nan and +inf in some columns `(N, width)` of the logits `(*shape, V)`, those from token id `first` on."""
+    if block.numel() and not (block.amax(dim=1) < math.inf).all():
+        row, column = _first(~(block < math.inf))
+        place = torch.unravel_index(torch.tensor(row), tuple(shape))
+        raise _not_finite(name, (*map(int, place), first + column), block[row, column])
+
+
+def some_unmasked(alive: Tensor, name: str = "logits") -> None:
+    """Refuses rows of logits of which none is finite: `alive` `(...)` is false for them."""
+    if not alive.all():
+        raise _all_masked(name, _first(~alive))
 
 
 def scaled(values: Tensor, divisor: Any) -> Tensor:
@@ -88,7 +110,7 @@ def scaled(values: Tensor, divisor: Any) -> Tensor:
 
 
 def temperature(value: Any, like: Tensor) -> Tensor:
-    """The temperature as a 0-d tensor of the logits' dtype and device, in which it must be finite and above zero."""
+    """The temperature as a 0-d tensor on the device and in the dtype of `like`, in which it must be finite and > 0."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"temperature is {value!r}: it must be one real number")
     try:
@@ -169,3 +191,22 @@ def running_sum(values: Tensor) -> Tensor:
         row = _first(~finite)
         raise ValueError(f"the sum of {_place('probs', row)} overflows: divide the row by its largest value first")
     return values
+
+
+def token_ids(values: Any, shape: Sequence[int], vocab_size: int) -> Tensor:
+    """Integers in [0, V), one for each context vector."""
+    tensor = torch.as_tensor(values)
+    if tensor.dtype.is_floating_point or tensor.dtype.is_complex or tensor.dtype == torch.bool:
+        raise TypeError(f"token_ids has dtype {tensor.dtype}: token ids are integers")
+    if tensor.shape != tuple(shape):
+        raise ValueError(
+            f"token_ids has shape {tuple(tensor.shape)}: it must be {tuple(shape)}, one id per context vector"
+        )
+    bad = (tensor < 0) | (tensor >= vocab_size)
+    if bad.any():
+        index = _first(bad)
+        raise ValueError(
+            f"{_place('token_ids', index)} is {tensor[index].item()}: it must be in [0, {vocab_size}), the vocabulary; "
+            "leave out positions without a token"
+        )
+    return tensor.long()

@@ -19,14 +19,14 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
-from torch_impl import vocab_parallel
-from torch_impl.vocab_parallel import VocabParallelHead
+from torch_impl.vocab_parallel import VocabParallelHead, share
+from torch_impl.vocab_parallel.__main__ import open_bundle
 
 LIMIT = 60.0  # seconds after which ranks are killed
-TIMEOUT = 30.0  # of the process group, but where a scenario sets its own
+TIMEOUT = 30.0  # of the process group, unless a scenario shortens it
 
 
-def run(world: int, scenario: str, folder: Path, timeout: float = TIMEOUT, **case: Any) -> list[dict[str, Any]]:
+def run(world: int, scenario: str, folder: Path, **case: Any) -> list[dict[str, Any]]:
     """What each rank left: `{"returned": ...}`, `{"error": kind, "message": ..., "seconds": ...}`, `{}` if it died.
 
     `scenario` is a function of this module, called as `scenario(rank, world, **case)` on every rank. Raises
@@ -36,7 +36,7 @@ def run(world: int, scenario: str, folder: Path, timeout: float = TIMEOUT, **cas
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload([__name__])
     processes = [
-        server.Process(target=_rank, args=(rank, world, scenario, str(folder), timeout, json.dumps(case)), daemon=True)
+        server.Process(target=_rank, args=(rank, world, scenario, str(folder), json.dumps(case)), daemon=True)
         for rank in range(world)
     ]
     end = time.monotonic() + LIMIT
@@ -56,19 +56,20 @@ def run(world: int, scenario: str, folder: Path, timeout: float = TIMEOUT, **cas
     return [json.loads(file.read_text("utf-8")) if file.exists() else {} for file in files]
 
 
-def _rank(rank: int, world: int, scenario: str, folder: str, timeout: float, case: str) -> None:
+def _rank(rank: int, world: int, scenario: str, folder: str, case: str) -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    os.chdir(folder)
     torch.set_num_threads(1)
     dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world, timeout=timedelta(seconds=timeout)
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world, timeout=timedelta(seconds=TIMEOUT)
     )
     start = time.monotonic()
     try:
         left = {"returned": SCENARIOS[scenario](rank, world, **json.loads(case))}
     except Exception as error:
         left = {"error": type(error).__name__, "message": str(error), "seconds": time.monotonic() - start}
-    Path(folder, f"{rank}.json").write_text(json.dumps(left), "utf-8")
-    os._exit(0)  # without the group's farewell: a rank that failed has nobody to take leave of
+    Path(f"{rank}.json").write_text(json.dumps(left), "utf-8")
+    os._exit(0)  # without ending the group: a rank that failed has lost it
 
 
 def inputs(seed: int, batch: list[int], vocab_size: int, d: int, whole: bool) -> tuple[torch.Tensor, torch.Tensor]:
@@ -83,7 +84,7 @@ def _part(embedding: torch.Tensor, splits: list[int] | None, padded: int, rank: 
     """This rank's rows: as `share` splits V and `padded` rows that must never win, or at the given seams."""
     vocab_size = len(embedding)
     table = torch.cat([embedding, torch.full((padded, embedding.shape[1]), 1e9)])
-    seams = splits or [vocab_parallel.share(len(table), world, r)[0] for r in range(world)] + [len(table)]
+    seams = splits or [share(len(table), world, r)[0] for r in range(world)] + [len(table)]
     return VocabParallelHead(table[seams[rank] : seams[rank + 1]], seams[rank], vocab_size)
 
 
@@ -125,9 +126,8 @@ class _Traffic:
             self.sent, self.calls = self.sent + part.nbytes, self.calls + 1
             self._before["all_gather"](parts, part, group=group)
 
-        for name in self.OTHERS:
-            setattr(dist, name, self._forbidden)
-        dist.all_gather = all_gather
+        for name in self._before:
+            setattr(dist, name, all_gather if name == "all_gather" else self._forbidden)
         return self
 
     @staticmethod
@@ -154,12 +154,16 @@ def dtensor(rank: int, world: int, seed: int, vocab_size: int) -> Any:
     return [values.tolist(), ids.tolist(), refusals]
 
 
-def fault(rank: int, world: int, kind: str, who: int) -> Any:
-    """Rank `who` does something wrong after a good first step; what the second step says is what counts."""
+def fault(rank: int, world: int, kind: str, who: int, timeout: float = TIMEOUT) -> Any:
+    """Rank `who` does something wrong, mostly after a good first step: what the second step says is what counts.
+
+    A rank that hangs does so until the others have given up, after `timeout` seconds. It is set after the first step,
+    so that on a busy machine nothing else runs into it.
+    """
     context, embedding = inputs(1, [2], 20, 4, whole=False)
     bad, k, temperature, revision = rank == who, 3, 0.7, "main"
     rng = torch.Generator().manual_seed(3)
-    first, stop = vocab_parallel.share(20, world, rank)
+    first, stop = share(20, world, rank)
     rows = embedding[first:stop]
     if bad and kind == "revision":
         revision = "another"
@@ -171,8 +175,9 @@ def fault(rank: int, world: int, kind: str, who: int) -> Any:
     head.next_token(context, temperature, k, rng=rng)
     if bad and kind == "dies":
         os._exit(7)
-    if bad and kind == "hangs":
-        time.sleep(8)
+    dist.distributed_c10d._set_pg_timeout(timedelta(seconds=timeout))
+    while bad and kind == "hangs" and not all(Path(f"{other}.json").exists() for other in range(world) if other != who):
+        time.sleep(0.01)
     if bad and kind == "another batch":
         context = context[:1]
     if bad and kind == "another k":
@@ -190,7 +195,7 @@ def fault(rank: int, world: int, kind: str, who: int) -> Any:
 
 def memory(rank: int, world: int, bundle: str) -> Any:
     """How much the peak of this rank's memory grows by a step on a mapped bundle, in bytes; and its rows."""
-    rows, first, vocab_size, revision = vocab_parallel.open_bundle(Path(bundle), world, rank)
+    rows, first, vocab_size, revision = open_bundle(Path(bundle), world, rank)
     head = VocabParallelHead(rows, first, vocab_size, revision=revision)
     context = torch.ones(1, rows.shape[1])
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
@@ -204,25 +209,4 @@ def _status(name: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def timing(rank: int, world: int, vocab_size: int, d: int, batch: int, k: int, rounds: int) -> Any:
-    """Seconds of each step, and of its product alone on this rank's rows."""
-    first, stop = vocab_parallel.share(vocab_size, world, rank)
-    rows = torch.randn(stop - first, d, generator=torch.Generator().manual_seed(rank))
-    context = torch.randn(batch, d, generator=torch.Generator().manual_seed(99))
-    head = VocabParallelHead(rows, first, vocab_size)
-    rng, steps, products = torch.Generator().manual_seed(0), [], []
-    for _ in range(rounds):
-        dist.barrier()
-        start = time.perf_counter()
-        head.next_token(context, 0.7, k, rng=rng)
-        steps.append(time.perf_counter() - start)
-        dist.barrier()
-        start = time.perf_counter()
-        torch.nn.functional.linear(context, rows)
-        products.append(time.perf_counter() - start)
-    return [steps, products]
-
-
-SCENARIOS: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (same, dtensor, fault, memory, timing)
-}
+SCENARIOS: dict[str, Callable[..., Any]] = {function.__name__: function for function in (same, dtensor, fault, memory)}

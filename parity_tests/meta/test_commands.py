@@ -274,16 +274,10 @@ def test_bench_prints_tables_and_writes_pyperfs_format(tmp_path: Path, capsys: p
 def test_bench_refuses_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     from .. import bench
 
-    about = {"shape": "tiny", "batch": "1", "threads": 1, "rounds": 1, "scaling": False, "line": ""}
+    about = {"shape": "tiny", "batch": "1", "threads": 1, "rounds": 1, "line": ""}
     for wrong in ({"shape": "huge"}, {"batch": "0"}, {"shape": "5,0"}, {"batch": "one"}, {"rounds": 0}):
         assert bench.main(argparse.Namespace(**{**about, **wrong})) == 2
         assert re.fullmatch(r"bench: .*--shape is gpt2, .*\n", capsys.readouterr().err)
-
-
-def test_the_cost_model_is_the_one_of_the_page() -> None:
-    from ..bench import scaling
-
-    assert scaling.table() in (ROOT / "torch_impl" / "SCALING.md").read_text("utf-8")
 
 
 def test_readme_python_runs() -> None:

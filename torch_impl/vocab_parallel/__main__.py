@@ -1,0 +1,77 @@
+"""One token for each context vector of a bundle, by all ranks that `torchrun` started."""
+
+import argparse
+import json
+import resource
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from safetensors.torch import load_file
+from torch import Tensor
+
+from .engine import VocabParallelHead, share
+
+
+def open_bundle(bundle: Path, world: int, rank: int) -> tuple[Tensor, int, int, str]:
+    """This rank's rows of a bundle's embedding, mapped and not read, and `first`, `vocab_size`, `revision`.
+
+    Raises: OSError for a missing file, ValueError for a folder that is not a bundle.
+    """
+    manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
+    if manifest.get("format") != "lm-head-bundle" or manifest.get("version") != 2:
+        raise ValueError(f"{bundle}: the manifest is not that of an lm-head-bundle, version 2")
+    about = manifest["tensors"]["embedding"]
+    vocab_size, d = manifest["vocab_size"], about["shape"][1]
+    first, stop = share(vocab_size, world, rank)
+    stored = np.dtype(about["dtype"]).newbyteorder("<")
+    # Copy on write ("c"): PyTorch wants memory that it may write to, and the file must stay as it is.
+    rows = (
+        np.memmap(bundle / about["file"], stored, "c", about["offset"] + first * d * stored.itemsize, (stop - first, d))
+        if stop > first
+        else np.empty((0, d), stored)
+    )
+    files = json.dumps(manifest["files"], sort_keys=True)
+    return torch.from_numpy(rows), first, vocab_size, f"{manifest['model']} {manifest['revision']} {files}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="torchrun -m torch_impl.vocab_parallel", description=__doc__)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--temperature", type=float, default=0.7, metavar="T")
+    parser.add_argument("--top-k", type=int, default=50, metavar="K")
+    parser.add_argument("--seed", type=int, default=0, metavar="S")
+    parser.add_argument("--backend", default="gloo", help="default: gloo, on CPUs")
+    parser.add_argument("--timeout", type=float, default=60, metavar="SECONDS")
+    options = parser.parse_args(arguments)
+    dist.init_process_group(options.backend, timeout=timedelta(seconds=options.timeout))
+    rank, world = dist.get_rank(), dist.get_world_size()
+    try:
+        rows, first, vocab_size, revision = open_bundle(options.bundle, world, rank)
+        parallel = VocabParallelHead(rows, first, vocab_size, revision=revision)
+        context = load_file(options.bundle / "contexts.safetensors")["context"]
+        before, rng = parallel.ranks.bytes_sent, torch.Generator().manual_seed(options.seed)
+        drawn = parallel.next_token(context, options.temperature, options.top_k, rng=rng)
+        sent = parallel.ranks.bytes_sent - before
+        scores = parallel.log_probs(context, drawn)
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        print(f"rank {rank}: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+    if rank == 0:
+        tokens = json.loads((options.bundle / "tokens.json").read_text("utf-8"))["tokens"]
+        for token_id, score in zip(drawn.tolist(), scores.tolist(), strict=True):
+            text = bytes.fromhex(tokens[token_id]).decode("utf-8", errors="replace")
+            print(f"{text!r:<20} id {token_id:>6}   log-probability at temperature 1 {score:9.4f}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(f"rank {rank} of {world}: rows {first:,} to {first + len(rows):,}, {sent:,} bytes sent, peak {peak} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
