@@ -7,43 +7,42 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
-from . import Bundle, open_bundle
+from . import Bundle, open_bundle, staging
+from .checkpoint import find
+from .containers import CONTAINERS
+from .export import Options, export
+from .manifest import HEAD_DTYPES
+from .progress import shown
+from .prompts import PROMPTS, read_prompts
 
-COMMANDS = ("verify", "show")
 WIDTH = 100  # of what `show` prints, in characters
 
 
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        if arguments and arguments[0] in COMMANDS:
+        if arguments and arguments[0] in ("verify", "show"):
             return _read(arguments[0], arguments[1:])
-        return _export(_export_parser().parse_args(arguments))
+        return _export(arguments)
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except ModuleNotFoundError as error:
-        package = str(error.name).partition(".")[0]
-        print(f"weights_export: this needs {package}: pip install '.[torch]' in a clone", file=sys.stderr)
-        return 1
-    except (OSError, ValueError) as error:
-        print(f"weights_export: {_one_line(error)}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("weights_export: interrupted, nothing was written", file=sys.stderr)
         return 130
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        message = f"this needs {package}: pip install '.[torch]' in a clone"
+    except (OSError, ValueError) as error:
+        message = str(error)
+        if isinstance(error, OSError) and error.strerror and error.errno is not None:
+            message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    # On one line, without characters that could control a terminal.
+    print("weights_export:", "".join(c if c.isprintable() else " " for c in message), file=sys.stderr)
+    return 1
 
 
-def _one_line(error: Exception) -> str:
-    """What went wrong, on one line, without characters that could control a terminal."""
-    if isinstance(error, OSError) and error.strerror and error.errno is not None:
-        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    else:
-        text = str(error)
-    return "".join(c if c.isprintable() else " " for c in text)
-
-
-def _export_parser() -> argparse.ArgumentParser:
+def _export(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m weights_export",
         description=__doc__,
@@ -54,62 +53,44 @@ def _export_parser() -> argparse.ArgumentParser:
     add("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to create")
     add("--revision", metavar="REV", help="a branch, tag or commit of a Hub's model (default: its main branch)")
     add("--prompts", type=Path, metavar="FILE", help="one prompt per line, or a JSON list of strings in *.json")
-    add("--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="of the embedding")
+    add("--dtype", choices=HEAD_DTYPES, default="float32", help="of the embedding")
     add("--rows", choices=("all", "vocab"), default="all", help="keep the table's padding rows, or leave them out")
-    add("--format", choices=("safetensors", "npz", "bin"), default="safetensors", help="of the files with tensors")
+    add("--format", choices=CONTAINERS, default="safetensors", help="of the files with tensors")
     add("--head-only", action="store_true", help="no contexts and answers; of a Hub's model, fetch only the head")
     head = parser.add_mutually_exclusive_group()
-    head.add_argument("--tied", action="store_true", default=None, help="export the token embedding as the head ...")
+    head.add_argument("--tied", action="store_true", help="export the token embedding as the head ...")
     head.add_argument("--untied", dest="tied", action="store_false", help="... or lm_head.weight; both overrule config")
+    parser.set_defaults(tied=None)
     add("--force", action="store_true", help="replace an existing bundle")
     add("--offline", action="store_true", help="use the Hub's cache and no network")
     add("--stats", action="store_true", help="print the time and the peak memory of this process")
-    return parser
-
-
-def _export(options: argparse.Namespace) -> int:
-    from . import staging
-
+    given = parser.parse_args(arguments)
     start = time.monotonic()
-    staging.check_target(options.output, options.force)  # before anything that takes time
-    for line in staging.left_over(options.output):
+    staging.check_target(given.output, given.force)  # before anything that takes time
+    for line in staging.left_over(given.output):
         print(f"weights_export: {line}", file=sys.stderr)
-    from .checkpoint import find
-    from .export import Options, export
-    from .progress import shown
-    from .prompts import PROMPTS, read_prompts
-
-    settings = Options(
-        output=options.output,
-        prompts=read_prompts(options.prompts) if options.prompts else PROMPTS,
-        container=options.format,
-        dtype=options.dtype,
-        rows=options.rows,
-        head_only=options.head_only,
-        force=options.force,
-        tied=options.tied,
-    )
-    with staging.temporary(options.output) if options.head_only else nullcontext() as head_into:
-        source = find(options.model, options.revision, options.offline, head_into)
+    prompts = read_prompts(given.prompts) if given.prompts else PROMPTS
+    parts = {"container": given.format, "dtype": given.dtype, "rows": given.rows, "head_only": given.head_only}
+    options = Options(given.output, prompts, **parts, force=given.force, tied=given.tied)
+    with staging.temporary(given.output) if given.head_only else nullcontext() as head_into:
+        source = find(given.model, given.revision, given.offline, head_into)
         with shown() as report:
-            export(source, settings, report)
-    what = "no contexts" if options.head_only else f"{len(settings.prompts)} prompts"
-    print(f"{options.output}: a bundle of {source.name} with {what}")
-    if options.stats:
-        print(_stats(time.monotonic() - start))
+            export(source, options, report)
+    what = "no contexts" if given.head_only else f"{len(prompts)} prompts"
+    print(f"{given.output}: a bundle of {source.name} with {what}")
+    if given.stats:
+        print(f"{time.monotonic() - start:.1f} s, peak memory {_peak_memory() / 1e6:.0f} MB")
     return 0
 
 
-def _stats(seconds: float) -> str:
-    """The time and the peak resident memory of this process, interpreter and libraries included."""
+def _peak_memory() -> int:
+    """The peak resident memory of this process in bytes, interpreter and libraries included."""
     import resource
 
     status = Path("/proc/self/status")
     if status.exists():  # Linux, where ru_maxrss starts at what the parent process used
-        peak = int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024
-    else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return f"{seconds:.1f} s, peak memory {peak / 1e6:.0f} MB"
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _read(command: str, arguments: list[str]) -> int:
@@ -117,10 +98,8 @@ def _read(command: str, arguments: list[str]) -> int:
     parser.add_argument("bundle", type=Path, metavar="DIR", help="a folder written by python -m weights_export")
     bundle = open_bundle(parser.parse_args(arguments).bundle)
     if command == "show":
-        print(_shown(bundle), flush=True)
+        print(_description(bundle), flush=True)
         return 0
-    from .progress import shown
-
     with shown() as report:
         bundle.verify(report)
         if bundle.manifest["prompts"]:
@@ -129,7 +108,7 @@ def _read(command: str, arguments: list[str]) -> int:
     return 0
 
 
-def _shown(bundle: Bundle) -> str:
+def _description(bundle: Bundle) -> str:
     """The manifest, the tensors, the prompts and some tokens as text; strings from the files are quoted."""
     m = bundle.manifest
     padding = m["embedding_rows"] - m["vocab_size"]

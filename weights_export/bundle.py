@@ -3,7 +3,6 @@
 This needs NumPy and the standard library alone. `export.py` writes bundles.
 """
 
-import hashlib
 import re
 from functools import cached_property
 from pathlib import Path
@@ -16,14 +15,13 @@ from reference import bounds
 
 from . import containers, manifest, prompts, tokens
 from .errors import BundleError
-from .plain_files import map_file, read_file, release
+from .plain_files import map_file, read_file, sha256
 from .progress import Report, silent
 from .strict_json import parse
 from .tensors import Tensor, blocks, check_finite, view
 
 INCOMPLETE = re.compile(r"\..*\.incomplete-.*")  # the temporary folders of an export
 MAX_MANIFEST = 1 << 20
-BLOCK = 1 << 20
 
 
 class _Stored:
@@ -112,21 +110,13 @@ class Bundle:
         Opening has checked sizes, shapes and dtypes. Raises: BundleError that names the file, the tensor and the place.
         """
         for name, fingerprint in self.manifest["files"].items():
-            digest, mapped = hashlib.sha256(), self._mapped[name]  # the very bytes that the arrays show
-            for start in range(0, len(mapped), BLOCK):
-                digest.update(mapped[start : start + BLOCK])
-                release(mapped)
-                report(f"sha256 of {name}", start + BLOCK, len(mapped))
-            if digest.hexdigest() != fingerprint["sha256"]:
-                raise BundleError(
-                    f"{self.folder / name} does not match its sha256 in manifest.json: copy or export it again"
-                )
+            if sha256(self._mapped[name], name, report) != fingerprint["sha256"]:
+                path = self.folder / name
+                raise BundleError(f"{path} does not match its sha256 in manifest.json: copy or export it again")
         for name, tensor in self._tensors.items():
-            start = 0
-            for block in blocks(*self._place(name)):
+            for start, block in blocks(*self._place(name)):
                 check_finite(block, f"{self.folder}: {name}", start)
-                start += len(block)
-                report(f"values of {name}", start, tensor.shape[0])
+                report(f"values of {name}", start + len(block), tensor.shape[0])
         if "tokens.json" in self._mapped:
             self._tokens  # noqa: B018  parsed and checked
         if self.manifest["prompts"]:
@@ -137,8 +127,8 @@ class Bundle:
 
         Raises: BundleError that names the prompt, the token, the error and the bound.
         """
-        start, context = 0, np.array(self.context)
-        for block in blocks(*self._place("embedding")):
+        context = np.array(self.context)
+        for start, block in blocks(*self._place("embedding")):
             stop = start + len(block)
             exact = self.logits_exact[:, start:stop]
             oracle = context.astype(np.float64) @ block.astype(np.float64).T
@@ -149,7 +139,6 @@ class Bundle:
             ours = reference.compute_logits(context, block)
             _within("the reference's logits", ours, exact, bound, start, self.folder)
             report("logits recomputed by the reference", stop, self.manifest["vocab_size"])
-            start = stop
 
 
 def _within(name: str, found: np.ndarray, exact: np.ndarray, bound: np.ndarray, start: int, folder: Path) -> None:

@@ -62,9 +62,7 @@ def load(name: str) -> Checkpoint:
     from transformers import AutoTokenizer, GPT2LMHeadModel
 
     found = find(name)
-    source.weight_files(found.folder)  # refuses a pickle with the command that converts it
-    model = GPT2LMHeadModel.from_pretrained(
-        found.folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-    ).eval()
-    tokenizer = AutoTokenizer.from_pretrained(found.folder, local_files_only=True)
-    return Checkpoint(name, model, tokenizer, found)
+    folder = found.folder
+    source.weight_files(folder)  # refuses a pickle with the command that converts it
+    model = GPT2LMHeadModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
+    return Checkpoint(name, model.eval(), AutoTokenizer.from_pretrained(folder, local_files_only=True), found)

@@ -100,12 +100,10 @@ def _share_memory(blocks: torch.nn.ModuleList) -> None:
 
 
 def _rows_of(weights: Weights, ids: list[int], d: int) -> torch.Tensor:
-    table, start = torch.empty((len(ids), d)), 0
-    at = np.array(ids)
-    for block in weights.blocks("wte.weight"):
+    table, at = torch.empty((len(ids), d)), np.array(ids)
+    for start, block in weights.blocks("wte.weight"):
         inside = (at >= start) & (at < start + len(block))
         table.numpy()[inside] = block[at[inside] - start]
-        start += len(block)
     return table
 
 

@@ -1,6 +1,5 @@
 """Writing a bundle: read, run, write beside the target, reopen, recompute, and only then rename."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,10 @@ from . import containers, manifest, staging, tensors, tokens
 from .bundle import open_unnamed
 from .errors import BundleError
 from .exact import exact_logits
-from .plain_files import map_file
+from .plain_files import map_file, sha256
 from .progress import Report, silent
 from .prompts import PROMPTS
-from .source import Head, Source, Weights, find_head, read_config, weight_files
+from .source import Source, Weights, find_head, read_config, weight_files
 from .strict_json import dump
 from .tensors import Content, Tensor
 
@@ -43,7 +42,14 @@ def export(source: Source, options: Options, report: Report = silent) -> None:
     staging.check_target(options.output, options.force)
     try:
         with staging.temporary(options.output) as folder:
-            _write(folder, source, options, report)
+            content = _write_files(folder, source, options, report)
+            names = sorted(path.name for path in folder.iterdir())
+            content["files"] = {name: _fingerprint(folder / name, report) for name in names}
+            (folder / "manifest.json").write_bytes(manifest.seal(content))
+            bundle = open_unnamed(folder)
+            bundle.verify(report)
+            if content["prompts"]:
+                bundle.reproduce(report)
             staging.flush(folder)
             folder.chmod(0o755)
             staging.put_in_place(folder, options.output, options.force)
@@ -53,30 +59,30 @@ def export(source: Source, options: Options, report: Report = silent) -> None:
         raise
 
 
-def _write(folder: Path, source: Source, options: Options, report: Report) -> None:
-    """Write all files into an empty folder, then verify them: reopened, hashed again, logits recomputed."""
+def _write_files(folder: Path, source: Source, options: Options, report: Report) -> dict[str, Any]:
+    """Write all files but the manifest into an empty folder; what the manifest says, but for `files`."""
     config, weights = read_config(source.folder), Weights(source.folder)
     checkpoint = _checkpoint_files(source, report)
     head = find_head(weights, config, options.tied)
+    rows, d = weights.shape(head)
     tokenizer = tokens.load_tokenizer(source.folder)
     if tokenizer is None and not options.head_only:
         raise BundleError(f"{source.name} has no tokenizer (tokenizer.json): add GPT-2's, or pass --head-only")
-    ids_in_use = tokens.vocabulary_size(tokenizer) if tokenizer else config.get("vocab_size", head.rows)
-    vocab_size = min(head.rows, ids_in_use)
-    files = _Files(folder, options.container)
-    files.write_tensors("head", _head(weights, head, vocab_size, options, report))
+    vocab_size = min(rows, tokens.vocabulary_size(tokenizer) if tokenizer else config.get("vocab_size", rows))
+    files = _TensorFiles(folder, options.container)
+    files.write("head", _head(weights, head, vocab_size, options, report))
     ids: list[list[int]] = []
     if not options.head_only:
         window = config.get("n_positions", 1024)
         ids = [tokens.encode(tokenizer, text, window, vocab_size) for text in options.prompts]
     if tokenizer is not None:
-        files.write_json("tokens.json", tokens.content(tokenizer, vocab_size))
+        (folder / "tokens.json").write_bytes(dump(tokens.content(tokenizer, vocab_size)))
     del tokenizer  # tens of MB that the model can use
     if ids:
         _write_contexts_and_answers(files, config, weights, ids, vocab_size, report)
         prompts = [{"text": text, "token_ids": found} for text, found in zip(options.prompts, ids, strict=True)]
-        files.write_json("prompts.json", prompts)
-    content = {
+        (folder / "prompts.json").write_bytes(dump(prompts))
+    return {
         "format": manifest.FORMAT,
         "version": manifest.VERSION,
         "model": source.name,
@@ -84,82 +90,66 @@ def _write(folder: Path, source: Source, options: Options, report: Report) -> No
         "checkpoint": checkpoint,
         "container": options.container,
         "vocab_size": vocab_size,
-        "embedding_rows": head.rows if options.rows == "all" else vocab_size,
-        "hidden_size": head.hidden_size,
+        "embedding_rows": rows if options.rows == "all" else vocab_size,
+        "hidden_size": d,
         "dtype": options.dtype,
-        "tied": head.tied,
+        "tied": head == "wte.weight",
         "layer_norm_epsilon": config.get("layer_norm_epsilon", 1e-5),
         "prompts": len(ids),
         "tensors": {name: tensor.entry(file) for name, (file, tensor) in files.tensors.items()},
-        "files": {name: fingerprint(folder / name, report) for name in sorted(files.names)},
     }
-    (folder / "manifest.json").write_bytes(manifest.seal(content))
-    bundle = open_unnamed(folder)
-    bundle.verify(report)
-    if ids:
-        bundle.reproduce(report)
 
 
-class _Files:
-    """The files of a bundle that have been written, and where the tensors lie in them."""
+class _TensorFiles:
+    """The files with tensors that have been written, and where each tensor lies."""
 
     def __init__(self, folder: Path, container: str) -> None:
         self._folder, self._container = folder, container
-        self.names: list[str] = []
         self.tensors: dict[str, tuple[str, Tensor]] = {}
 
-    def write_tensors(self, part: str, contents: Mapping[str, Content]) -> None:
+    def write(self, part: str, contents: Mapping[str, Content]) -> None:
         file = f"{part}.{self._container}"
         written = containers.write(self._folder / file, self._container, contents)
         self.tensors |= {name: (file, tensor) for name, tensor in written.items()}
-        self.names.append(file)
-
-    def write_json(self, file: str, content: Any) -> None:
-        (self._folder / file).write_bytes(dump(content))
-        self.names.append(file)
 
     def blocks(self, name: str) -> Iterator[np.ndarray]:
-        """A tensor that has been written, a few rows at a time."""
         file, tensor = self.tensors[name]
-        return tensors.blocks(map_file(self._folder / file), tensor)
+        return (block for _, block in tensors.blocks(map_file(self._folder / file), tensor))
 
 
-def _head(weights: Weights, head: Head, vocab_size: int, options: Options, report: Report) -> dict[str, Content]:
-    d = head.hidden_size
+def _head(weights: Weights, head: str, vocab_size: int, options: Options, report: Report) -> dict[str, Content]:
+    rows, d = weights.shape(head)
     norm = {"weight": np.empty(d, dtype=np.float32), "bias": np.zeros(d, dtype=np.float32)}
     for name, values in norm.items():
         if name == "weight" or "ln_f.bias" in weights:  # nanoGPT leaves biases out
             weights.read_into(f"ln_f.{name}", values)
     contents = {f"final_norm.{name}": Content.of(values) for name, values in norm.items()}
-    parts = {"embedding": (0, vocab_size)}
-    if options.rows == "all" and head.rows > vocab_size:
-        parts["padding"] = (vocab_size, head.rows)
-    for name, (start, stop) in parts.items():
-        blocks = _narrowed(weights, head.tensor, start, stop, options.dtype, report)
-        contents[name] = Content(options.dtype, (stop - start, d), blocks)
+    for name, start, stop in (("embedding", 0, vocab_size), ("padding", vocab_size, rows)):
+        if start < stop and (name == "embedding" or options.rows == "all"):
+            blocks = _narrowed(weights, head, start, stop, options.dtype, report)
+            contents[name] = Content(options.dtype, (stop - start, d), blocks)
     return contents
 
 
 def _narrowed(weights: Weights, tensor: str, start: int, stop: int, dtype: str, report: Report) -> Iterator[np.ndarray]:
     """Rows of a checkpoint's table as `dtype` stores them; a number that is too large for it is refused."""
     where = f"{weights.folder}: {tensor}, as {dtype} (pass --dtype float32),"
-    for block in weights.blocks(tensor, start, stop):
+    for first, block in weights.blocks(tensor, start, stop):
         narrow = tensors.narrow(block, dtype)
-        tensors.check_finite(tensors.widen(narrow, dtype), where, start)
-        start += len(block)
-        report("the embedding", start, stop)
+        tensors.check_finite(tensors.widen(narrow, dtype), where, first)
+        report("the embedding", first + len(block), stop)
         yield narrow
 
 
 def _write_contexts_and_answers(
-    files: _Files, config: dict[str, Any], weights: Weights, ids: list[list[int]], vocab_size: int, report: Report
+    files: _TensorFiles, config: dict[str, Any], weights: Weights, ids: list[list[int]], vocab_size: int, report: Report
 ) -> None:
     report("loading PyTorch and Transformers", 0, 1)
     from .contexts import contexts, logits
 
     report("loading PyTorch and Transformers", 1, 1)
     block_output, context = contexts(config, weights, ids, report)
-    files.write_tensors("contexts", {"block_output": Content.of(block_output), "context": Content.of(context)})
+    files.write("contexts", {"block_output": Content.of(block_output), "context": Content.of(context)})
 
     def joined(what: str, blocks: Iterator[np.ndarray]) -> Content:
         columns: list[np.ndarray] = []
@@ -170,7 +160,7 @@ def _write_contexts_and_answers(
 
     exact = joined("exact logits", exact_logits(context, files.blocks("embedding")))
     ours = joined("PyTorch's logits", logits(context, files.blocks("embedding")))
-    files.write_tensors("expected", {"logits_exact": exact, "logits": ours})
+    files.write("expected", {"logits_exact": exact, "logits": ours})
 
 
 def _checkpoint_files(source: Source, report: Report) -> dict[str, dict[str, Any]]:
@@ -181,18 +171,12 @@ def _checkpoint_files(source: Source, report: Report) -> dict[str, dict[str, Any
         if not source.complete:
             files[name] = {"size": path.stat().st_size, "sha256": given}
             continue
-        files[name] = fingerprint(path, report)
+        files[name] = _fingerprint(path, report)
         if given not in (None, files[name]["sha256"]):
             raise BundleError(f"{path} does not have the sha256 that the Hub gave, {given}: delete it and run again")
     return files
 
 
-def fingerprint(path: Path, report: Report = silent) -> dict[str, Any]:
-    """Size and sha256 of a file, read a piece at a time."""
-    digest, size, total = hashlib.sha256(), 0, path.stat().st_size
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-            size += len(piece)
-            report(f"sha256 of {path.name}", size, total)
-    return {"size": size, "sha256": digest.hexdigest()}
+def _fingerprint(path: Path, report: Report) -> dict[str, Any]:
+    mapped = map_file(path.resolve())  # in the Hub's cache the names are links
+    return {"size": len(mapped), "sha256": sha256(mapped, path.name, report)}

@@ -3,7 +3,6 @@
 HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE work as in huggingface_hub.
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from . import source
 from .errors import BundleError, HubError
+from .manifest import is_sha256
 from .safetensors_file import header_length, parse_header
 from .source import INDEX, SINGLE, Source
 from .tensors import Tensor
@@ -53,8 +53,8 @@ def fetch(repo: str, revision: str | None, offline: bool, head_into: Path | None
 def _fetch(repo: str, revision: str | None, offline: bool, head_into: Path | None) -> Source:
     if offline:
         folder = Path(hf_hub_download(repo, "config.json", revision=revision, local_files_only=True)).parent
-        whole = (folder / SINGLE).exists() or (folder / INDEX).exists()
-        if not whole or not all((folder / name).exists() for name in source.weight_files(folder)):
+        found = (folder / SINGLE).exists() or (folder / INDEX).exists()
+        if not found or not all((folder / name).exists() for name in source.weight_files(folder)):
             raise LocalEntryNotFoundError(f"{folder} does not hold all of the weights")
         return Source(repo, folder.name, folder, digests=_digests(folder))
     info = HfApi().model_info(repo, revision=revision)
@@ -81,11 +81,8 @@ def _fetch(repo: str, revision: str | None, offline: bool, head_into: Path | Non
 
 def _digests(folder: Path) -> dict[str, str | None]:
     """The sha256 of the weight files as the Hub gave it: the cache names large files by it."""
-    return {name: _sha256((folder / name).resolve().name) for name in source.weight_files(folder)}
-
-
-def _sha256(etag: str | None) -> str | None:
-    return etag if etag and re.fullmatch("[0-9a-f]{64}", etag) else None
+    names = {name: (folder / name).resolve().name for name in source.weight_files(folder)}
+    return {name: target if is_sha256(target) else None for name, target in names.items()}
 
 
 def _fetch_head(repo: str, name: str, commit: str, path: Path) -> str | None:
@@ -112,7 +109,7 @@ def _fetch_head(repo: str, name: str, commit: str, path: Path) -> str | None:
         for start, stop in _runs(tensors, max(first, 8 + length)):
             fetch_range(file, start, stop)
         file.truncate(metadata.size)  # a hole up to the end, which takes no space on disk
-    return _sha256(metadata.etag)
+    return metadata.etag if is_sha256(metadata.etag) else None
 
 
 def _runs(tensors: dict[str, Tensor], have: int) -> list[tuple[int, int]]:
@@ -139,10 +136,8 @@ def _explain(error: Exception, repo: str, revision: str | None) -> str | None:
     if status == 401 and "credentials" in str(error).lower():
         return f"{repo}: the Hub does not accept the token in HF_TOKEN (or the saved one): correct it or remove it"
     if isinstance(error, RepositoryNotFoundError):
-        return (
-            f"{repo}: no folder of this name here, and no such model on the Hub, or a private one: check the name, "
-            "or set HF_TOKEN to a token that may read it"
-        )
+        message = "no folder of this name here, and no such model on the Hub, or a private one"
+        return f"{repo}: {message}: check the name, or set HF_TOKEN to a token that may read it"
     if isinstance(error, (LocalEntryNotFoundError, OfflineModeIsEnabled)) and not network:
         at = f" at revision {revision!r}" if revision else ""
         return f"{repo}{at} is not (wholly) in the cache: run once without --offline and without HF_HUB_OFFLINE"
@@ -171,5 +166,4 @@ def _caused_by_network(error: BaseException | None) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

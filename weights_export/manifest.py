@@ -39,14 +39,14 @@ def check_seal(raw: bytes, manifest: Any) -> None:
             "export it again, or read it with the release that wrote it"
         )
     digest = manifest.get("sha256")
-    if not sha256(digest):
+    if not is_sha256(digest):
         raise BundleError(f"manifest.json: sha256 is {str(digest)[:80]!r}: it must be 64 hexadecimal digits")
     start = raw.rfind(digest.encode())
     if start < 0 or hashlib.sha256(raw[:start] + _ZEROS.encode() + raw[start + 64 :]).hexdigest() != digest:
         raise BundleError("manifest.json does not match its own sha256: damaged or edited; export it again")
 
 
-def sha256(value: Any) -> TypeGuard[str]:
+def is_sha256(value: Any) -> TypeGuard[str]:
     """Whether a value is a sha256 as this format writes it."""
     return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
 
@@ -54,20 +54,18 @@ def sha256(value: Any) -> TypeGuard[str]:
 def expected_tensors(manifest: dict[str, Any]) -> dict[str, tuple[str, str, tuple[int, ...]]]:
     """Which tensors a bundle with these numbers has: name -> file, dtype, shape."""
     v, rows, d, n = (manifest[key] for key in ("vocab_size", "embedding_rows", "hidden_size", "prompts"))
-    head, contexts, expected = (f"{name}.{manifest['container']}" for name in ("head", "contexts", "expected"))
-    tensors: dict[str, tuple[str, str, tuple[int, ...]]] = {
-        "final_norm.weight": (head, "float32", (d,)),
-        "final_norm.bias": (head, "float32", (d,)),
-        "embedding": (head, manifest["dtype"], (v, d)),
-    }
-    if rows > v:
-        tensors["padding"] = (head, manifest["dtype"], (rows - v, d))
-    if n:
-        tensors["block_output"] = (contexts, "float32", (n, d))
-        tensors["context"] = (contexts, "float32", (n, d))
-        tensors["logits_exact"] = (expected, "float64", (n, v))
-        tensors["logits"] = (expected, "float32", (n, v))
-    return tensors
+    tensors: list[tuple[str, str, str, tuple[int, ...]]] = [
+        ("final_norm.weight", "head", "float32", (d,)),
+        ("final_norm.bias", "head", "float32", (d,)),
+        ("embedding", "head", manifest["dtype"], (v, d)),
+        ("padding", "head", manifest["dtype"], (rows - v, d)),
+        ("block_output", "contexts", "float32", (n, d)),
+        ("context", "contexts", "float32", (n, d)),
+        ("logits_exact", "expected", "float64", (n, v)),
+        ("logits", "expected", "float32", (n, v)),
+    ]
+    # Tensors without rows are left out: there may be no padding, and no prompts.
+    return {name: (f"{part}.{manifest['container']}", dtype, shape) for name, part, dtype, shape in tensors if shape[0]}
 
 
 def check(manifest: dict[str, Any]) -> dict[str, Tensor]:
@@ -135,6 +133,6 @@ def _entry(table: dict[str, Any], key: str, name: str, keys: set[str]) -> dict[s
 
 def _check_fingerprint(table: dict[str, Any], key: str, name: str, null: bool = False) -> None:
     entry = _entry(table, key, name, {"size", "sha256"})
-    known = sha256(entry["sha256"]) or (null and entry["sha256"] is None)
+    known = is_sha256(entry["sha256"]) or (null and entry["sha256"] is None)
     if not integer(entry["size"]) or not 0 <= entry["size"] < 2**63 or not known:
         raise BundleError(f"manifest.json: {key}[{name[:80]!r}] must be a size >= 0 and a sha256 of 64 hex digits")

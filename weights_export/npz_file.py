@@ -46,7 +46,7 @@ def find(mapped: Any, tensors: Mapping[str, Tensor], where: str) -> dict[str, Te
     for name, tensor in sorted(tensors.items(), key=lambda item: item[1].offset):
         header = _npy_header(tensor.dtype, tensor.shape)
         entry, filename = bytes(mapped[position : position + _LOCAL_HEADER]), f"{name}.npy".encode()
-        size = (len(header) + tensor.size).to_bytes(4, "little")
+        size = min(len(header) + tensor.size, 2**32 - 1).to_bytes(4, "little")  # nothing larger fits in here
         # Signature; method 0, stored; both sizes; the length of the name; no extra fields.
         expected = [(0, b"PK\3\4"), (8, b"\0\0"), (18, size * 2), (26, len(filename).to_bytes(2, "little") + b"\0\0")]
         start = position + _LOCAL_HEADER

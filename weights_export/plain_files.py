@@ -1,11 +1,13 @@
 """Regular files from strangers: links and pipes are refused, large files are mapped, nothing is copied."""
 
+import hashlib
 import mmap
 import os
 import stat
 from pathlib import Path
 
 from .errors import BundleError
+from .progress import Report
 
 
 def _open(path: Path) -> int:
@@ -53,3 +55,13 @@ def release(mapped: mmap.mmap) -> None:
     """Let the system reclaim the memory behind a mapped file; what is needed again is read from disk again."""
     if hasattr(mapped, "madvise"):
         mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def sha256(mapped: mmap.mmap, name: str, report: Report) -> str:
+    """The hash of a mapped file, that is of the very bytes that arrays over it show."""
+    digest, step = hashlib.sha256(), 1 << 20
+    for start in range(0, len(mapped), step):
+        digest.update(mapped[start : start + step])
+        release(mapped)
+        report(f"sha256 of {name}", start + step, len(mapped))
+    return digest.hexdigest()

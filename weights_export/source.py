@@ -3,6 +3,7 @@
 Nothing is loaded: tensors are read from the mapped files when they are needed, in whatever dtype they were stored.
 """
 
+import math
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -122,25 +123,22 @@ class Weights:
             raise BundleError(f"{self.folder}: {name} is {tensor.dtype}: it must be float32, float16 or bfloat16")
         return tensor.shape
 
-    def blocks(self, name: str, first: int = 0, last: int | None = None) -> Iterator[np.ndarray]:
-        """The rows `[first, last)` of a tensor in float32, a few at a time.
+    def blocks(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """The rows `[start, stop)` in float32, a few at a time, each time with the number of the first one.
 
         Raises: as `shape`; BundleError for a number that is not finite.
         """
         self.shape(name)
-        for block in blocks(*self._tensors[name], first, last):
+        for first, block in blocks(*self._tensors[name], start, stop):
             check_finite(block, f"{self.folder}: {name}", first)
-            first += len(block)
-            yield block
+            yield first, block
 
     def read_into(self, name: str, array: np.ndarray) -> None:
         """Copy a tensor into a float32 array of its shape. Raises: as `blocks`; BundleError for another shape."""
         if self.shape(name) != array.shape:
             raise BundleError(f"{self.folder}: {name} has shape {self.shape(name)}, expected {array.shape}")
-        start = 0
-        for block in self.blocks(name):
+        for start, block in self.blocks(name):
             array[start : start + len(block)] = block
-            start += len(block)
 
 
 def without_prefix(name: str) -> str:
@@ -150,20 +148,11 @@ def without_prefix(name: str) -> str:
     return name
 
 
-@dataclass(frozen=True)
-class Head:
-    """Which tensor is the output embedding, and whether it is the token embedding too."""
+def find_head(weights: Weights, config: dict[str, Any], tied: bool | None = None) -> str:
+    """Which tensor is the output embedding: `wte.weight`, the token embedding, if tied, else `lm_head.weight`.
 
-    tensor: str
-    tied: bool
-    rows: int
-    hidden_size: int
-
-
-def find_head(weights: Weights, config: dict[str, Any], tied: bool | None = None) -> Head:
-    """The output embedding: what config.json says, if the tensors agree  [LOGITS-5]; `tied` overrules config.json.
-
-    Raises: BundleError where they contradict each other, with the two ways out; for a bias, and for wrong shapes.
+    That is what config.json says, if the tensors agree, or what `tied` says  [LOGITS-5].
+    Raises: BundleError where config.json and tensors disagree, with the two ways out; for a bias; for wrong shapes.
     """
     if "lm_head.bias" in weights:
         raise BundleError(f"{weights.folder} has lm_head.bias: a GPT-2 head has none, and a bundle has no place for it")
@@ -173,11 +162,10 @@ def find_head(weights: Weights, config: dict[str, Any], tied: bool | None = None
         raise BundleError(f"{weights.folder}: {name} has shape {shape}: it must be (rows, hidden size)")
     if config.get("n_embd", shape[1]) != shape[1]:
         raise BundleError(f"{weights.folder}: {name} has d = {shape[1]}, config.json says n_embd = {config['n_embd']}")
-    return Head(name, name == "wte.weight", *shape)
+    return name
 
 
 def _head_tensor(weights: Weights, config_says_tied: bool, tied: bool | None) -> str:
-    """`wte.weight`, the token embedding, for a tied head; `lm_head.weight` for one of its own."""
     own = "lm_head.weight" in weights
     if tied is True:
         return "wte.weight"
@@ -202,16 +190,12 @@ def _head_tensor(weights: Weights, config_says_tied: bool, tied: bool | None) ->
 
 def _difference(weights: Weights) -> str:
     """How `lm_head.weight` differs from `wte.weight`, in words; empty if it does not."""
-    shapes = weights.shape("lm_head.weight"), weights.shape("wte.weight")
-    if shapes[0] != shapes[1]:
-        return f"lm_head.weight has shape {shapes[0]} and the token embedding {shapes[1]}"
-    differing, largest, total = 0, 0.0, 0
-    for ours, theirs in zip(weights.blocks("lm_head.weight"), weights.blocks("wte.weight"), strict=True):
+    own, shape = weights.shape("lm_head.weight"), weights.shape("wte.weight")
+    if own != shape:
+        return f"lm_head.weight has shape {own} and the token embedding {shape}"
+    differing, largest = 0, 0.0
+    for (_, ours), (_, theirs) in zip(weights.blocks("lm_head.weight"), weights.blocks("wte.weight"), strict=True):
         differing += int(np.count_nonzero(ours != theirs))
         largest = max(largest, float(np.abs(ours - theirs).max()))
-        total += ours.size
-    if not differing:
-        return ""
-    return (
-        f"lm_head.weight differs from the token embedding in {differing:,} of {total:,} numbers, by up to {largest:.3g}"
-    )
+    numbers = f"{differing:,} of {math.prod(shape):,} numbers"
+    return f"lm_head.weight differs from the token embedding in {numbers}, by up to {largest:.3g}" if differing else ""

@@ -86,12 +86,17 @@ def view(mapped: mmap.mmap, tensor: Tensor) -> np.ndarray:
     return flat.reshape(tensor.shape)
 
 
-def blocks(mapped: mmap.mmap, tensor: Tensor, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
-    """The rows `[start, stop)`, a few at a time, in the dtype to compute in. Use each block before taking the next."""
+def blocks(
+    mapped: mmap.mmap, tensor: Tensor, start: int = 0, stop: int | None = None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The rows `[start, stop)`, a few at a time: the first one's number, and the rows in the dtype to compute in.
+
+    A block must be used before the next is taken.
+    """
     stored, stop = view(mapped, tensor), tensor.shape[0] if stop is None else stop
     step = max(1, BLOCK // max(1, math.prod(tensor.shape[1:])))
     for first in range(start, stop, step):
-        yield widen(stored[first : min(first + step, stop)], tensor.dtype)
+        yield first, widen(stored[first : min(first + step, stop)], tensor.dtype)
         release(mapped)
 
 

@@ -118,6 +118,18 @@ def test_a_header_length_beyond_the_file(good: Path, scratch: Path, length: int)
         open_bundle(scratch / "bundle")
 
 
+def test_a_tensor_that_no_zip_entry_can_hold(good: Path, scratch: Path) -> None:
+    """Its size does not fit into the four bytes that an entry's header has for it."""
+    shutil.copytree(good / "npz-float32", scratch / "bundle")
+    content = read(scratch / "bundle")
+    d, content["hidden_size"] = content["hidden_size"], 2**39
+    for entry in content["tensors"].values():
+        entry["shape"] = [2**39 if n == d else n for n in entry["shape"]]
+    seal(scratch / "bundle", content)
+    with pytest.raises(BundleError, match=r"no uncompressed \S+.npy of shape"):
+        open_bundle(scratch / "bundle")
+
+
 def test_nothing_outside_the_folder_is_opened(good: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a manifest names: only the files of the format are opened, by their own names."""
     import os

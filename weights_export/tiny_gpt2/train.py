@@ -2,25 +2,24 @@
 
     python weights_export/tiny_gpt2/train.py tinyshakespeare.txt --output some/folder
 
-The corpus is the "tiny shakespeare" text (public domain, 1,115,394 bytes). Its first 90% train the tokenizer and the
-model, the last 10% are held out and only ever measured. One run is one seed from start to end: nothing is resumed,
-because a resumed run would need the optimiser, the schedule and the random stream back exactly as they were. The output
-folder appears when the run has finished, never half-written.
+The corpus is "tiny shakespeare" (public domain, 1,115,394 bytes). Its first 90% train the tokenizer and the model; the
+last 10% are held out and only measured. A run cannot be resumed: that would need the optimizer, the schedule and the
+random stream exactly as they were. The output folder appears when the run has finished, never half-written.
 """
 
 import argparse
 import hashlib
 import json
 import math
-import shutil
-import tempfile
 from pathlib import Path
 
 import safetensors.torch
 import torch
-from rich.progress import Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from weights_export import staging
+from weights_export.progress import shown
 
 VOCAB_SIZE = 2048
 POSITIONS = 256  # the context window, and the length of every training sequence: no position goes untrained
@@ -35,20 +34,14 @@ def train_tokenizer(text: str) -> PreTrainedTokenizerFast:
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    bpe.train_from_iterator(
-        [text],
-        trainers.BpeTrainer(
-            vocab_size=VOCAB_SIZE, special_tokens=[END_OF_TEXT], initial_alphabet=alphabet, show_progress=False
-        ),
+    alphabet, special = pre_tokenizers.ByteLevel.alphabet(), [END_OF_TEXT]
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCAB_SIZE, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
+    bpe.train_from_iterator([text], trainer)
+    names = dict.fromkeys(("bos_token", "eos_token", "unk_token"), END_OF_TEXT)
     return PreTrainedTokenizerFast(
-        tokenizer_object=bpe,
-        bos_token=END_OF_TEXT,
-        eos_token=END_OF_TEXT,
-        unk_token=END_OF_TEXT,
-        model_max_length=POSITIONS,
-        clean_up_tokenization_spaces=False,
+        tokenizer_object=bpe, model_max_length=POSITIONS, clean_up_tokenization_spaces=False, **names
     )
 
 
@@ -66,10 +59,9 @@ def mean_loss(model: GPT2LMHeadModel, tokens: torch.Tensor) -> float:
     model.eval()
     total, count = 0.0, 0
     for window in tokens.split(POSITIONS):
-        if len(window) < 2:
-            continue
-        total += model(window[None], labels=window[None]).loss.item() * (len(window) - 1)
-        count += len(window) - 1
+        if len(window) >= 2:
+            total += model(window[None], labels=window[None]).loss.item() * (len(window) - 1)
+            count += len(window) - 1
     model.train()
     return total / count
 
@@ -80,32 +72,16 @@ def train(text: str, steps: int, seed: int) -> tuple[GPT2LMHeadModel, PreTrained
     cut = int(len(text) * 0.9)
     tokenizer = train_tokenizer(text[:cut])
     training, held_out = (torch.tensor(tokenizer.encode(part)) for part in (text[:cut], text[cut:]))
-    model = GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=len(tokenizer),
-            n_positions=POSITIONS,
-            n_embd=HIDDEN_SIZE,
-            n_layer=LAYERS,
-            n_head=HEADS,
-            resid_pdrop=DROPOUT,
-            embd_pdrop=DROPOUT,
-            attn_pdrop=DROPOUT,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-        )
-    )
+    shape = {"n_positions": POSITIONS, "n_embd": HIDDEN_SIZE, "n_layer": LAYERS, "n_head": HEADS}
+    dropout = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), DROPOUT)
+    special = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    model = GPT2LMHeadModel(GPT2Config.from_dict({"vocab_size": len(tokenizer), **shape, **dropout, **special}))
     # As GPT-2 was trained: decay the matrices, leave biases and layer norms alone.
-    matrices = [p for p in model.parameters() if p.dim() >= 2]
-    vectors = [p for p in model.parameters() if p.dim() < 2]
-    optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": vectors, "weight_decay": 0.0}],
-        lr=LEARNING_RATE,
-        betas=(0.9, 0.95),
-    )
+    matrices = {"params": [p for p in model.parameters() if p.dim() >= 2], "weight_decay": WEIGHT_DECAY}
+    vectors = {"params": [p for p in model.parameters() if p.dim() < 2], "weight_decay": 0.0}
+    optimizer = torch.optim.AdamW([matrices, vectors], lr=LEARNING_RATE, betas=(0.9, 0.95))
     model.train()
-    columns = (TextColumn("{task.description}"), *Progress.get_default_columns()[1:3], TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn()) as progress:
-        task = progress.add_task("training", total=steps)
+    with shown() as report:
         for step in range(steps):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, steps)
@@ -116,11 +92,9 @@ def train(text: str, steps: int, seed: int) -> tuple[GPT2LMHeadModel, PreTrained
             torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
             optimizer.step()
             optimizer.zero_grad()
-            progress.update(task, advance=1, description=f"loss {loss.item():.3f}")
+            report("training", step + 1, steps)
             if (step + 1) % 200 == 0:
-                progress.console.print(
-                    f"step {step + 1}: training {loss.item():.3f}, held-out {mean_loss(model, held_out):.3f}"
-                )
+                print(f"step {step + 1}: training {loss.item():.3f}, held-out {mean_loss(model, held_out):.3f}")
     with torch.no_grad():  # the stored weights are float16: measure the model that is stored
         for parameter in model.parameters():
             parameter.copy_(parameter.half().float())
@@ -138,29 +112,23 @@ def train(text: str, steps: int, seed: int) -> tuple[GPT2LMHeadModel, PreTrained
 def save(
     model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, card: str, measured: dict[str, float], output: Path
 ) -> None:
-    """Write everything beside `output`, then rename: the folder is whole or absent."""
-    staging = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}-"))
-    try:
-        model.generation_config.save_pretrained(staging)
-        tokenizer.save_pretrained(staging)
-        # The name of the class that every version of Transformers knows.
-        settings = json.loads((staging / "tokenizer_config.json").read_text(encoding="utf-8"))
-        settings = {k: v for k, v in settings.items() if k != "backend"} | {
-            "tokenizer_class": "PreTrainedTokenizerFast"
-        }
-        (staging / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-        # Stored as float16, to be computed in float32, as config.json says. The tied head is stored once, as embedding.
+    """Write everything beside `output`, then rename: the folder is complete or absent."""
+    with staging.temporary(output) as folder:
+        model.generation_config.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        settings.pop("backend", None)
+        settings["tokenizer_class"] = "PreTrainedTokenizerFast"  # which every version of Transformers knows
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        # Stored as float16, computed in float32, as config.json says. The tied head is stored once, as the embedding.
         model.config.dtype = "float32"
-        model.config.save_pretrained(staging)
+        model.config.save_pretrained(folder)
         halves = {name: p.detach().half().contiguous() for name, p in model.named_parameters()}
-        (staging / "model.safetensors").write_bytes(safetensors.torch.save(halves, metadata={"format": "pt"}))
-        (staging / "README.md").write_text(card, encoding="utf-8")
-        (staging / "training.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
-        staging.chmod(0o755)
-        staging.rename(output)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
+        (folder / "model.safetensors").write_bytes(safetensors.torch.save(halves, metadata={"format": "pt"}))
+        (folder / "README.md").write_text(card, encoding="utf-8")
+        (folder / "training.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+        folder.chmod(0o755)
+        staging.put_in_place(folder, output, force=False)
 
 
 def model_card(measured: dict[str, float], steps: int, seed: int, corpus_sha256: str) -> str:
@@ -174,39 +142,39 @@ library_name: transformers
 ---
 # A tiny GPT-2
 
-A real GPT-2 (`GPT2LMHeadModel`, tied embedding, byte-level BPE), small enough to live in a repository. It exists so
-that a language-model head can be tested and shown on real context vectors; as a language model it writes
-Shakespeare-like lines and nothing else.
+A real GPT-2 (`GPT2LMHeadModel`, tied embedding, byte-level BPE), small enough for a repository. It exists to test and
+show a language-model head on real context vectors; as a language model it writes Shakespeare-like lines and nothing
+else.
 
 | | |
 | --- | --- |
 | vocabulary | {VOCAB_SIZE:,} byte-level BPE tokens, trained on the training part only |
 | shape | hidden size {HIDDEN_SIZE}, {LAYERS} layers, {HEADS} heads, {POSITIONS} positions, {int(measured["parameters"]):,} parameters |
-| stored as | float16 safetensors, to be computed in float32 (`dtype` in `config.json`) |
+| stored as | float16 safetensors, computed in float32 (`dtype` in `config.json`) |
 | corpus | tiny shakespeare, 1,115,394 bytes, public domain, sha256 `{corpus_sha256[:16]}…` |
 | split | first 90% for training ({int(measured["training_tokens"]):,} tokens), last 10% held out ({int(measured["held_out_tokens"]):,} tokens) |
 | training | {steps:,} steps of {BATCH} x {POSITIONS} tokens, AdamW at {LEARNING_RATE:g} (warm-up {WARMUP}, cosine), weight decay {WEIGHT_DECAY}, dropout {DROPOUT}, seed {seed} |
-| final training loss | {measured["training_loss"]:.3f} nats a token |
-| held-out loss | {measured["held_out_loss"]:.3f} nats a token ({per_byte:.3f} nats a byte) |
+| final training loss | {measured["training_loss"]:.3f} nats per token |
+| held-out loss | {measured["held_out_loss"]:.3f} nats per token ({per_byte:.3f} nats per byte) |
 
-Both losses are of the stored weights, dropout off, over the whole part in consecutive windows of {POSITIONS} tokens.
-The gap between them is overfitting: the corpus is small and the model knows parts of it by heart.
+Both losses are measured on the stored weights without dropout, over all of each part in consecutive windows of
+{POSITIONS} tokens. The gap between them is overfitting: the corpus is small and the model knows parts of it by heart.
 The corpus is in the public domain; weights and tokenizer are under the licence of this repository (MIT).
 
-Retrain it (the corpus is not in the repository: pass the path of your copy):
+To retrain it (the corpus is not in the repository: pass the path of your copy):
 
     python weights_export/tiny_gpt2/train.py tinyshakespeare.txt --output retrained
 
-The run is seeded, but floating-point sums differ between processors: expect the same losses to two digits, not the
-same bytes.
+The run is seeded, but floating-point sums differ between processors: expect losses that agree to two digits, not
+identical bytes.
 """
 
 
 def main() -> None:
-    """Train, measure, write."""
+    """Train, measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path, help="the training text, UTF-8")
-    parser.add_argument("--output", type=Path, required=True, help="folder to create; must not exist")
+    parser.add_argument("--output", type=Path, required=True, help="the folder to create")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -219,7 +187,7 @@ def main() -> None:
     model, tokenizer, measured = train(raw.decode("utf-8"), arguments.steps, arguments.seed)
     card = model_card(measured, arguments.steps, arguments.seed, hashlib.sha256(raw).hexdigest())
     save(model, tokenizer, card, measured, arguments.output)
-    print(f"{arguments.output}: held-out loss {measured['held_out_loss']:.3f} nats a token")
+    print(f"{arguments.output}: held-out loss {measured['held_out_loss']:.3f} nats per token")
 
 
 if __name__ == "__main__":
