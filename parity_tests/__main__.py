@@ -30,9 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     bench.add_argument("--threads", type=int, default=2, metavar="N", help="of every library (default 2)")
     bench.add_argument("--rounds", type=int, default=21, metavar="N", help="how often each is timed (default 21)")
     bench.add_argument("--json", metavar="FILE", help="write all timings in pyperf's format")
-    bench.add_argument("--plot", metavar="FILE", help="also measure growth with V, d, batch and k, and draw it")
     bench.add_argument("--markdown", metavar="FILE", help="measure all there is and write BENCHMARKS.md")
-    bench.add_argument("--scaling", action="store_true", help="print the cost model's table and measure nothing")
     report = commands.add_parser("report", help="the verdicts on a fixed grid, as a table and as a page")
     report.add_argument("--html", metavar="FILE", help="write the same figures, with plots, as one HTML file")
     report.add_argument(

@@ -82,8 +82,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "head" in metafunc.fixturenames:
         metafunc.parametrize("head", heads, ids=repr, scope="session")
     if "generator" in metafunc.fixturenames:
-        own = [head for head in heads if head.generator is not torch_generator]
-        metafunc.parametrize("generator", [head.generator for head in own], ids=map(repr, own), scope="session")
+        own = [head for head in heads if head.torch_rng is not torch_generator]
+        metafunc.parametrize("generator", [head.torch_rng for head in own], ids=map(repr, own), scope="session")
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
-"""The implementations under test, each behind the same eight functions on NumPy arrays."""
+"""The implementations under test, each behind the same functions on NumPy arrays."""
 
 import importlib
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ml_dtypes
@@ -13,29 +13,36 @@ import torch
 
 import reference
 import torch_impl
+from reference.operations import STAGES, TIES
 
 
 @dataclass(frozen=True, repr=False)
 class Head:
-    """An LM head. Its functions have the names, arguments and refusals of `reference.head`."""
+    """An LM head, its operations by name: `head.softmax(logits)`, with the arguments and refusals of the reference.
+
+    `torch_rng` takes a seed and gives what `multinomial` takes as `rng`.
+    """
 
     name: str
-    compute_logits: Callable[..., Any] = reference.compute_logits
-    apply_temperature: Callable[..., Any] = reference.apply_temperature
-    top_k: Callable[..., Any] = reference.top_k
-    keep_top_k: Callable[..., Any] = reference.keep_top_k
-    softmax: Callable[..., Any] = reference.softmax
-    multinomial: Callable[..., Any] = reference.multinomial
-    inverse_cdf: Callable[..., Any] = reference.inverse_cdf
-    lm_head: Callable[..., Any] = reference.lm_head
-    generator: Callable[..., Any] = reference.TorchGenerator  # seed -> what `multinomial` takes as rng
+    operations: Mapping[str, Callable[..., Any]]
     takes_noise: bool = True  # whether `multinomial` can be handed noise through `rng`
     our_words: bool = True  # whether its refusals are worded as ours are
-    absent: tuple[str, ...] = ()  # which of its functions, or "generator", it does not bring
-    ties: tuple[str, ...] = ("lowest_id", "all")  # what its `keep_top_k` takes
+    absent: tuple[str, ...] = ()  # the operations that it does not have
+    ties: tuple[str, ...] = TIES  # what its `keep_top_k` takes
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        try:
+            return self.__dict__["operations"][name]
+        except KeyError:
+            raise AttributeError(f"a head has no {name}") from None
 
     def __repr__(self) -> str:
         return self.name
+
+    def but(self, name: str, *, takes_noise: bool | None = None, **operations: Callable[..., Any]) -> "Head":
+        """Another head, called `name`: this one with some operations replaced."""
+        keeps = self.takes_noise if takes_noise is None else takes_noise
+        return replace(self, name=name, operations={**self.operations, **operations}, takes_noise=keeps)
 
 
 def to_torch(array: Any) -> Any:
@@ -70,26 +77,14 @@ def torch_generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-FUNCTIONS = (
-    "compute_logits",
-    "apply_temperature",
-    "top_k",
-    "keep_top_k",
-    "softmax",
-    "multinomial",
-    "inverse_cdf",
-    "lm_head",
+REFERENCE = Head(
+    "reference", {**{name: getattr(reference, name) for name in STAGES}, "torch_rng": reference.TorchGenerator}
 )
-
-REFERENCE = Head("reference")
-
 MIRROR = Head(
     "torch_impl",
-    **{name: on_tensors(getattr(torch_impl, name)) for name in FUNCTIONS},
-    generator=torch_generator,
+    {**{name: on_tensors(getattr(torch_impl, name)) for name in STAGES}, "torch_rng": torch_generator},
     takes_noise=False,
 )
-
 
 NO_HEAD = (ImportError, AttributeError, SyntaxError, TypeError)  # what `from_name` raises
 
@@ -112,20 +107,23 @@ def from_name(name: str) -> Head:
         found = getattr(found, attribute)
     if isinstance(found, Head):
         return found
-    optional = (*FUNCTIONS, "generator", "takes_noise")
-    given = {field: getattr(found, field) for field in optional if hasattr(found, field)}
-    if hasattr(found, "TorchGenerator"):  # as `reference` calls it
-        given.setdefault("generator", found.TorchGenerator)
-    if not given.keys() & set(FUNCTIONS):
-        raise TypeError(f"head {name!r} has none of the functions {', '.join(FUNCTIONS)}")
-    for function in given.keys() & set(FUNCTIONS):
-        _refuse_other_arguments(function, given[function])
-    ties: tuple[str, ...] = ("lowest_id", "all")
+    given = {operation: getattr(found, operation) for operation in STAGES if hasattr(found, operation)}
+    if not given:
+        raise TypeError(f"head {name!r} has none of the functions {', '.join(STAGES)}")
+    for operation, function in given.items():
+        _refuse_other_arguments(operation, function)
+    ties = TIES
     if "keep_top_k" in given and not _accepts(given["keep_top_k"], ["logits", "k", "ties"]):
         ties, given["keep_top_k"] = ("lowest_id",), _without_ties(given["keep_top_k"], name)
-    absent = tuple(field for field in (*FUNCTIONS, "generator") if field not in given)
-    skips = {function: _missing(name, function) for function in FUNCTIONS}
-    return Head(name, **{**skips, **given}, our_words=False, absent=absent, ties=ties)
+    for called in ("generator", "TorchGenerator"):  # the second as `reference` calls it
+        if hasattr(found, called):
+            given.setdefault("torch_rng", getattr(found, called))
+    absent = tuple(operation for operation in REFERENCE.operations if operation not in given)
+    # Without a stream of its own it draws from the reference's: `multinomial` is judged all the same.
+    given |= {operation: _missing(name, operation) for operation in absent if operation != "torch_rng"}
+    given.setdefault("torch_rng", reference.TorchGenerator)
+    takes_noise = getattr(found, "takes_noise", True)
+    return Head(name, given, takes_noise, our_words=False, absent=absent, ties=ties)
 
 
 def _accepts(function: Callable[..., Any], names: list[str]) -> bool:

@@ -10,12 +10,14 @@ Logits of real models are not standard normals: they tie at the k-th place (most
 the whole vocabulary, spread over four orders of magnitude, and hold masked tokens. Each of these is made on purpose.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 from hypothesis import strategies as st
 
+from reference.operations import OPERATIONS, STAGES
 from reference.validation import COMPUTE_DTYPE
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
@@ -114,7 +116,7 @@ def logits(
 
 
 @st.composite
-def heads(draw: st.DrawFn, dtypes: tuple[str, ...] = DTYPES, max_vocab: int = 40) -> tuple[np.ndarray, np.ndarray]:
+def factors(draw: st.DrawFn, dtypes: tuple[str, ...] = DTYPES, max_vocab: int = 40) -> tuple[np.ndarray, np.ndarray]:
     """`context (..., d)` and `embedding (V, d)`: outlier dimensions, repeated rows (ties), any memory layout."""
     dtype = _dtypes(draw, dtypes)
     d, v = draw(st.integers(1, 24)), draw(st.integers(1, max_vocab))
@@ -163,32 +165,39 @@ def uniforms(shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
     return st.lists(number, min_size=size, max_size=size).map(lambda numbers: np.array(numbers).reshape(shape))
 
 
-@st.composite
-def arguments(draw: st.DrawFn, stage: str, dtypes: tuple[str, ...] = DTYPES) -> dict[str, Any]:
-    """Good arguments of one stage, by name, as `verdict.compare` takes them: `noise` in the place of an rng.
+# How an argument is drawn, by its name, from those that have been drawn before: what it adds to them.
+_DRAWN: dict[str, Callable[[st.DrawFn, dict[str, Any], tuple[str, ...]], dict[str, Any]]] = {
+    "context": lambda draw, given, dtypes: dict(zip(("context", "embedding"), draw(factors(dtypes)), strict=True)),
+    "logits": lambda draw, given, dtypes: {"logits": draw(logits(dtypes))},
+    "probs": lambda draw, given, dtypes: {"probs": draw(probabilities(dtypes))},
+    "temperature": lambda draw, given, dtypes: {
+        # Of logits that are computed, no quotient may overflow.
+        "temperature": draw(temperatures if "logits" in given else st.sampled_from([0.1, 0.7, 1.0, 10.0]))
+    },
+    "k": lambda draw, given, dtypes: {
+        "k": draw(ks(given["logits"].shape[-1] if "logits" in given else len(given["embedding"])))
+    },
+    "uniform": lambda draw, given, dtypes: {"uniform": draw(uniforms(given["probs"].shape[:-1]))},
+    "noise": lambda draw, given, dtypes: {
+        "noise": _seeded(draw).standard_exponential(given["probs"].shape).astype(compute_dtype(given["probs"]))
+    },
+}
 
-    No quotient overflows. Raises: ValueError for a stage that is no function of `reference.head`.
+
+@st.composite
+def arguments(draw: st.DrawFn, operation: str, dtypes: tuple[str, ...] = DTYPES) -> dict[str, Any]:
+    """Good arguments of one operation, by name, as `verdict.compare` takes them: `noise` in the place of an rng.
+
+    Those that nothing is drawn for, such as `ties`, are left out. No quotient overflows.
+    Raises: ValueError for what is not a function of a head.
     """
-    if stage in ("compute_logits", "lm_head"):
-        context, embedding = draw(heads(dtypes))
-        if stage == "compute_logits":
-            return {"context": context, "embedding": embedding}
-        k, temperature = draw(ks(len(embedding))), draw(st.sampled_from([0.1, 0.7, 1.0, 10.0]))
-        return {"context": context, "embedding": embedding, "temperature": temperature, "k": k}
-    if stage in ("multinomial", "inverse_cdf"):
-        probs = draw(probabilities(dtypes))
-        if stage == "inverse_cdf":
-            return {"probs": probs, "uniform": draw(uniforms(probs.shape[:-1]))}
-        noise = _seeded(draw).standard_exponential(probs.shape).astype(compute_dtype(probs))
-        return {"probs": probs, "noise": noise}
-    row = draw(logits(dtypes))
-    if stage == "apply_temperature":
-        return {"logits": row, "temperature": draw(temperatures)}
-    if stage == "softmax":
-        return {"logits": row}
-    if stage in ("top_k", "keep_top_k"):
-        return {"logits": row, "k": draw(ks(row.shape[-1]))}
-    raise ValueError(f"stage is {stage!r}: it must be a function of reference.head")
+    if operation not in STAGES:
+        raise ValueError(f"operation is {operation!r}: it must be one of {', '.join(STAGES)}")
+    given: dict[str, Any] = {}
+    for name in OPERATIONS[operation].arguments:
+        if name in _DRAWN:
+            given |= _DRAWN[name](draw, given, dtypes)
+    return given
 
 
 class FixedNoise:

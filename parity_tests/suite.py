@@ -17,21 +17,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from reference.operations import WITH_VECTORS
+
 from .heads import Head
 from .local_torch_rng import local_stream_is_mt19937
 
-MODULES = {
-    "compute_logits": "test_logits",
-    "apply_temperature": "test_temperature",
-    "top_k": "test_top_k",
-    "keep_top_k": "test_top_k",
-    "softmax": "test_softmax",
-    "multinomial": "test_multinomial",
-    "inverse_cdf": "test_inverse_cdf",
-    "generator": "test_torch_rng",
-    "lm_head": "test_lm_head",
-}
-COMMON = ("test_refusals", "test_lm_head")  # each stage's refusals, and what holds for all stages
+MODULES = {operation.name: f"test_{operation.file}" for operation in WITH_VECTORS}
+COMMON = ("test_refusals", "test_lm_head")  # each operation's refusals, and what holds for all of them
 
 settings.register_profile(
     "suite",
@@ -126,7 +118,7 @@ def _caller(
         if "head" in parameters:
             values["head"] = head
         if "generator" in parameters:
-            values["generator"] = head.generator
+            values["generator"] = head.torch_rng
         return function(**values)
 
     return call
@@ -147,8 +139,8 @@ def _parameters(marks: list[Any]) -> Iterator[dict[str, Any]]:
 def run(stages: str | Iterable[str], head: Head, first: str = "") -> Failure | None:
     """The first failure of the checks of one or more `stages`, None if the head passes them all.
 
-    A stage is a function name of `reference.head`, or "generator". Checks that hold the rule `first` go first.
-    Raises ValueError for an unknown stage.
+    A stage is the name of an operation that has vectors. Checks that hold the rule `first` go first.
+    Raises: ValueError for an unknown stage.
     """
     stages = [stages] if isinstance(stages, str) else list(stages)
     for stage in stages:

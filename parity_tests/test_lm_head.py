@@ -17,7 +17,7 @@ spec = pytest.mark.spec
 
 
 @spec("HEAD-1", "HEAD-2", "HEAD-4")
-@given(st.data(), strategies.heads(), st.sampled_from([0.1, 0.5, 0.7, 1.0, 2.0, 10.0]))
+@given(st.data(), strategies.factors(), st.sampled_from([0.1, 0.5, 0.7, 1.0, 2.0, 10.0]))
 def test_within_the_propagated_bound(head: Head, data: st.DataObject, pair: Any, temperature: float) -> None:
     context, embedding = pair
     k = data.draw(strategies.ks(len(embedding)))
@@ -29,7 +29,7 @@ def test_within_the_propagated_bound(head: Head, data: st.DataObject, pair: Any,
 
 
 @spec("HEAD-1")
-@given(strategies.heads())
+@given(strategies.factors())
 def test_defaults_are_the_lessons(head: Head, pair: Any) -> None:
     context, embedding = pair
     expected = head.lm_head(context, embedding, temperature=0.7, k=50)
@@ -47,7 +47,7 @@ def test_defaults_among_many_tokens(head: Head, batch: tuple[int, ...]) -> None:
 
 
 @spec("HEAD-1", "TOPK-4")
-@given(strategies.heads())
+@given(strategies.factors())
 def test_k_of_v_is_the_plain_softmax(head: Head, pair: Any) -> None:
     context, embedding = pair
     logits = head.compute_logits(context, embedding)
@@ -61,7 +61,7 @@ def test_k_of_v_is_the_plain_softmax(head: Head, pair: Any) -> None:
 def test_draws_at_k_1_are_argmax(head: Head, row: np.ndarray, seed: int) -> None:
     """Greedy decoding as a draw, ties at the maximum to the lowest id, as NumPy's and PyTorch's argmax."""
     probs = np.ascontiguousarray(head.softmax(head.keep_top_k(row, 1)))
-    np.testing.assert_array_equal(head.multinomial(probs, rng=head.generator(seed))[..., 0], np.argmax(row, axis=-1))
+    np.testing.assert_array_equal(head.multinomial(probs, rng=head.torch_rng(seed))[..., 0], np.argmax(row, axis=-1))
 
 
 @spec("HEAD-4", "TOPK-1", "TOPK-2")
@@ -91,12 +91,12 @@ def test_inputs_are_never_modified(head: Head, data: st.DataObject, row: np.ndar
     probs = np.asarray(head.softmax(row))
     np.testing.assert_array_equal(row, before)
     before = probs.copy()
-    head.multinomial(probs, rng=head.generator(1)), head.inverse_cdf(probs, np.full(probs.shape[:-1], 0.5))
+    head.multinomial(probs, rng=head.torch_rng(1)), head.inverse_cdf(probs, np.full(probs.shape[:-1], 0.5))
     np.testing.assert_array_equal(probs, before)
 
 
 @spec("HEAD-3")
-@given(strategies.heads())
+@given(strategies.factors())
 def test_context_and_embedding_are_never_modified(head: Head, pair: Any) -> None:
     context, embedding = (array.copy() for array in pair)
     head.lm_head(*pair)

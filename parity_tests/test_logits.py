@@ -16,7 +16,7 @@ spec = pytest.mark.spec
 
 
 @spec("LOGITS-1", "LOGITS-2", "HEAD-2", "HEAD-4")
-@given(strategies.heads())
+@given(strategies.factors())
 def test_within_the_bound_of_the_exact_product(head: Head, pair: tuple[np.ndarray, np.ndarray]) -> None:
     context, embedding = pair
     logits = head.compute_logits(context, embedding)
@@ -38,7 +38,7 @@ def test_whole_numbers_are_exact(head: Head, d: int, v: int, seed: int) -> None:
 
 @spec("LOGITS-2", "HEAD-2")
 @pytest.mark.parametrize("stored", [np.float16, ml_dtypes.bfloat16])
-@given(strategies.heads(dtypes=("float32",)))
+@given(strategies.factors(dtypes=("float32",)))
 def test_16_bit_inputs_are_computed_in_float32(stored: type, head: Head, pair: tuple[np.ndarray, np.ndarray]) -> None:
     """Stored in 16 bits, computed and returned in float32: a result rounded back to 16 bits is outside the bound."""
     context, embedding = (np.ascontiguousarray(array).astype(stored) for array in pair)
@@ -72,7 +72,7 @@ def test_at_gpt2_shape_with_outliers(head: Head, batch: tuple[int, ...], gpt2_sh
 
 
 @spec("HEAD-4")
-@given(strategies.heads())
+@given(strategies.factors())
 def test_a_row_alone_is_within_the_bound_of_the_row_in_its_batch(
     head: Head, pair: tuple[np.ndarray, np.ndarray]
 ) -> None:

@@ -67,7 +67,7 @@ def test_the_seeded_draws_of_torch(head: Head, probs: np.ndarray, seed: int, num
     theirs = torch.multinomial(rows, num_samples, generator=torch.Generator().manual_seed(seed))
     if not rows.gather(-1, theirs).all():
         return  # PyTorch drew a token of probability zero; test_pytorch_draws_probability_zero is about that
-    drawn = head.multinomial(probs, num_samples, rng=head.generator(seed))
+    drawn = head.multinomial(probs, num_samples, rng=head.torch_rng(seed))
     noise = noise_like(probs, seed)
     theirs_shaped = theirs.numpy().reshape(*probs.shape[:-1], num_samples)
     verdict = compare("multinomial", drawn, theirs_shaped, probs=probs, noise=noise).require()
@@ -83,7 +83,7 @@ def test_the_seeded_draws_of_torch_at_gpt2_vocabulary(head: Head, num_samples: i
     probs = reference.softmax((np.random.default_rng(3).standard_normal((2, 50_257)) * 3).astype(np.float32))
     tensor = torch.from_numpy(probs)
     for seed in range(seeds):
-        ours, theirs, given = head.generator(seed), torch.Generator().manual_seed(seed), reference.TorchGenerator(seed)
+        ours, theirs, given = head.torch_rng(seed), torch.Generator().manual_seed(seed), reference.TorchGenerator(seed)
         for _ in range(3):
             drawn = head.multinomial(probs, num_samples, rng=ours)
             expected = torch.multinomial(tensor, num_samples, generator=theirs).numpy()
@@ -113,7 +113,7 @@ def test_underflowing_races(head: Head, weights: list[float]) -> None:
     probs = np.array(weights, np.float32)
     possible = np.flatnonzero(probs).tolist()
     for seed in range(200):
-        assert sorted(head.multinomial(probs, len(possible), rng=head.generator(seed)).tolist()) == possible
+        assert sorted(head.multinomial(probs, len(possible), rng=head.torch_rng(seed)).tolist()) == possible
 
 
 @spec("DRAW-2")
@@ -131,7 +131,7 @@ def test_pytorch_draws_probability_zero() -> None:
 def test_one_possible_token_is_drawn(head: Head, probs: np.ndarray, seed: int) -> None:
     """Greedy as a draw: with a single survivor the seed does not matter."""
     single = np.where(np.arange(probs.shape[-1]) == np.argmax(probs, axis=-1)[..., None], probs, 0).astype(probs.dtype)
-    drawn = head.multinomial(single, rng=head.generator(seed))
+    drawn = head.multinomial(single, rng=head.torch_rng(seed))
     np.testing.assert_array_equal(drawn[..., 0], np.argmax(probs, axis=-1))
 
 
@@ -142,7 +142,7 @@ def test_distribution_of_the_first_token(head: Head, weights: list[float], sourc
     """Chi-square of 20,000 draws against the weights."""
     if source == "numpy":
         needs_noise(head)
-    rng = head.generator(2024) if source == "seeded" else np.random.default_rng(2024)
+    rng = head.torch_rng(2024) if source == "seeded" else np.random.default_rng(2024)
     rows = 20_000
     probs = np.tile(np.array(weights, np.float32), (rows, 1))
     counts = np.bincount(head.multinomial(probs, rng=rng)[:, 0], minlength=len(weights))
@@ -167,7 +167,7 @@ def test_distribution_of_the_order_without_replacement(head: Head, num_samples: 
         outcomes[order] = probability
     assert sum(outcomes.values()) == 1
     rows = 30_000
-    drawn = head.multinomial(np.tile(np.array(weights, np.float32), (rows, 1)), num_samples, rng=head.generator(99))
+    drawn = head.multinomial(np.tile(np.array(weights, np.float32), (rows, 1)), num_samples, rng=head.torch_rng(99))
     seen, counts = np.unique(drawn, axis=0, return_counts=True)
     count_of = dict(zip(map(tuple, seen.tolist()), counts.tolist(), strict=True))
     observed = [count_of.pop(order, 0) for order in outcomes]
@@ -181,8 +181,8 @@ def test_half_precision_races_in_float32(head: Head) -> None:
     """float16 noise would round to 0 and win; the race is held in float32."""
     probs = np.zeros(4_096, np.float16)
     probs[7] = 1
-    assert {int(head.multinomial(probs, rng=head.generator(seed))[0]) for seed in range(50)} == {7}
+    assert {int(head.multinomial(probs, rng=head.torch_rng(seed))[0]) for seed in range(50)} == {7}
     # Among 4,096 equals many neighbours in the order of arrival are closer than float16 can tell.
-    drawn = head.multinomial(np.full(4_096, 2**-12, np.float16), 2_000, rng=head.generator(5))
-    same = head.multinomial(np.full(4_096, 2**-12, np.float32), 2_000, rng=head.generator(5))
+    drawn = head.multinomial(np.full(4_096, 2**-12, np.float16), 2_000, rng=head.torch_rng(5))
+    same = head.multinomial(np.full(4_096, 2**-12, np.float32), 2_000, rng=head.torch_rng(5))
     assert drawn.tolist() == same.tolist()

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from reference.operations import DEFAULTS, OPERATIONS, STAGES
+
 from .heads import Head
 
 spec = pytest.mark.spec
@@ -33,13 +35,17 @@ BAD_LOGITS = [
 ]
 
 
+TAKES_LOGITS = [name for name in STAGES if "logits" in OPERATIONS[name].arguments]
+
+
 def call_with_logits(head: Head, function: str, logits: Any) -> Any:
-    arguments = {"apply_temperature": (0.7,), "top_k": (2,), "keep_top_k": (2,), "softmax": ()}[function]
-    return getattr(head, function)(logits, *arguments)
+    others = OPERATIONS[function].given(DEFAULTS)
+    others.pop("ties", None)  # some heads have no choice
+    return getattr(head, function)(logits, **others)
 
 
 @spec("SOFTMAX-4", "HEAD-5")
-@pytest.mark.parametrize("function", ["apply_temperature", "top_k", "keep_top_k", "softmax"])
+@pytest.mark.parametrize("function", TAKES_LOGITS)
 @pytest.mark.parametrize(("logits", "message"), BAD_LOGITS)
 def test_logits(head: Head, function: str, logits: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=words(head, message)):
@@ -47,7 +53,7 @@ def test_logits(head: Head, function: str, logits: np.ndarray, message: str) -> 
 
 
 @spec("HEAD-2", "HEAD-5")
-@pytest.mark.parametrize("function", ["apply_temperature", "top_k", "keep_top_k", "softmax"])
+@pytest.mark.parametrize("function", TAKES_LOGITS)
 @pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint8, np.bool_, np.complex64])
 def test_logits_of_another_kind(head: Head, function: str, dtype: type) -> None:
     with pytest.raises(
@@ -168,7 +174,7 @@ BAD_PROBS = [
 @pytest.mark.parametrize(("probs", "message"), BAD_PROBS)
 def test_probabilities(head: Head, probs: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=words(head, message)):
-        head.multinomial(probs, rng=head.generator(0))
+        head.multinomial(probs, rng=head.torch_rng(0))
     with pytest.raises(ValueError, match=words(head, message)):
         head.inverse_cdf(probs, np.full(probs.shape[:-1], 0.5))
 
@@ -176,7 +182,7 @@ def test_probabilities(head: Head, probs: np.ndarray, message: str) -> None:
 @spec("HEAD-2", "DRAW-5")
 def test_probabilities_of_another_kind(head: Head) -> None:
     with pytest.raises(TypeError, match=words(head, r"probs has dtype .*int64")):
-        head.multinomial(np.array([1, 2]), rng=head.generator(0))
+        head.multinomial(np.array([1, 2]), rng=head.torch_rng(0))
 
 
 @spec("DRAW-6", "HEAD-5")
@@ -185,18 +191,18 @@ def test_more_samples_than_possible_tokens(head: Head) -> None:
     with pytest.raises(
         ValueError, match=words(head, r"num_samples is 5 but probs has only 2 tokens of non-zero probability")
     ):
-        head.multinomial(row(0, 0, 0.5, 0.5, 0), 5, rng=head.generator(0))
+        head.multinomial(row(0, 0, 0.5, 0.5, 0), 5, rng=head.torch_rng(0))
     with pytest.raises(ValueError, match=words(head, r"num_samples is 2 but probs\[1\] has only 1 ")):
-        head.multinomial(np.array([[1, 1], [0, 1]], f32), 2, rng=head.generator(0))
+        head.multinomial(np.array([[1, 1], [0, 1]], f32), 2, rng=head.torch_rng(0))
 
 
 @spec("DRAW-6")
 def test_number_of_samples(head: Head) -> None:
     with pytest.raises(ValueError, match=words(head, r"num_samples is 0")):
-        head.multinomial(row(1, 1), 0, rng=head.generator(0))
+        head.multinomial(row(1, 1), 0, rng=head.torch_rng(0))
     for bad in (True, 1.0, None):
         with pytest.raises(TypeError, match=words(head, r"num_samples is .*integer")):
-            head.multinomial(row(1, 1), bad, rng=head.generator(0))
+            head.multinomial(row(1, 1), bad, rng=head.torch_rng(0))
 
 
 @spec("DRAW-5", "HEAD-5")

@@ -35,37 +35,6 @@ def test_against_the_definition(head: Head, data: st.DataObject, row: np.ndarray
     compare("top_k", reference.top_k(row, k), (values, token_ids), logits=row, k=k).require()
 
 
-@spec("TOPK-6", "HEAD-2", "HEAD-4")
-@given(st.data(), strategies.logits())
-def test_keep_top_k(head: Head, data: st.DataObject, row: np.ndarray) -> None:
-    k = data.draw(strategies.ks(row.shape[-1]))
-    kept = head.keep_top_k(row, k)
-    compare("keep_top_k", reference.keep_top_k(row, k), kept, logits=row, k=k).require()
-    for index in np.ndindex(row.shape[:-1]):
-        expected = np.full_like(row[index], -np.inf)
-        survivors = by_definition(row[index], k)
-        expected[survivors] = row[index][survivors]
-        np.testing.assert_array_equal(kept[index], expected)
-
-
-@spec("TOPK-7")
-@pytest.mark.parametrize(("k", "survivors"), [(1, [4]), (2, [1, 2, 3, 4]), (3, [1, 2, 3, 4]), (5, [0, 1, 2, 3, 4])])
-def test_all_that_tie_with_the_k_th_stay(head: Head, k: int, survivors: list[int]) -> None:
-    kept = head.keep_top_k(np.array([1, 2, 2, 2, 3], np.float32), k, ties="all")
-    assert np.flatnonzero(kept > -np.inf).tolist() == survivors
-
-
-@spec("TOPK-7")
-@given(st.data(), strategies.logits())
-def test_keep_top_k_with_all_ties(head: Head, data: st.DataObject, row: np.ndarray) -> None:
-    k = data.draw(strategies.ks(row.shape[-1]))
-    kept = head.keep_top_k(row, k, ties="all")
-    for index in np.ndindex(row.shape[:-1]):
-        kth = sorted(row[index].tolist(), reverse=True)[min(k, row.shape[-1]) - 1]
-        np.testing.assert_array_equal(kept[index], np.where(row[index] >= kth, row[index], -np.inf))
-    compare("keep_top_k", reference.keep_top_k(row, k, ties="all"), kept, logits=row, k=k, ties="all").require()
-
-
 @spec("TOPK-1", "TOPK-2")
 @pytest.mark.parametrize(("v", "k"), [(64, 3), (1_000, 50), (1_000, 5), (50_257, 50)])
 def test_all_equal(head: Head, v: int, k: int) -> None:

@@ -6,7 +6,6 @@ libraries, other selection algorithms, another form of the race.
 
 import heapq
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -16,8 +15,9 @@ from onnx import TensorProto, helper
 
 import reference
 from reference import validation
+from reference.operations import OPERATIONS
 
-from .heads import FUNCTIONS, REFERENCE, Head
+from .heads import REFERENCE, Head
 
 
 def _products(context: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -303,16 +303,16 @@ def onnx_softmax(logits: Any) -> np.ndarray:
     return _onnx("Softmax", logits, axis=-1)[0] if logits.size else logits
 
 
-def _variant(name: str, **functions: Any) -> Head:
-    """The reference with some functions replaced; its whole head is made of them."""
-    stages = replace(REFERENCE, name=name, **functions)
+def _variant(name: str, *, takes_noise: bool = True, **operations: Any) -> Head:
+    """The reference with some operations replaced; its whole head is made of them."""
+    stages = REFERENCE.but(name, takes_noise=takes_noise, **operations)
 
     def lm_head(context: Any, embedding: Any, temperature: float = 0.7, k: int = 50) -> np.ndarray:
         scaled = stages.apply_temperature(stages.compute_logits(context, embedding), temperature)
         return stages.softmax(stages.keep_top_k(scaled, k))
 
-    on_the_way = {"compute_logits", "apply_temperature", "keep_top_k", "softmax"}
-    return replace(stages, **({"lm_head": lm_head} if functions.keys() & on_the_way else {}) | functions)
+    on_the_way = operations.keys() & set(OPERATIONS["lm_head"].parts)
+    return stages.but(name, **{**({"lm_head": lm_head} if on_the_way else {}), **operations})
 
 
 VARIANTS = (
@@ -346,5 +346,5 @@ VARIANTS = (
 
 
 def stages(variant: Head) -> list[str]:
-    """The stages that a variant replaces."""
-    return [stage for stage in FUNCTIONS if getattr(variant, stage) is not getattr(REFERENCE, stage)]
+    """The operations that a variant replaces."""
+    return [name for name, function in variant.operations.items() if function is not REFERENCE.operations[name]]

@@ -1,13 +1,13 @@
-"""Four words for "is it the same?": `compare(stage, ours, theirs, **inputs) -> Verdict`.
+"""Four words for "is it the same?": `compare(operation, expected, actual, **inputs) -> Verdict`.
 
     IDENTICAL     the same bits
     WITHIN_BOUND  other bits, every element inside the derived bound
     TIE_BREAK     another token or survivor, but the candidates are closer than the bound: rounding's coin flip
     DIVERGED      anything else
 
-`ours` is a result of the reference for the given inputs, `theirs` what the implementation under test returned for the
-same inputs. Where a stage rounds, both are judged against the exact value, so that a fault of the reference shows too;
-where nothing may round (the cut, the quotient of given logits) they must have the same bits. Bounds come from
+`expected` is the reference's result for the given inputs, `actual` what the implementation under test returned for the
+same inputs. Where an operation rounds, both are judged against the exact value, so that a fault of the reference shows
+too; where nothing may round (the cut, the quotient of given logits) they must have the same bits. Bounds come from
 `reference.bounds`; no tolerance is picked here. An implementation may compute in another dtype than the reference:
 name it with `dtype`.
 """
@@ -17,51 +17,41 @@ from typing import Any
 
 import numpy as np
 
+from reference.operations import OPERATIONS, STAGES
+
 from .judges import draws, elements, survivors
 from .judges.elements import exact_softmax
-from .judges.words import Verdict, Word, same_bits
+from .judges.words import BAD, Verdict, Word, same_bits
 
-__all__ = ["Verdict", "Word", "compare", "exact_softmax", "same_bits"]
+__all__ = ["BAD", "Verdict", "Word", "compare", "exact_softmax", "same_bits"]
+
+# The judge of an operation is the function of its name in one of these modules.
+JUDGES: dict[str, Callable[..., Verdict]] = {
+    name: getattr(module, name) for module in (elements, survivors, draws) for name in STAGES if hasattr(module, name)
+}
 
 
-def compare(stage: str, ours: Any, theirs: Any, dtype: str | None = None, **inputs: Any) -> Verdict:
-    """Judge `theirs` against `ours` for one stage of the head.
+def compare(operation: str, expected: Any, actual: Any, dtype: str | None = None, **inputs: Any) -> Verdict:
+    """Judge `actual` against `expected` for one operation of the head.
 
-    `stage` is a function name of `reference.head`; `inputs` are its arguments by name, and for `multinomial` the
-    `noise` in place of `rng`. `dtype` is the one the other implementation computed in (default: that of `ours`).
-    Raises ValueError for an unknown stage.
+    `inputs` are the operation's arguments by name, and for `multinomial` the `noise` in place of `rng`. `dtype` is the
+    one the implementation computed in (default: that of `expected`).
+    Raises: ValueError for an unknown operation.
     """
-    judge = _JUDGES.get(stage)
+    judge = JUDGES.get(operation)
     if judge is None:
-        raise ValueError(f"stage is {stage!r}: it must be one of {', '.join(_JUDGES)}")
-    if stage == "top_k":
-        return judge(ours, theirs, dtype, **inputs)
-    ours, theirs = np.asarray(ours), np.asarray(theirs)
-    for rule, what, a, b in (
-        (_SHAPE_RULE[stage], "shape", ours.shape, theirs.shape),
-        ("HEAD-2", "dtype", np.dtype(dtype) if dtype and ours.dtype.kind == "f" else ours.dtype, theirs.dtype),
+        raise ValueError(f"operation is {operation!r}: it must be one of {', '.join(JUDGES)}")
+    if len(OPERATIONS[operation].results) > 1:
+        return judge(expected, actual, dtype, **inputs)
+    expected, actual = np.asarray(expected), np.asarray(actual)
+    due = np.dtype(dtype) if dtype and expected.dtype.kind == "f" else expected.dtype
+    for rule, what, wanted, found in (
+        (OPERATIONS[operation].rule, "shape", expected.shape, actual.shape),
+        ("HEAD-2", "dtype", due, actual.dtype),
     ):
-        if a != b:
-            return Verdict(Word.DIVERGED, stage, rule=rule, ours=a, theirs=b, reason=f"another {what}")
-    return judge(ours, theirs, dtype, **inputs)
-
-
-_JUDGES: dict[str, Callable[..., Verdict]] = {
-    "compute_logits": elements.compute_logits,
-    "apply_temperature": elements.apply_temperature,
-    "top_k": survivors.top_k,
-    "keep_top_k": survivors.keep_top_k,
-    "softmax": elements.softmax,
-    "multinomial": draws.multinomial,
-    "inverse_cdf": draws.inverse_cdf,
-    "lm_head": survivors.lm_head,
-}
-_SHAPE_RULE = {
-    "compute_logits": "LOGITS-1",
-    "apply_temperature": "TEMP-1",
-    "keep_top_k": "TOPK-6",
-    "softmax": "SOFTMAX-1",
-    "multinomial": "DRAW-1",
-    "inverse_cdf": "CDF-1",
-    "lm_head": "HEAD-1",
-}
+        if wanted != found:
+            reason = f"has {what} {found}, not {wanted}"
+            return Verdict(
+                operation=operation, word=Word.DIVERGED, rule=rule, reason=reason, actual=actual, expected=expected
+            )
+    return judge(expected, actual, dtype, **inputs)

@@ -5,7 +5,6 @@ started once, when the first of its items runs, and is always stopped at the end
 """
 
 import shlex
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -56,18 +55,16 @@ class VectorGroup(pytest.Item):
 
     def runtest(self) -> None:
         """Skipped where the port has nothing of the group, failed where any vector fails."""
-        results = list(self._results())
-        bad = [result for result in results if result.mark in ("DIVERGED", "ERRORED")]
-        if bad:
-            raise PortDivergedError("\n".join(str(result) for result in bad))
-        if results and all(result.mark == "NOT_CHECKED" for result in results):
-            pytest.skip(results[0].reason)
+        from parity_tests.judges.words import BAD, Word
 
-    def _results(self) -> Iterator[Any]:
         from .checker import vector_cases
 
-        for _, _, result in vector_cases.run(self._port(), list(self.group.cases), "vectors"):
-            yield result
+        verdicts = [verdict for _, verdict in vector_cases.run(self._port(), list(self.group.cases), "vectors")]
+        bad = [verdict for verdict in verdicts if verdict.word in BAD]
+        if bad:
+            raise PortDivergedError("\n".join(map(str, bad)))
+        if verdicts and all(verdict.word == Word.NOT_CHECKED for verdict in verdicts):
+            pytest.skip(verdicts[0].reason)
 
     def _port(self) -> Any:
         if _PORT not in self.config.stash:

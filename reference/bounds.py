@@ -52,6 +52,16 @@ def probabilistic_gamma(n: int, dtype: str, confidence: float = 1 - 1e-9) -> flo
     return float(np.expm1(factor * np.sqrt(n) * u + n * u * u / (1 - u)))
 
 
+def exact_logits(context: Any, embedding: Any) -> np.ndarray:
+    """`(..., d), (V, d) -> (..., V)`: the product in float64, the value that bounds are measured from.
+
+    It is itself off by at most `logits(context, embedding, "float64")`: what is judged against it is allowed that too.
+    """
+    h, w = (np.asarray(factor).astype(np.float64) for factor in (context, embedding))
+    exact: np.ndarray = h @ w.T
+    return exact
+
+
 def logits(context: Any, embedding: Any, dtype: str, *others: str, probabilistic: bool = False) -> np.ndarray:
     """`|z^ - z| <= gamma_d sum_i |h_i| |w_i|`: `(..., d), (V, d) -> (..., V)`  [LOGITS-2].
 

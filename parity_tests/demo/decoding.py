@@ -1,6 +1,6 @@
 """The NumPy head in the seat of `model.generate(do_sample=True)`: the model runs, the head chooses each token."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ class Step:
     """One step of generation for a batch of B rows."""
 
     context: np.ndarray  # (B, d)
+    logits: np.ndarray  # (B, V)
     noise: np.ndarray  # (B, V)
     token_ids: np.ndarray  # (B,), what the NumPy head drew
 
@@ -61,10 +62,10 @@ def steps(
             input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
         ).last_hidden_state
         context = hidden[:, -1].float().numpy()
-        logits = reference.apply_temperature(reference.compute_logits(context, embedding), temperature)
-        probs = reference.softmax(reference.keep_top_k(logits, k, ties="all"))
-        drawn = reference.multinomial(probs, rng=rng)[:, 0]
-        yield Step(context, rng.noise, drawn)
+        logits = reference.compute_logits(context, embedding)
+        kept = reference.keep_top_k(reference.apply_temperature(logits, temperature), k, ties="all")
+        drawn = reference.multinomial(reference.softmax(kept), rng=rng)[:, 0]
+        yield Step(context, logits, rng.noise, drawn)
         ids = torch.from_numpy(drawn if follow is None else follow[:, step])[:, None]
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
         positions, step = positions[:, -1:] + 1, step + 1
@@ -108,38 +109,50 @@ def transformers_generate(
     return sequences[:, input_ids.shape[1] :].numpy()
 
 
-def compare_with_generate(
-    model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, theirs: np.ndarray, **settings: Any
+def judge_steps(
+    model: PreTrainedModel,
+    followed: Sequence[Step],
+    theirs: np.ndarray,
+    *,
+    temperature: float,
+    k: int,
+    seed: int,
 ) -> list[Verdict]:
-    """One verdict for each token of `theirs` `(B, tokens)`, the output of `generate()` from the same seed.
+    """One verdict for each token of `theirs` `(B, tokens)`, the output of `generate()`, by the steps along it.
 
-    Where a token differs the comparison goes on from theirs, so that one coin flip is counted once. Tokens after a row
-    has drawn the end token are not judged.
+    Where a token differs the steps went on from theirs, so that one coin flip is counted once. Tokens after a row has
+    drawn the end token are not judged.
     """
     embedding = model.get_output_embeddings().weight.detach().float().numpy()
     running = np.ones(len(theirs), dtype=bool)
     verdicts = []
-    for i, step in enumerate(steps(model, input_ids, attention_mask, follow=theirs, **settings)):
+    for i, step in enumerate(followed):
         for row in np.flatnonzero(running):
-            token = int(theirs[row, i])
-            if token == step.token_ids[row]:
-                verdicts.append(Verdict(Word.IDENTICAL, "generate"))
+            token, drawn = int(theirs[row, i]), int(step.token_ids[row])
+            if token == drawn:
+                verdicts.append(Verdict(operation="generate", word=Word.IDENTICAL))
                 continue
-            behind = judge_draw(
-                step.context[row], embedding, step.noise[row], token, settings["temperature"], settings["k"]
-            )
+            behind = judge_draw(step.context[row], embedding, step.noise[row], token, temperature, k)
             verdicts.append(
                 Verdict(
-                    Word.TIE_BREAK if behind <= 1 else Word.DIVERGED,
-                    "generate",
-                    behind,
-                    "DRAW-1",
-                    (int(row), i),
-                    int(step.token_ids[row]),
-                    token,
-                    f"another token, seed {settings['seed']}",
-                    {**settings, "prompt": input_ids[row].tolist()},
+                    operation="generate",
+                    word=Word.TIE_BREAK if behind <= 1 else Word.DIVERGED,
+                    rule="DRAW-1",
+                    reason="another token",
+                    ratio=behind,
+                    place=(int(row), i),
+                    actual=token,
+                    expected=drawn,
+                    inputs={"temperature": temperature, "k": k, "seed": seed},
                 )
             )
         running &= theirs[:, i] != model.config.eos_token_id
     return verdicts
+
+
+def compare_with_generate(
+    model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, theirs: np.ndarray, **settings: Any
+) -> list[Verdict]:
+    """`judge_steps` along `theirs`, the model being run for it."""
+    followed = list(steps(model, input_ids, attention_mask, follow=theirs, **settings))
+    return judge_steps(model, followed, theirs, **settings)

@@ -16,7 +16,7 @@ from weights_export.checkpoint import Checkpoint
 
 from ..local_torch_rng import local_stream_is_mt19937
 from ..verdict import Verdict, Word, compare
-from .decoding import compare_with_generate, numpy_generate, transformers_generate
+from .decoding import judge_steps, numpy_generate, steps, transformers_generate
 
 SHOWN = 10
 
@@ -97,19 +97,21 @@ def side_by_side(
         )
     input_ids = torch.tensor([ids])
     mask = torch.ones_like(input_ids)
-    context = huggingface.context_of(model, input_ids, mask)
-    embedding = model.get_output_embeddings().weight.detach()
-    h, w = context.numpy(), embedding.numpy()
-    by_numpy = reference.lm_head(h, w, temperature, k)
+    settings: dict[str, Any] = {"temperature": temperature, "k": k, "seed": seed}
+    theirs = transformers_generate(model, input_ids, mask, tokens, **settings, eos_token_id=None)
+    # The model runs once more, for all that NumPy and PyTorch need: along the tokens of generate().
+    followed = list(steps(model, input_ids, mask, follow=theirs, **settings))
+    ours = np.stack([step.token_ids for step in followed], axis=1)
+    if not np.array_equal(ours, theirs):  # from the first other token on NumPy goes its own way
+        ours = numpy_generate(model, input_ids, mask, tokens, **settings)
+    h, logits = followed[0].context, followed[0].logits
+    context, embedding = torch.from_numpy(h), model.get_output_embeddings().weight.detach()
+    by_numpy = reference.softmax(reference.keep_top_k(reference.apply_temperature(logits, temperature), k))
     by_torch = torch_impl.lm_head(context, embedding, temperature, k).numpy()
     by_transformers = huggingface.processed_lm_head(model, context, temperature, k).numpy()
-    inputs = {"context": h, "embedding": w, "temperature": temperature, "k": k}
-    logits = reference.compute_logits(h, w)[0]
-    shown = reference.top_k(logits, min(SHOWN, k))[1]
+    inputs = {"context": h, "embedding": embedding.numpy(), "temperature": temperature, "k": k}
+    shown = reference.top_k(logits[0], min(SHOWN, k))[1]
     ulps = np.maximum(ulps_between(by_numpy, by_torch), ulps_between(by_numpy, by_transformers))[0]
-    settings = {"temperature": temperature, "k": k, "seed": seed}
-    ours = numpy_generate(model, input_ids, mask, tokens, **settings)
-    theirs = transformers_generate(model, input_ids, mask, tokens, **settings, eos_token_id=None)
     rng = torch.Generator().manual_seed(seed)
     draw = Draw(
         numpy=ours[0].tolist(),
@@ -126,7 +128,7 @@ def side_by_side(
             Candidate(
                 token=tokenizer.decode([i]),
                 id=int(i),
-                logit=float(logits[i]),
+                logit=float(logits[0, i]),
                 numpy=float(by_numpy[0, i]),
                 pytorch=float(by_torch[0, i]),
                 transformers=float(by_transformers[0, i]),
@@ -138,7 +140,7 @@ def side_by_side(
         transformers=compare("lm_head", by_numpy, by_transformers, **inputs, ties="all"),
         draw=draw,
         texts={name: tokenizer.decode(getattr(draw, name)) for name in ("numpy", "pytorch", "transformers")},
-        generation=compare_with_generate(model, input_ids, mask, theirs, **settings) if same_stream else [],
+        generation=judge_steps(model, followed, theirs, **settings) if same_stream else [],
         same_stream=same_stream,
     )
 

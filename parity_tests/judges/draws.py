@@ -1,5 +1,6 @@
 """The two draws, judged on given randomness: the race on its noise, the walk on its uniform."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from .words import Verdict, Word
 
 
 def multinomial(
-    ours: np.ndarray,
-    theirs: np.ndarray,
+    expected: np.ndarray,
+    actual: np.ndarray,
     dtype: str | None,
     *,
     probs: Any,
@@ -27,17 +28,37 @@ def multinomial(
         race = np.where(probs > 0, np.abs(probs.astype(np.float64) / noise), -np.inf)
         race = np.where(np.isinf(race.astype(dtype)), race.astype(dtype), race)  # what overflows is equal (DRAW-4)
     bound = bounds.race(probs, noise, dtype, error) + bounds.race(probs, noise, "float64")
-    identical = np.array_equal(ours, theirs)
-    for row in np.ndindex(probs.shape[:-1]):
-        for who, ids in (("theirs", theirs[row]), ("the reference's", ours[row])):
-            fault = _race_fault(ids, race[row], bound[row], probs[row])
-            if fault:
-                rule, reason = fault
-                case = {"probs": probs[row], "noise": noise[row]}
+
+    def fault(ids: np.ndarray, row: tuple[int, ...]) -> tuple[str, str] | None:
+        return _race_fault(ids[row], race[row], bound[row], probs[row])
+
+    return _drawn("multinomial", expected, actual, fault, {"probs": probs, "noise": noise})
+
+
+def _drawn(
+    operation: str,
+    expected: np.ndarray,
+    actual: np.ndarray,
+    fault: Callable[[np.ndarray, tuple[int, ...]], tuple[str, str] | None],
+    inputs: dict[str, np.ndarray],
+) -> Verdict:
+    """Both draws of each row, held by `fault(ids, row)`: rule and reason where they cannot be right, or None."""
+    for row in np.ndindex(inputs["probs"].shape[:-1]):
+        for prefix, ids in (("", actual), ("the reference itself: ", expected)):
+            found = fault(ids, row)
+            if found:
                 return Verdict(
-                    Word.DIVERGED, "multinomial", 0.0, rule, row, ours[row], theirs[row], f"{who}: {reason}", case
+                    operation=operation,
+                    word=Word.DIVERGED,
+                    rule=found[0],
+                    reason=prefix + found[1],
+                    place=row,
+                    actual=actual[row],
+                    expected=expected[row],
+                    inputs={name: value[row] for name, value in inputs.items()},
                 )
-    return Verdict(Word.IDENTICAL if identical else Word.TIE_BREAK, "multinomial")
+    word = Word.IDENTICAL if np.array_equal(expected, actual) else Word.TIE_BREAK
+    return Verdict(operation=operation, word=word)
 
 
 def _race_fault(ids: np.ndarray, race: np.ndarray, bound: np.ndarray, probs: np.ndarray) -> tuple[str, str] | None:
@@ -60,30 +81,29 @@ def _race_fault(ids: np.ndarray, race: np.ndarray, bound: np.ndarray, probs: np.
 
 
 def inverse_cdf(
-    ours: np.ndarray, theirs: np.ndarray, dtype: str | None, *, probs: Any, uniform: Any, error: Any = 0.0
+    expected: np.ndarray, actual: np.ndarray, dtype: str | None, *, probs: Any, uniform: Any, error: Any = 0.0
 ) -> Verdict:
     """The id whose running sum first exceeds u * total, judged at the distance that rounding may move a running sum."""
     probs, uniform = np.asarray(probs), np.asarray(uniform, dtype=np.float64)
-    bound = bounds.running_sum(probs, dtype or "float64", error)
-    for row in np.ndindex(probs.shape[:-1]):
-        p = probs[row].astype(np.float64)
-        running = np.cumsum(p)
-        target = float(uniform[row]) * running[-1]
-        slack = bound[row]
-        for who, token in (("theirs", int(theirs[row])), ("the reference's", int(ours[row]))):
-            reason, rule = "", "CDF-1"
-            if not 0 <= token < len(p):
-                reason, rule = "a token id outside the vocabulary", "CDF-2"
-            elif p[token] <= 0:
-                reason, rule = "a token of probability zero", "CDF-2"
-            elif not (running[token] > target - slack and running[token] - p[token] <= target + slack):
-                reason = "the running sum does not cross u * total there"
-            if reason:
-                case = {"probs": probs[row], "uniform": float(uniform[row])}
-                return Verdict(
-                    Word.DIVERGED, "inverse_cdf", 0.0, rule, row, ours[row], theirs[row], f"{who}: {reason}", case
-                )
-    return Verdict(Word.IDENTICAL if np.array_equal(ours, theirs) else Word.TIE_BREAK, "inverse_cdf")
+    slack = bounds.running_sum(probs, dtype or "float64", error)
+
+    def fault(ids: np.ndarray, row: tuple[int, ...]) -> tuple[str, str] | None:
+        return _walk_fault(int(ids[row]), probs[row].astype(np.float64), float(uniform[row]), float(slack[row]))
+
+    return _drawn("inverse_cdf", expected, actual, fault, {"probs": probs, "uniform": uniform})
+
+
+def _walk_fault(token: int, probs: np.ndarray, uniform: float, slack: float) -> tuple[str, str] | None:
+    """Why the walk cannot end at `token`, or None."""
+    if not 0 <= token < len(probs):
+        return "CDF-2", "a token id outside the vocabulary"
+    if probs[token] <= 0:
+        return "CDF-2", "a token of probability zero"
+    running = np.cumsum(probs)
+    target = uniform * running[-1]
+    if running[token] > target - slack and running[token] - probs[token] <= target + slack:
+        return None
+    return "CDF-1", "the running sum does not cross u * total there"
 
 
 def judge_draw(
@@ -95,7 +115,7 @@ def judge_draw(
     that surely are.
     """
     divisor = float(np.float32(temperature))
-    exact = context.astype(np.float64) @ embedding.astype(np.float64).T
+    exact = bounds.exact_logits(context, embedding)
     logits_error = bounds.logits(context, embedding, "float32", "float64")
     scaled, error = exact / divisor, bounds.temperature(exact, divisor, "float32", logits_error)
     cut = np.sort(scaled)[-min(k, len(scaled))]

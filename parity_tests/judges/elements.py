@@ -1,6 +1,6 @@
-"""Stages whose result is judged element by element, each within its derived bound: logits, temperature, softmax."""
+"""Operations whose result is judged element by element, each within its derived bound: logits, temperature, softmax."""
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,32 +11,17 @@ from reference.validation import COMPUTE_DTYPE
 from . import precision
 from .words import Verdict, Word, same_bits
 
-_RULE = {"compute_logits": "LOGITS-2", "apply_temperature": "TEMP-1", "softmax": "SOFTMAX-1"}
+
+def compute_dtype(array: np.ndarray) -> str:
+    """The dtype that a conforming head computes in, by name (HEAD-2)."""
+    return np.dtype(COMPUTE_DTYPE.get(array.dtype.name, array.dtype)).name
 
 
-def _elementwise(
-    stage: str,
-    ours: np.ndarray,
-    theirs: np.ndarray,
-    exact: np.ndarray,
-    our_bound: np.ndarray,
-    their_bound: np.ndarray,
-    case: Callable[[tuple[int, ...]], dict[str, Any]],
-) -> Verdict:
-    """IDENTICAL, WITHIN_BOUND or DIVERGED, each side held to its own bound around the exact value.
-
-    The ratio is that of `theirs`, also where the two are identical.
-    """
-    our_ratio, our_place = worst_element(ours, exact, our_bound)
-    ratio, place = worst_element(theirs, exact, their_bound)
-    if ratio <= 1 and our_ratio <= 1:
-        return Verdict(Word.IDENTICAL if same_bits(ours, theirs) else Word.WITHIN_BOUND, stage, ratio)
-    reason = "outside the derived bound"
-    if our_ratio > 1:
-        ratio, place, reason = our_ratio, our_place, "the reference itself is outside its bound"
-    elif np.isnan(theirs[place]):
-        reason = "not a number"
-    return Verdict(Word.DIVERGED, stage, ratio, _RULE[stage], place, ours[place], theirs[place], reason, case(place))
+def exact_softmax(logits: np.ndarray) -> np.ndarray:
+    """Softmax in float64, the oracle where float32 is judged."""
+    z = np.asarray(logits, dtype=np.float64)
+    weights = np.exp(z - z.max(axis=-1, keepdims=True))
+    return weights / weights.sum(axis=-1, keepdims=True)
 
 
 def worst_element(values: np.ndarray, exact: np.ndarray, bound: np.ndarray) -> tuple[float, tuple[int, ...]]:
@@ -52,82 +37,100 @@ def worst_element(values: np.ndarray, exact: np.ndarray, bound: np.ndarray) -> t
     return float(ratio[place]), place
 
 
-def compute_dtype(array: np.ndarray) -> str:
-    """The dtype that a conforming head computes in, by name (HEAD-2)."""
-    return np.dtype(COMPUTE_DTYPE.get(array.dtype.name, array.dtype)).name
+def _elementwise(
+    operation: str,
+    rule: str,
+    expected: np.ndarray,
+    actual: np.ndarray,
+    exact: np.ndarray,
+    bounds_of: dict[str, np.ndarray],
+    dtype: str,
+) -> Verdict:
+    """IDENTICAL, WITHIN_BOUND or DIVERGED, each side held to the bound of its dtype around the exact value.
+
+    The ratio is that of `actual`, also where the two are identical. The inputs are the caller's to add.
+    """
+    reference_ratio, reference_place = worst_element(expected, exact, bounds_of[compute_dtype(expected)])
+    ratio, place = worst_element(actual, exact, bounds_of[dtype])
+    if ratio <= 1 and reference_ratio <= 1:
+        word = Word.IDENTICAL if same_bits(expected, actual) else Word.WITHIN_BOUND
+        return Verdict(operation=operation, word=word, ratio=ratio)
+    reason = "outside the derived bound"
+    if reference_ratio > 1:
+        ratio, place, reason = reference_ratio, reference_place, "the reference itself is outside its bound"
+    elif np.isnan(actual[place]):
+        reason = "not a number"
+    return Verdict(
+        operation=operation,
+        word=Word.DIVERGED,
+        rule=rule,
+        reason=reason,
+        ratio=ratio,
+        place=place,
+        actual=actual[place],
+        expected=expected[place],
+    )
 
 
-def compute_logits(ours: np.ndarray, theirs: np.ndarray, dtype: str | None, *, context: Any, embedding: Any) -> Verdict:
+def compute_logits(
+    expected: np.ndarray, actual: np.ndarray, dtype: str | None, *, context: Any, embedding: Any
+) -> Verdict:
     """Logits, each side within its bound of the exact product; outside, the rounding that explains it is named."""
     context, embedding = np.asarray(context), np.asarray(embedding)
-    exact = context.astype(np.float64) @ embedding.astype(np.float64).T
-    computed = compute_dtype(ours), dtype or compute_dtype(ours)
-    bound = {d: bounds.logits(context, embedding, d, "float64") for d in set(computed)}  # float64 is the oracle's
-    our_bound, their_bound = (bound[d] for d in computed)
-    verdict = _elementwise(
-        "compute_logits",
-        ours,
-        theirs,
-        exact,
-        our_bound,
-        their_bound,
-        lambda place: {"context": context[place[:-1]], f"embedding[{place[-1]}]": embedding[place[-1]]},
-    )
-    if verdict.word != Word.DIVERGED:
+    dtype = dtype or compute_dtype(expected)
+    exact = bounds.exact_logits(context, embedding)
+    bound = {d: bounds.logits(context, embedding, d, "float64") for d in {dtype, compute_dtype(expected)}}
+    verdict = _elementwise("compute_logits", "LOGITS-2", expected, actual, exact, bound, dtype)
+    if verdict.conforms:
         return verdict
-    explanation = precision.explain(theirs, context, embedding)
-    return verdict if explanation is None else _because(verdict, f"{verdict.reason} ({explanation})")
-
-
-def _because(verdict: Verdict, reason: str) -> Verdict:
-    return Verdict(**{**vars(verdict), "reason": reason})
+    explanation = precision.explain(actual, context, embedding)
+    *row, token = verdict.place
+    return replace(
+        verdict,
+        reason=verdict.reason + (f" ({explanation})" if explanation else ""),
+        inputs={"context": context[tuple(row)], f"embedding[{token}]": embedding[token]},
+    )
 
 
 def apply_temperature(
-    ours: np.ndarray, theirs: np.ndarray, dtype: str | None, *, logits: Any, temperature: float
+    expected: np.ndarray, actual: np.ndarray, dtype: str | None, *, logits: Any, temperature: float
 ) -> Verdict:
     """Quotients: bit-identical, or within the bounds where the two compute in different dtypes."""
-    divisor = float(ours.dtype.type(temperature))
+    divisor = float(expected.dtype.type(temperature))
     logits = np.asarray(logits)
-    exact = logits.astype(np.float64) / divisor
-    if dtype in (None, ours.dtype.name):  # one rounding of the same numbers: the same bits, or another function
-        if same_bits(ours, theirs):
-            return Verdict(Word.IDENTICAL, "apply_temperature")
-        wrong = ~((ours == theirs) & (np.signbit(ours) == np.signbit(theirs)))
+    if dtype in (None, expected.dtype.name):  # one rounding of the same numbers: the same bits, or another function
+        if same_bits(expected, actual):
+            return Verdict(operation="apply_temperature", word=Word.IDENTICAL)
+        wrong = ~((expected == actual) & (np.signbit(expected) == np.signbit(actual)))
         place = tuple(int(i) for i in np.argwhere(wrong)[0])
-        reason = "not the correctly rounded quotient"
-        case = {"logit": logits[place], "temperature": temperature}
-        return Verdict(
-            Word.DIVERGED, "apply_temperature", 0.0, "TEMP-1", place, ours[place], theirs[place], reason, case
+        verdict = Verdict(
+            operation="apply_temperature",
+            word=Word.DIVERGED,
+            rule="TEMP-1",
+            reason="not the correctly rounded quotient",
+            place=place,
+            actual=actual[place],
+            expected=expected[place],
         )
-    our_bound, their_bound = (bounds.temperature(logits, divisor, d) for d in (ours.dtype.name, dtype))
-    return _elementwise(
-        "apply_temperature",
-        ours,
-        theirs,
-        exact,
-        our_bound,
-        their_bound,
-        lambda place: {"logit": logits[place], "temperature": temperature},
-    )
+    else:
+        exact = logits.astype(np.float64) / divisor
+        bound = {d: bounds.temperature(logits, divisor, d) for d in (expected.dtype.name, dtype)}
+        verdict = _elementwise("apply_temperature", "TEMP-1", expected, actual, exact, bound, dtype)
+    if verdict.conforms:
+        return verdict
+    return replace(verdict, inputs={"logit": logits[verdict.place], "temperature": temperature})
 
 
-def exact_softmax(logits: np.ndarray) -> np.ndarray:
-    """Softmax in float64, the oracle where float32 is judged."""
-    z = np.asarray(logits, dtype=np.float64)
-    weights = np.exp(z - z.max(axis=-1, keepdims=True))
-    return weights / weights.sum(axis=-1, keepdims=True)
-
-
-def softmax(ours: np.ndarray, theirs: np.ndarray, dtype: str | None, *, logits: Any) -> Verdict:
+def softmax(expected: np.ndarray, actual: np.ndarray, dtype: str | None, *, logits: Any) -> Verdict:
     """Probabilities, each side within its bound of the exact softmax."""
     logits = np.asarray(logits)
-    exact, slack = exact_softmax(logits), bounds.softmax(logits, "float64")
-    our_bound = bounds.softmax(logits, compute_dtype(ours)) + slack
-    their_bound = bounds.softmax(logits, dtype or compute_dtype(ours)) + slack
-    verdict = _elementwise(
-        "softmax", ours, theirs, exact, our_bound, their_bound, lambda place: {"logits": logits[place[:-1]]}
-    )
-    if verdict.word == Word.DIVERGED and verdict.place and logits[verdict.place] == -np.inf:
-        return Verdict(**{**vars(verdict), "rule": "SOFTMAX-3", "reason": "a masked token has a probability"})
+    dtype = dtype or compute_dtype(expected)
+    slack = bounds.softmax(logits, "float64")
+    bound = {d: bounds.softmax(logits, d) + slack for d in {dtype, compute_dtype(expected)}}
+    verdict = _elementwise("softmax", "SOFTMAX-1", expected, actual, exact_softmax(logits), bound, dtype)
+    if verdict.conforms:
+        return verdict
+    verdict = replace(verdict, inputs={"logits": logits[verdict.place[:-1]]})
+    if logits[verdict.place] == -np.inf:
+        return replace(verdict, rule="SOFTMAX-3", reason="a masked token has a probability")
     return verdict

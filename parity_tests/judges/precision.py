@@ -28,12 +28,12 @@ def explain(theirs: np.ndarray, context: np.ndarray, embedding: np.ndarray) -> s
     have the same 11 bits and differ in range alone: where both hold, both are named.
     """
     h, w = context.astype(np.float64), embedding.astype(np.float64)
-    exact = h @ w.T
+    exact = bounds.exact_logits(h, w)
     float32_bound = bounds.logits(context, embedding, "float32", "float64")
     inputs = []
     for dtype, name in (("tfloat32", "TF32"), ("float16", "float16"), ("bfloat16", "bfloat16")):
         hr, wr = rounded(h, dtype), rounded(w, dtype)
-        if _within(theirs, hr @ wr.T, bounds.logits(hr, wr, "float32")):
+        if _within(theirs, bounds.exact_logits(hr, wr), bounds.logits(hr, wr, "float32")):
             inputs.append(name)
     if inputs:
         return f"looks like {' or '.join(inputs)} inputs"

@@ -1,5 +1,6 @@
-"""Stages that select: top-k, exact on given logits, and the whole head, whose survivors rounding may decide."""
+"""Operations that select: top-k, exact on given logits, and the whole head, whose survivors rounding may decide."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,47 +11,56 @@ from .elements import compute_dtype, exact_softmax, worst_element
 from .words import Verdict, Word, same_bits
 
 
-def top_k(ours: Any, theirs: Any, dtype: str | None, *, logits: Any, k: int) -> Verdict:
+def _diverged(operation: str, rule: str, reason: str, **where: Any) -> Verdict:
+    return Verdict(operation=operation, word=Word.DIVERGED, rule=rule, reason=reason, **where)
+
+
+def top_k(expected: Any, actual: Any, dtype: str | None, *, logits: Any, k: int) -> Verdict:
     """Comparisons only, no rounding: values and ids are exact, their order included."""
     logits = np.asarray(logits)
-    if len(theirs) != 2 or np.asarray(ours[0]).dtype != np.asarray(theirs[0]).dtype:
-        a, b = np.asarray(ours[0]).dtype, [np.asarray(x).dtype for x in theirs]
-        return Verdict(Word.DIVERGED, "top_k", 0.0, "HEAD-2", (), a, b, "not values of this dtype and token ids")
-    for name, rule, a, b in zip(("values", "token ids"), ("TOPK-1", "TOPK-2"), ours, theirs, strict=True):
+    if len(actual) != 2 or np.asarray(expected[0]).dtype != np.asarray(actual[0]).dtype:
+        wanted, found = np.asarray(expected[0]).dtype, ", ".join(str(np.asarray(x).dtype) for x in actual)
+        reason = "not values of this dtype and token ids"
+        return _diverged("top_k", "HEAD-2", reason, actual=found, expected=wanted)
+    for name, rule, a, b in zip(("values", "token ids"), ("TOPK-1", "TOPK-2"), expected, actual, strict=True):
         a, b = np.asarray(a), np.asarray(b)
         if a.shape != b.shape:
-            return Verdict(Word.DIVERGED, "top_k", 0.0, "TOPK-1", (), a.shape, b.shape, "another number of survivors")
+            return _diverged(
+                "top_k", "TOPK-1", "another number of survivors", actual=list(b.shape), expected=list(a.shape)
+            )
         wrong = (a != b) | (np.signbit(a) != np.signbit(b))
         if wrong.any():
             row = tuple(int(i) for i in np.argwhere(wrong)[0][:-1])
             if sorted(a[row].tolist()) == sorted(b[row].tolist()):
                 rule = "TOPK-3"
-            case = {"logits": logits[row], "k": k}
-            return Verdict(Word.DIVERGED, "top_k", 0.0, rule, row, a[row], b[row], f"other {name}", case)
-    return Verdict(Word.IDENTICAL, "top_k")
+            inputs = {"logits": logits[row], "k": k}
+            return _diverged("top_k", rule, f"other {name}", place=row, actual=b[row], expected=a[row], inputs=inputs)
+    return Verdict(operation="top_k", word=Word.IDENTICAL)
 
 
 def keep_top_k(
-    ours: np.ndarray, theirs: np.ndarray, dtype: str | None, *, logits: Any, k: int, ties: str = "lowest_id"
+    expected: np.ndarray, actual: np.ndarray, dtype: str | None, *, logits: Any, k: int, ties: str = "lowest_id"
 ) -> Verdict:
     """Exact: the survivors keep their bits, everything else is -inf."""
-    if same_bits(ours, theirs):
-        return Verdict(Word.IDENTICAL, "keep_top_k")
+    if same_bits(expected, actual):
+        return Verdict(operation="keep_top_k", word=Word.IDENTICAL)
     logits = np.asarray(logits)
-    row = tuple(int(i) for i in np.argwhere(~(ours == theirs) | (np.signbit(ours) != np.signbit(theirs)))[0][:-1])
-    kept, their_kept = (np.flatnonzero(x[row] > -np.inf) for x in (ours, theirs))
-    case = {"logits": logits[row], "k": k, "ties": ties}
-    if np.array_equal(kept, their_kept):
-        return Verdict(
-            Word.DIVERGED, "keep_top_k", 0.0, "TOPK-6", row, ours[row], theirs[row], "survivors or mask changed", case
+    wrong = ~(expected == actual) | (np.signbit(expected) != np.signbit(actual))
+    row = tuple(int(i) for i in np.argwhere(wrong)[0][:-1])
+    kept, found = (np.flatnonzero(x[row] > -np.inf) for x in (expected, actual))
+    inputs = {"logits": logits[row], "k": k, "ties": ties}
+    if np.array_equal(kept, found):
+        reason = "survivors or mask changed"
+        return _diverged(
+            "keep_top_k", "TOPK-6", reason, place=row, actual=actual[row], expected=expected[row], inputs=inputs
         )
-    rule = "TOPK-7" if ties == "all" else "TOPK-1" if len(kept) != len(their_kept) else "TOPK-2"
-    return Verdict(Word.DIVERGED, "keep_top_k", 0.0, rule, row, kept, their_kept, "other survivors", case)
+    rule = "TOPK-7" if ties == "all" else "TOPK-1" if len(kept) != len(found) else "TOPK-2"
+    return _diverged("keep_top_k", rule, "other survivors", place=row, actual=found, expected=kept, inputs=inputs)
 
 
 def lm_head(
-    ours: np.ndarray,
-    theirs: np.ndarray,
+    expected: np.ndarray,
+    actual: np.ndarray,
     dtype: str | None,
     *,
     context: Any,
@@ -61,37 +71,33 @@ def lm_head(
 ) -> Verdict:
     """The composed head: survivors judged as sets at rounding distance, probabilities within the propagated bound."""
     context, embedding = np.asarray(context), np.asarray(embedding)
-    dtype = dtype or compute_dtype(ours)
-    divisor = float(ours.dtype.type(temperature))
-    exact = context.astype(np.float64) @ embedding.astype(np.float64).T
-    computed = dtype, compute_dtype(ours)
+    dtype = dtype or compute_dtype(expected)
+    divisor = float(expected.dtype.type(temperature))
+    exact = bounds.exact_logits(context, embedding)
+    computed = dtype, compute_dtype(expected)
     bound = {d: bounds.logits(context, embedding, d, "float64") for d in set(computed)}  # float64 is the oracle's
     scaled = exact / divisor
-    identical, worst = same_bits(ours, theirs), Verdict(Word.IDENTICAL, "lm_head")
-    for name, probs, d in zip(("theirs", "the reference's"), (theirs, ours), computed, strict=True):
+    worst = Verdict(operation="lm_head", word=Word.IDENTICAL)
+    for prefix, probs, d in zip(("", "the reference itself: "), (actual, expected), computed, strict=True):
         error = bounds.temperature(exact, divisor, d, bound[d])
         for row in np.ndindex(scaled.shape[:-1]):
             verdict = _row_of_probs(probs[row], scaled[row], error[row], min(k, len(embedding)), d, ties)
-            if verdict.word == Word.DIVERGED:
-                case = {"context": context[row], "temperature": temperature, "k": k}
+            if not verdict.conforms:
                 place = (*row, *verdict.place)
-                return Verdict(
-                    Word.DIVERGED,
-                    "lm_head",
-                    verdict.ratio,
-                    verdict.rule,
-                    place,
-                    ours[place],
-                    theirs[place],
-                    f"{name}: {verdict.reason}",
-                    case,
+                return replace(
+                    verdict,
+                    place=place,
+                    actual=actual[place],
+                    expected=expected[place],
+                    reason=prefix + verdict.reason,
+                    inputs={"context": context[row], "temperature": temperature, "k": k},
                 )
             if list(Word).index(verdict.word) > list(Word).index(worst.word) or verdict.ratio > worst.ratio:
                 worst = verdict
-    if identical:
-        return Verdict(Word.IDENTICAL, "lm_head", worst.ratio)
-    same_support = np.array_equal(ours > 0, theirs > 0)
-    return Verdict(Word.WITHIN_BOUND if same_support else Word.TIE_BREAK, "lm_head", worst.ratio)
+    if same_bits(expected, actual):
+        return replace(worst, word=Word.IDENTICAL)
+    same_support = np.array_equal(expected > 0, actual > 0)
+    return replace(worst, word=Word.WITHIN_BOUND if same_support else Word.TIE_BREAK)
 
 
 def _row_of_probs(probs: np.ndarray, scaled: np.ndarray, error: np.ndarray, k: int, dtype: str, ties: str) -> Verdict:
@@ -105,12 +111,11 @@ def _row_of_probs(probs: np.ndarray, scaled: np.ndarray, error: np.ndarray, k: i
     support = probs > 0
     intruders = np.flatnonzero(support & ~top & ~may_come_in)
     if len(intruders):
-        place = (int(intruders[0]),)
-        return Verdict(Word.DIVERGED, "lm_head", 0.0, "TOPK-1", place, reason="a token survives from outside the top k")
+        return _diverged("lm_head", "TOPK-1", "a token survives from outside the top k", place=(int(intruders[0]),))
     if ties == "lowest_id" and support.sum() > k:
         place = (int(np.flatnonzero(support & may_come_in)[-1]),)
-        return Verdict(Word.DIVERGED, "lm_head", 0.0, "TOPK-1", place, reason="more than k tokens survive")
-    # Their survivors: what has a probability, and of the rest, best first, what underflowed to zero.
+        return _diverged("lm_head", "TOPK-1", "more than k tokens survive", place=place)
+    # The survivors are what has a probability and, best first, what may have underflowed to zero.
     survivors = support.copy()
     for token in order[:k]:
         if survivors.sum() >= k:
@@ -118,11 +123,10 @@ def _row_of_probs(probs: np.ndarray, scaled: np.ndarray, error: np.ndarray, k: i
         survivors[token] = True
     missing = np.flatnonzero(top & ~survivors & ~may_go)
     if len(missing):
-        place = (int(missing[0]),)
-        return Verdict(Word.DIVERGED, "lm_head", 0.0, "TOPK-1", place, reason="a token of the top k is missing")
+        return _diverged("lm_head", "TOPK-1", "a token of the top k is missing", place=(int(missing[0]),))
     kept = np.where(survivors, scaled, -np.inf)
     bound = bounds.softmax(kept, dtype, error) + bounds.softmax(kept, "float64")
     ratio, place = worst_element(probs, exact_softmax(kept), bound)
     if ratio <= 1:
-        return Verdict(Word.WITHIN_BOUND, "lm_head", ratio)
-    return Verdict(Word.DIVERGED, "lm_head", ratio, "HEAD-1", place, reason="a probability outside the derived bound")
+        return Verdict(operation="lm_head", word=Word.WITHIN_BOUND, ratio=ratio)
+    return _diverged("lm_head", "HEAD-1", "a probability outside the derived bound", place=place, ratio=ratio)

@@ -134,7 +134,7 @@ def test_demo_exits_1_when_a_head_diverges(monkeypatch: pytest.MonkeyPatch, caps
 
     monkeypatch.setattr(torch_impl, "lm_head", off)
     assert command.main(["side-by-side"]) == 1
-    assert "lm_head: DIVERGED from HEAD-1" in capsys.readouterr().out
+    assert "lm_head DIVERGED breaks HEAD-1" in capsys.readouterr().out
 
 
 def test_walk_through(bundle_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,18 +4,12 @@ The suite is held against every one of them: a mutant that passes its stage's te
 the mistake (`looks_like`) and where a real system made it (`source`); "folk" are those nobody has filed.
 """
 
-from . import inverse_cdf, lm_head, logits, multinomial, softmax, temperature, top_k, torch_rng
+import importlib
+import pkgutil
+
 from .registry import MUTANTS, Mutant
 
-__all__ = [
-    "MUTANTS",
-    "Mutant",
-    "inverse_cdf",
-    "lm_head",
-    "logits",
-    "multinomial",
-    "softmax",
-    "temperature",
-    "top_k",
-    "torch_rng",
-]
+for _module in pkgutil.iter_modules(__path__):  # each registers its mutants
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["MUTANTS", "Mutant"]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..heads import Head
+from ..heads import REFERENCE, Head
 
 FOLK = "folk"  # a mistake that everybody has seen and nobody has filed
 
@@ -13,7 +13,7 @@ FOLK = "folk"  # a mistake that everybody has seen and nobody has filed
 class Mutant:
     """A wrong implementation of one stage; all other stages are the reference's.
 
-    `stage` is the field of `Head` that it replaces, `rule` the rule of SPEC.md that it breaks, `looks_like` the
+    `stage` is the operation that it replaces, `rule` the rule of SPEC.md that it breaks, `looks_like` the
     mistake in a few words for somebody who made it, `source` where a real system made it, or "folk".
     """
 
@@ -27,7 +27,7 @@ class Mutant:
     @property
     def head(self) -> Head:
         """The reference with this one mistake."""
-        return Head(self.name, **{self.stage: self.function})  # type: ignore[arg-type]
+        return REFERENCE.but(self.name, **{self.stage: self.function})
 
     def __str__(self) -> str:
         return f"{self.stage}-{self.name}"

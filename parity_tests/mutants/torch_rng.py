@@ -20,7 +20,7 @@ class _Stream(TorchGenerator):
         return np.asarray(self._stream.randint(2**32, size=shape, dtype=np.uint32)).astype(np.uint64)
 
 
-@mutant("generator", "RNG-1", "seeded by init_by_array")
+@mutant("torch_rng", "RNG-1", "seeded by init_by_array")
 class SeededByArray(_Stream):
     """What Python's `random` and NumPy's `RandomState([seed])` do, and `MT19937(seed)` in its own way."""
 
@@ -30,7 +30,7 @@ class SeededByArray(_Stream):
         return self
 
 
-@mutant("generator", "RNG-1", "the sign bit of the seed dropped: 31 bits")
+@mutant("torch_rng", "RNG-1", "the sign bit of the seed dropped: 31 bits")
 class SeedOf31Bits(_Stream):
     """A seed that went through a signed 32-bit integer."""
 
@@ -40,7 +40,7 @@ class SeedOf31Bits(_Stream):
         return self
 
 
-@mutant("generator", "RNG-1", "the high half of the seed mixed in")
+@mutant("torch_rng", "RNG-1", "the high half of the seed mixed in")
 class SeedOf64Bits(_Stream):
     """All 64 bits count where PyTorch takes the low 32."""
 
@@ -50,7 +50,7 @@ class SeedOf64Bits(_Stream):
         return self
 
 
-@mutant("generator", "RNG-1", "negative seeds made positive")
+@mutant("torch_rng", "RNG-1", "negative seeds made positive")
 class AbsoluteSeed(_Stream):
     """`abs(seed)` where PyTorch takes the two's complement."""
 
@@ -60,7 +60,7 @@ class AbsoluteSeed(_Stream):
         return self
 
 
-@mutant("generator", "RNG-1", "another generator: PCG64")
+@mutant("torch_rng", "RNG-1", "another generator: PCG64")
 class AnotherGenerator(_Stream):
     """NumPy's own default."""
 
@@ -70,7 +70,7 @@ class AnotherGenerator(_Stream):
         return np.asarray(rng.standard_exponential(size, np.dtype(dtype)))
 
 
-@mutant("generator", "RNG-2", "seeded anew at every call", "https://github.com/vllm-project/tpu-inference/pull/1189")
+@mutant("torch_rng", "RNG-2", "seeded anew at every call", "https://github.com/vllm-project/tpu-inference/pull/1189")
 class SeededAtEveryCall(_Stream):
     """The same noise at each step: loops of one word."""
 
@@ -83,7 +83,7 @@ class SeededAtEveryCall(_Stream):
         return super().standard_exponential(size, dtype)
 
 
-@mutant("generator", "RNG-2", "a block of 16 numbers begun anew at every call")
+@mutant("torch_rng", "RNG-2", "a block of 16 numbers begun anew at every call")
 class DropsTheRestOfABlock(_Stream):
     """Numbers made in blocks, the unused ones thrown away."""
 
@@ -94,7 +94,7 @@ class DropsTheRestOfABlock(_Stream):
         return noise
 
 
-@mutant("generator", "RNG-3", "the low word first")
+@mutant("torch_rng", "RNG-3", "the low word first")
 class LowWordFirst(_Stream):
     """Two 32-bit outputs put together the other way round."""
 
@@ -103,7 +103,7 @@ class LowWordFirst(_Stream):
         return ((words[..., 0] | words[..., 1] << np.uint64(32)) & np.uint64(2**53 - 1)) * 2.0**-53
 
 
-@mutant("generator", "RNG-3", "the high 53 bits kept, not the low")
+@mutant("torch_rng", "RNG-3", "the high 53 bits kept, not the low")
 class HighBits(_Stream):
     """`x >> 11`, as most other libraries."""
 
@@ -112,7 +112,7 @@ class HighBits(_Stream):
         return ((words[..., 0] << np.uint64(32) | words[..., 1]) >> np.uint64(11)) * 2.0**-53
 
 
-@mutant("generator", "RNG-3", "52 bits kept, not 53")
+@mutant("torch_rng", "RNG-3", "52 bits kept, not 53")
 class FiftyTwoBits(_Stream):
     """The width of the stored significand."""
 
@@ -121,7 +121,7 @@ class FiftyTwoBits(_Stream):
         return ((words[..., 0] << np.uint64(32) | words[..., 1]) & np.uint64(2**52 - 1)) * 2.0**-52
 
 
-@mutant("generator", "RNG-3", "float32 noise from one 32-bit output each")
+@mutant("torch_rng", "RNG-3", "float32 noise from one 32-bit output each")
 class OneOutputEach(_Stream):
     """As PyTorch's `rand` does for float32, and its `exponential_` does not."""
 
@@ -131,7 +131,7 @@ class OneOutputEach(_Stream):
         return np.asarray(-np.log1p(-self.uniform(size, np.float32)), np.float32)
 
 
-@mutant("generator", "RNG-3", "the logarithm taken in float32")
+@mutant("torch_rng", "RNG-3", "the logarithm taken in float32")
 class Float32Logarithm(_Stream):
     """Rounded before the logarithm, not after it."""
 
@@ -142,7 +142,7 @@ class Float32Logarithm(_Stream):
             return np.asarray(-np.log1p(-self._uniform53(size).astype(np.float32)), np.float32)
 
 
-@mutant("generator", "RNG-3", "-log(U) in place of -log1p(-U)")
+@mutant("torch_rng", "RNG-3", "-log(U) in place of -log1p(-U)")
 class LogOfU(_Stream):
     """The same distribution, other numbers, and infinite where U is 0."""
 
@@ -152,7 +152,7 @@ class LogOfU(_Stream):
             return np.asarray(-np.log(self._uniform53(size))).astype(dtype)
 
 
-@mutant("generator", "RNG-3", "a logarithm that is off by one unit in the last place")
+@mutant("torch_rng", "RNG-3", "a logarithm that is off by one unit in the last place")
 class VectorLogarithm(_Stream):
     """float64 noise from a vector library's log1p."""
 
@@ -161,7 +161,7 @@ class VectorLogarithm(_Stream):
         return np.nextafter(noise, np.inf, dtype=noise.dtype) if np.dtype(dtype) == np.float64 else noise
 
 
-@mutant("generator", "RNG-3", "filled column by column")
+@mutant("torch_rng", "RNG-3", "filled column by column")
 class ColumnByColumn(_Stream):
     """Fortran's order."""
 
@@ -170,7 +170,7 @@ class ColumnByColumn(_Stream):
         return noise.reshape(-1).reshape(noise.shape, order="F")
 
 
-@mutant("generator", "RNG-4", "the high 24 bits kept, not the low")
+@mutant("torch_rng", "RNG-4", "the high 24 bits kept, not the low")
 class HighUniformBits(_Stream):
     """`x >> 8`, as most other libraries."""
 
@@ -182,7 +182,7 @@ class HighUniformBits(_Stream):
         )
 
 
-@mutant("generator", "RNG-4", "uniforms that can be exactly 1", "https://github.com/sgl-project/sglang/issues/25106")
+@mutant("torch_rng", "RNG-4", "uniforms that can be exactly 1", "https://github.com/sgl-project/sglang/issues/25106")
 class ReachesOne(_Stream):
     """Divided by 2**32 - 1."""
 

@@ -1,7 +1,7 @@
 """The fixed grid of the report: stage x implementation x dtype x shape, and the verdict in each of its cells."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
@@ -10,14 +10,16 @@ import torch
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper
 
 import reference
+from reference.operations import OPERATIONS, STAGES
 from torch_impl.huggingface import context_of
 from weights_export.checkpoint import PROMPTS, load
 
-from ..heads import FUNCTIONS, MIRROR, REFERENCE, Head, on_tensors
+from ..heads import MIRROR, REFERENCE, Head, on_tensors, torch_generator
 from ..local_torch_rng import local_stream_is_mt19937
 from ..strategies import FixedNoise, compute_dtype
 from ..suite import gpt2_shaped
 from ..variants import VARIANTS
+from ..variants import stages as replaced
 from ..verdict import Verdict, compare
 
 DTYPES = {"float32": np.float32, "float64": np.float64, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
@@ -26,12 +28,16 @@ ROWS, TEMPERATURE, K, SEED = 8, 0.7, 50, 0
 
 @dataclass(frozen=True)
 class Implementation:
-    """A head and what of it is judged: its own functions, the tie rule it follows, the dtypes it takes."""
+    """A head and what of it is judged: the operations it has of its own, its rule for ties, the dtypes it takes."""
 
     head: Head
-    stages: tuple[str, ...] = FUNCTIONS
     ties: str = "lowest_id"
     dtypes: tuple[str, ...] = tuple(DTYPES)
+
+    @property
+    def stages(self) -> list[str]:
+        """In the order of the table."""
+        return [stage for stage in STAGES if stage in self.head.operations and stage not in self.head.absent]
 
 
 @dataclass(frozen=True)
@@ -80,23 +86,20 @@ def _warped_head(context: torch.Tensor, embedding: torch.Tensor, temperature: fl
 
 
 TRANSFORMERS = Implementation(
-    replace(
-        MIRROR,
-        name="Transformers",
+    Head("", {}).but(
+        "Transformers",
+        takes_noise=False,
+        torch_rng=torch_generator,
         apply_temperature=on_tensors(_warped_temperature),
         keep_top_k=on_tensors(_warped_top_k),
         lm_head=on_tensors(_warped_head),
         multinomial=on_tensors(lambda probs, rng: torch.multinomial(probs, 1, generator=rng)),
     ),
-    stages=("apply_temperature", "keep_top_k", "multinomial", "lm_head"),
     ties="all",
     dtypes=("float32", "float64"),
 )
-
-ONNX_RUNTIME = Implementation(
-    next(variant for variant in VARIANTS if variant.name == "ONNX Runtime"),
-    stages=("compute_logits", "apply_temperature", "top_k", "keep_top_k", "softmax"),
-)
+_ONNX = next(variant for variant in VARIANTS if variant.name == "ONNX Runtime")
+ONNX_RUNTIME = Implementation(Head(_ONNX.name, {name: _ONNX.operations[name] for name in replaced(_ONNX)}))
 
 IMPLEMENTATIONS = (Implementation(REFERENCE), Implementation(MIRROR), TRANSFORMERS, ONNX_RUNTIME)
 
@@ -108,23 +111,17 @@ def settings(shape: str, contexts: np.ndarray, embedding: np.ndarray) -> Iterato
         logits = reference.compute_logits(h, w).astype(kind)
         kept = reference.keep_top_k(reference.apply_temperature(logits, TEMPERATURE), K)
         probs = reference.softmax(kept).astype(kind)
-        yield Setting(
-            shape,
-            dtype,
-            {
-                "compute_logits": {"context": h, "embedding": w},
-                "apply_temperature": {"logits": logits, "temperature": TEMPERATURE},
-                "top_k": {"logits": logits, "k": K},
-                "keep_top_k": {"logits": logits, "k": K},
-                "softmax": {"logits": logits},
-                "multinomial": {
-                    "probs": probs,
-                    "noise": reference.TorchGenerator(SEED).standard_exponential(probs.shape, compute_dtype(probs)),
-                },
-                "inverse_cdf": {"probs": probs, "uniform": reference.TorchGenerator(SEED).uniform(len(probs))},
-                "lm_head": {"context": h, "embedding": w, "temperature": TEMPERATURE, "k": K},
-            },
-        )
+        values = {
+            "context": h,
+            "embedding": w,
+            "logits": logits,
+            "probs": probs,
+            "noise": reference.TorchGenerator(SEED).standard_exponential(probs.shape, compute_dtype(probs)),
+            "uniform": reference.TorchGenerator(SEED).uniform(len(probs)),
+            "temperature": TEMPERATURE,
+            "k": K,
+        }
+        yield Setting(shape, dtype, {stage: OPERATIONS[stage].given(values) for stage in STAGES})
 
 
 def all_settings() -> Iterator[Setting]:
@@ -151,13 +148,13 @@ def result(head: Head, stage: str, inputs: dict[str, Any], **rule: Any) -> Any:
     if stage != "multinomial":
         return getattr(head, stage)(**inputs, **rule)
     return head.multinomial(
-        inputs["probs"], rng=FixedNoise(inputs["noise"]) if head.takes_noise else head.generator(SEED)
+        inputs["probs"], rng=FixedNoise(inputs["noise"]) if head.takes_noise else head.torch_rng(SEED)
     )
 
 
 def _judge(implementation: Implementation, stage: str, inputs: dict[str, Any]) -> Verdict:
     rule = {"ties": implementation.ties} if stage == "keep_top_k" else {}
-    ours, theirs = result(REFERENCE, stage, inputs, **rule), result(implementation.head, stage, inputs)
+    expected, actual = result(REFERENCE, stage, inputs, **rule), result(implementation.head, stage, inputs)
     if stage == "lm_head":
         rule = {"ties": implementation.ties}
-    return compare(stage, ours, theirs, **inputs, **rule)
+    return compare(stage, expected, actual, **inputs, **rule)

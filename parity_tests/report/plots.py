@@ -19,22 +19,36 @@ from ..judges.elements import exact_softmax
 from .grid import Implementation, Setting, result
 
 BINS, MARKERS = 40, "ox+^vs"
-Oracle = Callable[..., tuple[np.ndarray, np.ndarray]]  # inputs and dtype -> exact values, bound of each
+Oracle = Callable[..., tuple[np.ndarray, np.ndarray]]
+ERRORS: dict[str, Oracle] = {}  # operations that compute: dtype and inputs -> exact values, bound of each
+MARGINS: dict[str, Oracle] = {}  # operations that choose: all inputs and dtype -> margin of each choice, its bound
 
 
+def _shows(registry: dict[str, Oracle], *operations: str) -> Callable[[Oracle], Oracle]:
+    def register(oracle: Oracle) -> Oracle:
+        registry.update(dict.fromkeys(operations, oracle))
+        return oracle
+
+    return register
+
+
+@_shows(ERRORS, "compute_logits")
 def _logits(dtype: str, context: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray]:
-    return context.astype(np.float64) @ embedding.astype(np.float64).T, bounds.logits(context, embedding, dtype)
+    return bounds.exact_logits(context, embedding), bounds.logits(context, embedding, dtype)
 
 
+@_shows(ERRORS, "apply_temperature")
 def _scaled(dtype: str, logits: Any, temperature: float) -> tuple[np.ndarray, np.ndarray]:
     divisor = float(np.dtype(dtype).type(temperature))
     return logits.astype(np.float64) / divisor, bounds.temperature(logits, divisor, dtype)
 
 
+@_shows(ERRORS, "softmax")
 def _probs(dtype: str, logits: Any) -> tuple[np.ndarray, np.ndarray]:
     return exact_softmax(logits), bounds.softmax(logits, dtype)
 
 
+@_shows(ERRORS, "lm_head")
 def _head(dtype: str, context: Any, embedding: Any, temperature: float, k: int) -> tuple[np.ndarray, np.ndarray]:
     exact, error = _logits(dtype, context, embedding)
     divisor = float(np.dtype(dtype).type(temperature))
@@ -43,14 +57,7 @@ def _head(dtype: str, context: Any, embedding: Any, temperature: float, k: int) 
     return exact_softmax(kept), bounds.softmax(kept, dtype, error)
 
 
-ERRORS: dict[str, Oracle] = {
-    "compute_logits": _logits,
-    "apply_temperature": _scaled,
-    "softmax": _probs,
-    "lm_head": _head,
-}
-
-
+@_shows(MARGINS, "top_k", "keep_top_k")
 def _cut(inputs: dict[str, dict[str, Any]], dtype: str) -> tuple[np.ndarray, np.ndarray]:
     """The k-th logit's lead over the (k+1)-th, and how far rounding may move the two together."""
     logits, k = inputs["top_k"]["logits"].astype(np.float64), inputs["top_k"]["k"]
@@ -60,6 +67,7 @@ def _cut(inputs: dict[str, dict[str, Any]], dtype: str) -> tuple[np.ndarray, np.
     return values[:, 0] - values[:, 1], errors.sum(axis=-1)
 
 
+@_shows(MARGINS, "multinomial")
 def _race(inputs: dict[str, dict[str, Any]], dtype: str) -> tuple[np.ndarray, np.ndarray]:
     """The winner's lead over the runner-up, and the sum of their bounds."""
     probs, noise = (inputs["multinomial"][name].astype(np.float64) for name in ("probs", "noise"))
@@ -69,15 +77,13 @@ def _race(inputs: dict[str, dict[str, Any]], dtype: str) -> tuple[np.ndarray, np
     return values[:, 0] - values[:, 1], errors.sum(axis=-1)
 
 
+@_shows(MARGINS, "inverse_cdf")
 def _walk(inputs: dict[str, dict[str, Any]], _: str) -> tuple[np.ndarray, np.ndarray]:
     """How far the nearest running sum is from the target, and how far rounding may move the two."""
     probs, uniform = (inputs["inverse_cdf"][name].astype(np.float64) for name in ("probs", "uniform"))
     running = np.cumsum(probs, axis=-1)
     distance = np.abs(running - (uniform * running[:, -1])[:, None])
     return distance.min(axis=-1), bounds.running_sum(probs)
-
-
-MARGINS = {"top_k": _cut, "keep_top_k": _cut, "multinomial": _race, "inverse_cdf": _walk}
 
 
 def svg(stage: str, settings: Sequence[Setting], implementations: Sequence[Implementation]) -> str:

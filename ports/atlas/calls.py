@@ -9,7 +9,8 @@ import numpy as np
 import reference
 from parity_tests.heads import REFERENCE
 
-from ..checker.judge import SkippedError, of_head
+from ..checker.errors import SkippedError
+from ..checker.judge import of_head
 from ..checker.port import FLOATS, Port, from_python
 
 

@@ -25,14 +25,14 @@ from typing import Any
 import numpy as np
 
 import reference
+from parity_tests.judges.words import BAD, Word, brief
+from reference.operations import OPERATIONS
 
 from ..checker import random_cases, vector_cases
-from ..checker.judge import Word
-from ..checker.results import Mark
 from ..vectors import load_all
 from . import questions
 from .calls import Known, port_of
-from .evidence import FIRST_RULE, Finding, blamed, of_vector, raised
+from .evidence import Finding, blamed, of_vector, raised
 
 PLATFORM = f"{platform.system()} {platform.machine()}"
 SPEC = Path(reference.__file__).with_name("SPEC.md")
@@ -77,9 +77,9 @@ def survey(name: str, date: str) -> dict[str, Any]:
     }
 
 
-def _order(rule: str) -> tuple[int, int]:
-    stage, _, number = rule.partition("-")
-    return ("HEAD", "LOGITS", "TEMP", "TOPK", "SOFTMAX", "DRAW", "CDF", "RNG").index(stage), int(number)
+def _order(rule: str) -> int:
+    """The place of a rule in SPEC.md."""
+    return SPEC.read_text("utf-8").index(f"### {rule} ")
 
 
 def findings(module: ModuleType) -> Iterator[Finding]:
@@ -89,13 +89,13 @@ def findings(module: ModuleType) -> Iterator[Finding]:
     narrow: set[str] = set()
     refused: set[str] = set()
     batches: set[str] = set()
-    for case, outcome, _ in vector_cases.run(port, [case for file in load_all() for case in file.cases], "vectors"):
-        if outcome is None or outcome.word == Word.SKIPPED:
+    for case, verdict in vector_cases.run(port, [case for file in load_all() for case in file.cases], "vectors"):
+        if verdict.word == Word.NOT_CHECKED:
             continue
-        for finding in of_vector(case, outcome, blamed(case, outcome, port)):
+        for finding in of_vector(case, verdict, blamed(case, verdict, port)):
             if not (getattr(module, "POINTERS", False) and finding.rule in ("HEAD-2", "HEAD-3", "HEAD-4")):
                 yield finding
-            if " raises " in finding.difference and case.result != "invalid":
+            if finding.refuses:
                 refused.add(case.op)
             if finding.difference and finding.rule == "HEAD-4":
                 batches.add(case.op)
@@ -104,8 +104,13 @@ def findings(module: ModuleType) -> Iterator[Finding]:
     dtypes = tuple(name for name in ("float32", "float64") if name in port.dtypes and name not in narrow)
     operations = tuple(op for op in port.operations if op != "lm_head" or port.ties != ("all",))
     quiet = replace(port, dtypes=dtypes or ("float32",), operations=operations, call=Known(port.call, refused, batches))
-    for result in random_cases.run(quiet, EXAMPLES):
-        if result.mark in (Mark.DIVERGED, Mark.ERRORED):
-            rule = result.rule if result.rule not in ("", "HEAD-5") else FIRST_RULE[result.op]
-            came = f"; came {result.came}; the rule: {result.expected}" if result.came else ""
-            yield Finding(rule, result.op, f"`{result.op}({result.case})` {raised(result.reason)}{came}", RANDOM)
+    for verdict in random_cases.run(quiet, EXAMPLES):
+        if verdict.word in BAD:
+            rule = verdict.rule if verdict.rule not in ("", "HEAD-5") else OPERATIONS[verdict.operation].rule
+            call = f"`{verdict.operation}({verdict.about})`"
+            if isinstance(verdict.actual, Exception):
+                difference = f"{call} {raised(verdict.actual)}"
+            else:
+                actual = f"; gives {brief(verdict.actual)}; the rule: {brief(verdict.expected)}"
+                difference = f"{call} {verdict.reason}{actual}"
+            yield Finding(rule, verdict.operation, difference, RANDOM)

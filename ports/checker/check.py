@@ -4,18 +4,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
+from parity_tests.judges.words import BAD, Verdict, Word
 from weights_export.bundle import Bundle, open_bundle
 
 from ..vectors import Case, Vectors, load_all
 from . import bundle_cases, random_cases, vector_cases
-from .judge import Outcome, Word
+from .answers import Answers, recorded
+from .errors import GaveUpError
 from .port import Port
-from .process import GaveUpError
-from .results import BAD, Mark, Report, Result
+from .results import Report
 
-Answers = dict[int, tuple[Outcome, Any]]  # vector id -> outcome, and the whole of what came
 STORAGE_ORDER = "looks like: memory read in storage order, whatever the strides"
 
 
@@ -32,7 +31,7 @@ THOROUGH = Plan(examples=2_000, thorough=True)
 
 
 def check(port: Port, plan: Plan, watch: Callable[[str], None] = lambda phase: None) -> Report:
-    """All of it; the port is closed at the end. `watch` is told the name of each phase.
+    """All of it; the port is closed at the end. `watch` is called with the name of each phase.
 
     Raises: OSError or ValueError if the bundle cannot be read; nothing that the port does raises.
     """
@@ -40,9 +39,9 @@ def check(port: Port, plan: Plan, watch: Callable[[str], None] = lambda phase: N
     report, answers = Report(described), {}
     try:
         bundle = None if plan.bundle is None else _opened(plan.bundle)  # refused before all that takes time
-        for phase, results in _phases(port, plan, bundle, answers):
+        for phase, verdicts in _phases(port, plan, bundle, answers):
             watch(phase)
-            report.results.extend(results)  # one by one: those before a port gives up are kept
+            report.verdicts.extend(verdicts)  # one by one: those before a port gives up are kept
             if phase == "smoke" and _broken(report):
                 report.gave_up = "the plainest vector of every operation went without an answer: mend the harness first"
                 break
@@ -50,18 +49,18 @@ def check(port: Port, plan: Plan, watch: Callable[[str], None] = lambda phase: N
         report.gave_up = str(error)
     finally:
         port.close()
-    if not all(outcome.conforms for outcome, _ in answers.values()):
+    if not all(answered.verdict.conforms for answered in answers.values()):
         from .diagnosis import likely_mistakes  # brings PyTorch with it: only for a port that failed
 
         watch("looking for the likely mistake")
         report.mistakes.update(likely_mistakes(answers))
-    elif any(result.phase == "layout" and result.mark in BAD for result in report.results):
-        report.mistakes.update({result.op: STORAGE_ORDER for result in report.results if result.mark in BAD})
+    elif any(failure.phase == "layout" for failure in report.failures):
+        report.mistakes.update({failure.operation: STORAGE_ORDER for failure in report.failures})
     return report
 
 
 def _opened(folder: Path) -> Bundle:
-    """The bundle. Raises: ValueError or OSError for what is none, and for the head alone, without contexts."""
+    """The bundle. Raises: ValueError or OSError for what is not one, and for the head alone, without contexts."""
     bundle = open_bundle(folder)
     bundle.context  # noqa: B018
     return bundle
@@ -72,16 +71,17 @@ def _files() -> list[Vectors]:
     return load_all()
 
 
-def _phases(port: Port, plan: Plan, bundle: Bundle | None, answers: Answers) -> Iterator[tuple[str, Iterable[Result]]]:
-    """The phases in order, each with its results as they come; `answers` is filled with those to the vectors."""
+def _phases(port: Port, plan: Plan, bundle: Bundle | None, answers: Answers) -> Iterator[tuple[str, Iterable[Verdict]]]:
+    """The phases in order, each with its verdicts as they come; `answers` is filled with those to the vectors."""
     files = _files()
     cases = [case for file in files for case in file.cases]
     smoke = vector_cases.smoke_cases(files)
-    yield "smoke", (result for *_, result in vector_cases.run(port, smoke, "smoke"))
-    yield "vectors", _vectors(port, cases, answers)
+    yield "smoke", (verdict for _, verdict in vector_cases.run(port, smoke, "smoke"))
+    yield "vectors", recorded(port, cases, answers)
     if port.in_other_layout is not None:
         other = replace(port, call=port.in_other_layout)
-        yield "layout", _layout(other, [case for case in cases if case.id in answers and answers[case.id][0].conforms])
+        good = [case for case in cases if case.id in answers and answers[case.id].verdict.conforms]
+        yield "layout", _layout(other, good)
     if plan.examples:
         yield "random", random_cases.run(port, plan.examples)
     if bundle is not None:
@@ -90,32 +90,13 @@ def _phases(port: Port, plan: Plan, bundle: Bundle | None, answers: Answers) -> 
 
 def _broken(report: Report) -> bool:
     """Whether no operation gave an answer at all."""
-    marks = [result.mark for result in report.results if result.mark != Mark.NOT_CHECKED]
-    return bool(marks) and all(mark == Mark.ERRORED for mark in marks)
+    words = [verdict.word for verdict in report.verdicts if verdict.word != Word.NOT_CHECKED]
+    return bool(words) and all(word == Word.ERRORED for word in words)
 
 
-def _vectors(port: Port, cases: list[Case], answers: Answers) -> Iterator[Result]:
-    """All vectors, the answers kept."""
-    last: list[Any] = [None]
-
-    def call(op: str, given: dict[str, Any]) -> dict[str, Any]:
-        last[0] = None
-        try:
-            last[0] = port.call(op, given)
-        except Exception as error:
-            last[0] = error
-            raise
-        return last[0]
-
-    for case, outcome, result in vector_cases.run(replace(port, call=call), cases, "vectors"):
-        if outcome is not None and outcome.word != Word.SKIPPED:
-            answers[case.id] = (outcome, last[0])
-        yield result
-
-
-def _layout(port: Port, cases: list[Case]) -> Iterator[Result]:
+def _layout(port: Port, cases: list[Case]) -> Iterator[Verdict]:
     """What fails in another memory layout alone."""
-    for _, _, result in vector_cases.run(port, cases, "layout"):
-        if result.mark in BAD:
-            reason = f"{result.reason}, with its arrays in Fortran's memory order"
-            yield replace(result, rule="HEAD-4", reason=reason)
+    for _, verdict in vector_cases.run(port, cases, "layout"):
+        if verdict.word in BAD:
+            reason = f"{verdict.reason}, with its arrays in Fortran's memory order"
+            yield replace(verdict, rule="HEAD-4", reason=reason)

@@ -6,7 +6,6 @@ look for, and for logits the precision fingerprint says which rounding would exp
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -15,32 +14,34 @@ import numpy as np
 import reference
 from parity_tests.heads import Head
 from parity_tests.judges import precision
+from parity_tests.judges.words import BAD, Word
 from parity_tests.mutants import MUTANTS, Mutant
+from reference.operations import OPERATIONS
 
 from ..values import from_json
 from ..vectors import Case, Note, arguments, load_all
-from .check import Answers
-from .judge import Outcome, Word, judge, of_head
+from .answers import Answered, Answers, recorded
+from .port import from_head
 
 
 def likely_mistakes(answers: Answers) -> dict[str, str]:
     """For each operation with a failure what it looks like; an operation that nothing explains has no entry."""
     by_op: dict[str, Answers] = {}
-    for number, answer in answers.items():
-        by_op.setdefault(answer[0].case.op, {})[number] = answer
+    for number, answered in answers.items():
+        by_op.setdefault(answered.case.op, {})[number] = answered
     found = {}
     for op, of_op in by_op.items():
-        failing = [outcome for outcome, _ in of_op.values() if outcome.word in (Word.FAILED, Word.ERRORED)]
+        failing = [answered.case for answered in of_op.values() if answered.verdict.word in BAD]
         if failing:
             found[op] = _explain(op, of_op, failing)
     return {op: text for op, text in found.items() if text}
 
 
-def _explain(op: str, answers: Answers, failing: Sequence[Outcome]) -> str:
+def _explain(op: str, answers: Answers, failing: Sequence[Case]) -> str:
     """One mistake if one explains every failure; else those of the answers, and which bad input goes unrefused."""
-    left = {outcome.case.id for outcome in failing}
+    left = {case.id for case in failing}
     candidates = [(mutant, _explained(answers, _answers_of(mutant, op))) for mutant in _candidates(op)]
-    unrefused = {outcome.case.id: outcome.case for outcome in failing if outcome.case.result == "invalid"}
+    unrefused = {case.id: case for case in failing if case.result == "invalid"}
     if not any(ids >= left for _, ids in candidates) and left - unrefused.keys():
         left -= unrefused.keys()
     else:
@@ -66,14 +67,13 @@ def _explain(op: str, answers: Answers, failing: Sequence[Outcome]) -> str:
 
 
 def _candidates(op: str) -> Iterable[Mutant]:
-    """Mutants of the operation itself, and of the stages that it is made of."""
-    made_of = {
-        "torch_rng": ("generator",),
-        "multinomial": ("multinomial", "generator"),
-        "keep_top_k": ("keep_top_k", "top_k"),
-        "lm_head": ("lm_head", "compute_logits", "apply_temperature", "keep_top_k", "top_k", "softmax"),
-    }.get(op, (op,))
-    return [mutant for stage in made_of for mutant in MUTANTS if mutant.stage == stage]
+    """Mutants of the operation itself, and of the operations that it is made of."""
+    return [mutant for stage in _made_of(op) for mutant in MUTANTS if mutant.stage == stage]
+
+
+def _made_of(op: str) -> list[str]:
+    """The operation, and those inside it, each before its own parts."""
+    return [op, *(inner for part in OPERATIONS[op].parts for inner in _made_of(part))]
 
 
 def _head(mutant: Mutant, op: str) -> Head:
@@ -91,14 +91,14 @@ def _head(mutant: Mutant, op: str) -> Head:
                 np.put_along_axis(kept, token_ids, values, axis=-1)
             return kept
 
-        head = replace(head, keep_top_k=keep_top_k)
+        head = head.but(head.name, keep_top_k=keep_top_k)
     stages = head
 
     def lm_head(context: Any, embedding: Any, temperature: float = 0.7, k: int = 50) -> Any:
         logits = stages.apply_temperature(stages.compute_logits(context, embedding), temperature)
         return stages.softmax(stages.keep_top_k(logits, k))
 
-    return replace(stages, lm_head=lm_head)
+    return stages.but(stages.name, lm_head=lm_head)
 
 
 @cache
@@ -115,23 +115,10 @@ def _notes() -> dict[tuple[str, str], Note]:
 @cache
 def _answers_by_name(name: str, op: str) -> Answers:
     mutant = next(m for m in MUTANTS if str(m) == name)
-    kept: Answers = {}
-    call = of_head(_head(mutant, op))
-    last: list[Any] = []
-
-    def recording(operation: str, given: dict[str, Any]) -> dict[str, Any]:
-        try:
-            last.append(call(operation, given))
-        except Exception as error:
-            last.append(error)
-            raise
-        return last[-1]
-
-    for case in _cases()[op]:
-        outcome = judge(case, recording)
-        if outcome.word != Word.SKIPPED:
-            kept[case.id] = (outcome, last[-1])
-    return kept
+    answers: Answers = {}
+    for _ in recorded(from_head(_head(mutant, op)), _cases()[op], answers):
+        pass
+    return answers
 
 
 def _answers_of(mutant: Mutant, op: str) -> Answers:
@@ -142,31 +129,33 @@ def _explained(answers: Answers, mutants: Answers) -> set[int]:
     """Vectors that the port and the mutant both fail, with the same wrong answer."""
     return {
         number
-        for number, (outcome, came) in answers.items()
-        if outcome.word == Word.FAILED
+        for number, answered in answers.items()
+        if answered.verdict.word == Word.DIVERGED
         and number in mutants
-        and mutants[number][0].word in (Word.FAILED, Word.ERRORED)
-        and _same(outcome, came, *mutants[number])
+        and mutants[number].verdict.word in BAD
+        and _same(answered, mutants[number])
     }
 
 
 def _elsewhere(answers: Answers, mutant: Mutant, op: str) -> int:
     """How many vectors the mutant fails and the port does not."""
     theirs = _answers_of(mutant, op)
-    return sum(not theirs[i][0].conforms for i, (outcome, _) in answers.items() if i in theirs and outcome.conforms)
+    right = [number for number, answered in answers.items() if answered.verdict.conforms and number in theirs]
+    return sum(not theirs[number].verdict.conforms for number in right)
 
 
-def _same(outcome: Outcome, came: Any, other: Outcome, their: Any) -> bool:
+def _same(one: Answered, other: Answered) -> bool:
     """Whether two wrong answers are one: both refused, both changed their input, or the same numbers.
 
     Floats are the same when they are as close as two correct answers to one question may be.
     """
-    if (outcome.rule == "HEAD-3") != (other.rule == "HEAD-3"):
+    if (one.verdict.rule == "HEAD-3") != (other.verdict.rule == "HEAD-3"):
         return False
-    if isinstance(came, Exception) or isinstance(their, Exception):
-        return isinstance(came, Exception) and isinstance(their, Exception)
-    bounds = outcome.case.answers[0].bound or {}
-    return came.keys() == their.keys() and all(_close(came[name], their[name], bounds.get(name)) for name in came)
+    a, b = one.answer, other.answer
+    if isinstance(a, Exception) or isinstance(b, Exception):
+        return isinstance(a, Exception) and isinstance(b, Exception)
+    bounds = one.case.answers[0].bound or {}
+    return a.keys() == b.keys() and all(_close(a[name], b[name], bounds.get(name)) for name in a)
 
 
 def _close(a: Any, b: Any, bound: Any) -> bool:
@@ -192,9 +181,9 @@ def _fingerprint(op: str, answers: Answers, left: set[int]) -> str:
         return ""
     found = set()
     for number in left:
-        outcome, came = answers[number]
-        given = arguments(outcome.case.inputs)
-        logits = came.get("logits") if isinstance(came, dict) else None
+        case, answer = answers[number].case, answers[number].answer
+        given = arguments(case.inputs)
+        logits = answer.get("logits") if isinstance(answer, dict) else None
         if not isinstance(logits, np.ndarray) or logits.shape != (
             *given["context"].shape[:-1],
             len(given["embedding"]),

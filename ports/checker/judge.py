@@ -1,20 +1,23 @@
-"""One vector held against one implementation: `judge(case, call) -> Outcome`.
+"""One vector held against one implementation: `judge(case, call) -> Verdict`.
 
 `call(op, arguments)` gives the `result` object of the protocol with NumPy arrays for its tensors, or raises:
-`RefusedError` with a code, or in Python, where nobody has codes, TypeError for a wrong kind and ValueError for a wrong
-value (HEAD-5); `SkippedError` for what the implementation does not have. Anything else it raises is an error.
+`RefusedError` with a code, or in Python, where there are no codes, TypeError for a wrong kind and ValueError for a
+wrong value (HEAD-5); `SkippedError` for what the implementation does not have. Anything else means: no answer.
 """
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from parity_tests.judges.words import Verdict, Word, brief
+from reference.operations import DEFAULTS, OPERATIONS
+
 from ..values import from_json
 from ..vectors import Answer, Case, arguments
+from .errors import BrokenError, ErroredError, SkippedError
 
 if TYPE_CHECKING:  # a run-time import would bring PyTorch with it
     from parity_tests.heads import Head
@@ -22,80 +25,36 @@ if TYPE_CHECKING:  # a run-time import would bring PyTorch with it
 Call = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
-class Word(StrEnum):
-    """What came of a case. None of the five is ever counted as another."""
-
-    PASSED = "passed"
-    ACCEPTED = "accepted"  # an alternative of an acceptable case
-    FAILED = "failed"
-    ERRORED = "errored"
-    SKIPPED = "skipped"
-
-
-class RefusedError(ValueError):
-    """The implementation refused the input, with a code of PROTOCOL.md."""
-
-    def __init__(self, code: str, message: str = "") -> None:
-        super().__init__(f"{code}: {message}" if message else code)
-        self.code = code
-
-
-class SkippedError(Exception):
-    """The implementation does not have this; the text says what."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One case judged. `ratio` is the worst error divided by its bound, infinite where nothing may be off."""
-
-    word: Word
-    case: Case
-    rule: str = ""
-    reason: str = ""
-    came: Any = None
-    expected: Any = None
-    ratio: float = 0.0
-
-    @property
-    def conforms(self) -> bool:
-        """Passed or accepted."""
-        return self.word in (Word.PASSED, Word.ACCEPTED)
-
-    def __str__(self) -> str:
-        if self.conforms:
-            return f"{self.case}: {self.word}" + (f", error {self.ratio:.2g} x bound" if self.ratio else "")
-        lines = [f"{self.case}: {self.word}" + f", breaks {self.rule}" * bool(self.rule) + f": {self.reason}"]
-        if self.word == Word.FAILED:
-            lines += [f"  came      {_brief(self.came)}", f"  expected  {_brief(self.expected)}"]
-        return "\n".join(lines)
-
-
-def _brief(value: Any, width: int = 200) -> str:
-    return " ".join(str(value).split())[:width]
-
-
-def judge(case: Case, call: Call) -> Outcome:
+def judge(case: Case, call: Call, phase: str = "") -> Verdict:
     """Call the implementation once, in this process or through `call` in another, and say what came of it."""
     given = arguments(case.inputs)
     before = deepcopy(given)
+    about = f"vector {case.id}, {case.comment}"
+    blank = Verdict(operation=case.op, word=Word.DIVERGED, phase=phase, case=about, inputs=before)
     try:
-        came: Any = call(case.op, given)
+        actual: Any = call(case.op, given)
     except SkippedError as reason:
-        return Outcome(Word.SKIPPED, case, reason=str(reason))
+        return replace(blank, word=Word.NOT_CHECKED, reason=str(reason))
     except (ValueError, TypeError) as error:
-        came = error
+        actual = error
     except Exception as error:
-        return Outcome(Word.ERRORED, case, reason=f"{type(error).__name__}: {error}")
+        return replace(blank, word=Word.ERRORED, reason=told(error), actual=error)
     changed = [name for name, value in before.items() if not _same(value, given.get(name))]
     if changed:
-        return Outcome(
-            Word.FAILED, case, "HEAD-3", f"{changed[0]} was modified", given.get(changed[0]), before[changed[0]]
-        )
-    outcomes = [_against(case, answer, came) for answer in case.answers]
-    for place, outcome in enumerate(outcomes):
-        if outcome.conforms:
-            return outcome if place == 0 else Outcome(Word.ACCEPTED, case, ratio=outcome.ratio)
-    return outcomes[0]
+        name = changed[0]
+        reason = f"{name} was modified"
+        return replace(blank, rule="HEAD-3", reason=reason, actual=given.get(name), expected=before[name])
+    blank = replace(blank, rule=case.rule)
+    verdicts = [_against(case, answer, actual, blank) for answer in case.answers]
+    for place, verdict in enumerate(verdicts):
+        if verdict.conforms:
+            return verdict if place == 0 else replace(verdict, word=Word.TIE_BREAK)
+    return verdicts[0]
+
+
+def told(error: Exception) -> str:
+    """Why there is no answer: in the port's or the protocol's own words, else with the kind of error in front."""
+    return str(error) if isinstance(error, (BrokenError, ErroredError)) else f"{type(error).__name__}: {error}"
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -104,41 +63,39 @@ def _same(a: Any, b: Any) -> bool:
     return isinstance(b, np.ndarray) and (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
 
 
-def _against(case: Case, answer: Answer, came: Any) -> Outcome:
-    """What came against one of the outcomes that conform."""
+def _against(case: Case, answer: Answer, actual: Any, blank: Verdict) -> Verdict:
+    """What came against one of the answers that conform; `blank` is to be filled in."""
+    blank = replace(blank, actual=actual, expected=answer.expected)
     code = answer.expected.get("code")
-    if isinstance(came, Exception):
-        if code is None:
-            return Outcome(Word.FAILED, case, case.rule, "refused", f"{type(came).__name__}: {came}", answer.expected)
-        return _refusal(case, code, came)
+    if isinstance(actual, Exception):
+        return replace(blank, reason="refused") if code is None else _refusal(case, code, actual, blank)
     if code is not None:
-        return Outcome(Word.FAILED, case, case.rule, "answered what must be refused", came, answer.expected)
-    if not isinstance(came, dict) or came.keys() != answer.expected.keys():
-        return Outcome(Word.FAILED, case, case.rule, "other keys in the result", came, answer.expected)
+        return replace(blank, reason="answered what must be refused")
+    if not isinstance(actual, dict) or actual.keys() != answer.expected.keys():
+        return replace(blank, reason="other keys in the result")
     worst = 0.0
     for name, tensor in answer.expected.items():
         bound = (answer.bound or {}).get(name)
-        for place, (theirs, ours) in _pairs(came[name], tensor):
-            rule, reason, ratio = _tensor(theirs, ours, bound)
-            if reason:
-                reason = f"{name}{place} {reason}"
-                expected = _expected(ours)
-                if isinstance(theirs, np.ndarray) and theirs.dtype.kind == expected.dtype.kind:
-                    expected = expected.astype(theirs.dtype)  # to be printed with as many digits
-                return Outcome(Word.FAILED, case, rule or case.rule, reason, theirs, expected, ratio)
-            worst = max(worst, ratio)
-    return Outcome(Word.PASSED, case, ratio=worst)
+        for index, found, due in _pairs(actual[name], tensor):
+            verdict = _tensor(f"{name}{index}", found, due, bound, blank)
+            if not verdict.conforms:
+                return verdict
+            worst = max(worst, verdict.ratio)
+    # Counted; nobody reads which case it was.
+    return Verdict(
+        operation=case.op, word=Word.WITHIN_BOUND if worst else Word.IDENTICAL, ratio=worst, phase=blank.phase
+    )
 
 
-def _refusal(case: Case, code: str, came: Exception) -> Outcome:
-    theirs = getattr(came, "code", None)
-    if theirs is None:  # Python: the kind of error is all there is to compare
-        theirs = "TypeError" if isinstance(came, TypeError) else "ValueError"
+def _refusal(case: Case, code: str, actual: Exception, blank: Verdict) -> Verdict:
+    found = getattr(actual, "code", None)
+    if found is None:  # Python: the kind of error is all there is to compare
+        found = "TypeError" if isinstance(actual, TypeError) else "ValueError"
         code = "TypeError" if wrong_kind(case) else "ValueError"
-    if theirs == code:
-        return Outcome(Word.PASSED, case)
-    reason = f"refused as {theirs}, not as {code}"
-    return Outcome(Word.FAILED, case, "HEAD-5", reason, f"{type(came).__name__}: {came}", code)
+    if found == code:
+        word = Word.REFUSED if case.result == "invalid" else Word.IDENTICAL
+        return Verdict(operation=case.op, word=word, phase=blank.phase)
+    return replace(blank, rule="HEAD-5", reason=f"refused as {found}, not as {code}", expected=code)
 
 
 def wrong_kind(case: Case) -> bool:
@@ -146,54 +103,56 @@ def wrong_kind(case: Case) -> bool:
     if case.answers[0].expected.get("code") == "bad_dtype":
         return True
     given = arguments({name: value for name, value in case.inputs.items() if not isinstance(value, dict)})
-    integers = [given[name] for name in ("k", "num_samples", "seed") if name in given]
+    integers = [value for name, value in given.items() if name == "seed" or isinstance(DEFAULTS.get(name), int)]
     return any(type(value) is not int for value in integers) or isinstance(given.get("temperature"), bool)
 
 
-def _pairs(came: Any, expected: Any) -> list[tuple[str, tuple[Any, dict[str, Any]]]]:
-    """Tensors beside the expected ones; of a list, one after the other."""
+def _pairs(actual: Any, expected: Any) -> list[tuple[str, Any, dict[str, Any]]]:
+    """Tensors beside the expected ones; of a list, one after the other, with their index."""
     if not isinstance(expected, list):
-        return [("", (came, expected))]
-    as_many = isinstance(came, (list, tuple)) and len(came) == len(expected)
-    theirs = came if as_many else [came] * len(expected)  # which is no tensor
-    return [(f"[{i}]", pair) for i, pair in enumerate(zip(theirs, expected, strict=True))]
+        return [("", actual, expected)]
+    as_many = isinstance(actual, (list, tuple)) and len(actual) == len(expected)
+    found = actual if as_many else [actual] * len(expected)  # which is no tensor
+    return [(f"[{i}]", a, b) for i, (a, b) in enumerate(zip(found, expected, strict=True))]
 
 
-def _expected(tensor: dict[str, Any]) -> np.ndarray:
-    """The expected numbers: floats in float64, whatever the dtype of the answer."""
-    return from_json(tensor if tensor["dtype"] == "int64" else {**tensor, "dtype": "float64"})
-
-
-def _tensor(theirs: Any, tensor: dict[str, Any], bound: dict[str, Any] | None) -> tuple[str, str, float]:
-    """Rule ("" for the case's own), reason ("" for none) and error / bound of one tensor."""
-    ours = _expected(tensor)
-    if not isinstance(theirs, (np.ndarray, np.generic)):
-        return "", f"is no tensor but {_brief(theirs, 60)!r}", 0.0
-    if theirs.shape != ours.shape:
-        return "", f"has shape {list(theirs.shape)}, not {list(ours.shape)}", 0.0
-    if ours.dtype == np.int64:
-        if theirs.dtype.kind not in "iu":
-            return "", f"has dtype {theirs.dtype}, not int64", 0.0
-        return "", "" if np.array_equal(theirs, ours) else "differs", 0.0
-    if theirs.dtype.name != tensor["dtype"]:
-        return "HEAD-2", f"has dtype {theirs.dtype}, not {tensor['dtype']}", 0.0
-    theirs = theirs.astype(np.float64)
+def _tensor(name: str, actual: Any, tensor: dict[str, Any], bound: dict[str, Any] | None, blank: Verdict) -> Verdict:
+    """One tensor: `blank` with what is wrong with it, or a good word."""
+    # Floats in float64, whatever the dtype of the answer.
+    expected = from_json(tensor if tensor["dtype"] == "int64" else {**tensor, "dtype": "float64"})
+    in_its_dtype = expected.astype(tensor["dtype"])
+    bad = replace(blank, result=name, actual=actual, expected=in_its_dtype)
+    if not isinstance(actual, (np.ndarray, np.generic)):
+        return replace(bad, reason=f"{name} is not a tensor but {brief(actual, 60)!r}")
+    if actual.shape != expected.shape:
+        return replace(bad, reason=f"{name} has shape {list(actual.shape)}, not {list(expected.shape)}")
+    if expected.dtype == np.int64:
+        if actual.dtype.kind not in "iu":
+            return replace(bad, reason=f"{name} has dtype {actual.dtype}, not int64")
+        return _exactly(name, actual == expected, bad)
+    if actual.dtype.name != tensor["dtype"]:
+        return replace(bad, rule="HEAD-2", reason=f"{name} has dtype {actual.dtype}, not {tensor['dtype']}")
+    numbers = actual.astype(np.float64)
     if bound is None:  # exact, the sign of zero included
-        same = (theirs == ours) & (np.signbit(theirs) == np.signbit(ours))
-        return "", "" if same.all() else f"differs at {_first(~same)}", 0.0 if same.all() else np.inf
-    allowed = from_json(bound)
+        return _exactly(name, (numbers == expected) & (np.signbit(numbers) == np.signbit(expected)), bad)
     with np.errstate(invalid="ignore", divide="ignore"):
-        equal = (theirs == ours) | (np.isnan(theirs) & np.isnan(ours))
-        ratio = np.where(equal, 0.0, np.abs(theirs - ours) / allowed)
+        equal = (numbers == expected) | (np.isnan(numbers) & np.isnan(expected))
+        ratio = np.where(equal, 0.0, np.abs(numbers - expected) / from_json(bound))
     ratio = np.where(np.isnan(ratio), np.inf, ratio)
     worst = float(ratio.max(initial=0.0))
     if worst <= 1:
-        return "", "", worst
-    return "", f"is off at {_first(ratio == worst)}, error {worst:.3g} x bound", worst
+        return replace(bad, word=Word.WITHIN_BOUND, ratio=worst)
+    return replace(bad, reason=f"{name} is off", ratio=worst, place=_first(ratio == worst))
 
 
-def _first(mask: np.ndarray) -> list[int]:
-    return [int(i) for i in np.argwhere(mask)[0]]
+def _exactly(name: str, same: np.ndarray, bad: Verdict) -> Verdict:
+    if same.all():
+        return replace(bad, word=Word.IDENTICAL)
+    return replace(bad, reason=f"{name} differs", ratio=np.inf, place=_first(~same))
+
+
+def _first(mask: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.argwhere(mask)[0])
 
 
 class _Handed:
@@ -218,42 +177,27 @@ def of_head(head: "Head", order: Any = "C") -> Call:
             if isinstance(value, np.ndarray):
                 given[name] = np.array(value, order=order)
         with np.errstate(all="ignore"):  # vectors hold nan, inf and subnormals on purpose
-            results = _FUNCTIONS[op](head, **given) if op in _FUNCTIONS else (getattr(head, op)(**given),)
-        return dict(zip(_RESULTS[op], results, strict=True))
+            result = _SPECIAL[op](head, **given) if op in _SPECIAL else getattr(head, op)(**given)
+        names = tuple(OPERATIONS[op].results)
+        return dict(zip(names, result if len(names) > 1 else (result,), strict=True))
 
     return call
 
 
-_RESULTS = {
-    "compute_logits": ("logits",),
-    "apply_temperature": ("logits",),
-    "top_k": ("values", "token_ids"),
-    "keep_top_k": ("logits",),
-    "softmax": ("probs",),
-    "multinomial": ("token_ids",),
-    "inverse_cdf": ("token_ids",),
-    "lm_head": ("probs",),
-    "torch_rng": ("numbers",),
-}
-
-
-def _multinomial(head: "Head", probs: Any, num_samples: Any, noise: Any = None, seed: Any = None) -> tuple[Any]:
+def _multinomial(head: "Head", probs: Any, num_samples: Any, noise: Any = None, seed: Any = None) -> Any:
     if noise is not None and not head.takes_noise:
         raise SkippedError(f"{head.name} draws its own noise")
-    rng = head.generator(seed) if noise is None else _Handed(noise)
-    return (head.multinomial(probs, num_samples, rng=rng),)
+    rng = head.torch_rng(seed) if noise is None else _Handed(noise)
+    return head.multinomial(probs, num_samples, rng=rng)
 
 
-def _torch_rng(head: "Head", seed: Any, calls: list[dict[str, Any]]) -> tuple[Any]:
-    if not hasattr(head.generator(0), "standard_exponential"):
+def _torch_rng(head: "Head", seed: Any, calls: list[dict[str, Any]]) -> list[Any]:
+    if not hasattr(head.torch_rng(0), "standard_exponential"):
         raise SkippedError(f"{head.name} draws from PyTorch's own generator")
-    rng = head.generator(seed)
+    rng = head.torch_rng(seed)
     draw = {"exponential": "standard_exponential", "uniform": "uniform"}
-    return ([getattr(rng, draw[call["draw"]])(call["size"], np.dtype(call["dtype"])) for call in calls],)
+    return [getattr(rng, draw[call["draw"]])(call["size"], np.dtype(call["dtype"])) for call in calls]
 
 
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "top_k": lambda head, **given: head.top_k(**given),
-    "multinomial": _multinomial,
-    "torch_rng": _torch_rng,
-}
+# Operations whose arguments are not those of the Python function.
+_SPECIAL: dict[str, Callable[..., Any]] = {"multinomial": _multinomial, "torch_rng": _torch_rng}

@@ -6,26 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from parity_tests.judges.words import brief
+from reference.operations import OPERATIONS, TIES, WITH_VECTORS
+
 from ..values import DTYPES
-from .judge import Call, SkippedError, of_head
-from .process import BrokenError, ErroredError, Process
-from .results import brief
+from .errors import BrokenError, ErroredError, SkippedError
+from .judge import Call, of_head
+from .process import Process
 
 if TYPE_CHECKING:  # a run-time import would bring PyTorch with it
     from parity_tests.heads import Head
 
 PROTOCOL = 1
-STAGES = (
-    "compute_logits",
-    "apply_temperature",
-    "top_k",
-    "keep_top_k",
-    "softmax",
-    "multinomial",
-    "inverse_cdf",
-    "lm_head",
-)
-OPERATIONS = (*STAGES, "torch_rng", "open_bundle", "step", "sequence")
 FLOATS = tuple(name for name, dtype in DTYPES.items() if dtype.kind not in "ib")
 
 
@@ -55,7 +47,7 @@ class Port:
             if isinstance(value, np.ndarray) and value.dtype.name in FLOATS and value.dtype.name not in self.dtypes:
                 return f"it has no {value.dtype.name}"
         ties = arguments.get("ties")
-        return f"it has no ties={ties!r}" if ties in ("lowest_id", "all") and ties not in self.ties else ""
+        return f"it has no ties={ties!r}" if ties in TIES and ties not in self.ties else ""
 
 
 def from_command(process: Process) -> Port:
@@ -82,12 +74,12 @@ def _greeted(process: Process) -> Port:
     for key in ("name", "version", "language"):
         if not isinstance(hello.get(key), str):
             raise NoPortError(f"hello: {key} is {hello.get(key)!r}: it must be text")
-    known = {"dtypes": FLOATS, "ties": ("lowest_id", "all"), "operations": (*OPERATIONS, "hello", "stop")}
+    known = {"dtypes": FLOATS, "ties": TIES, "operations": (*OPERATIONS, "hello", "stop")}
     for key, words in known.items():
         given = hello.get(key)
         if not isinstance(given, list) or not set(map(str, given)) <= set(words):
             raise NoPortError(f"hello: {key} is {given!r}: it must be a list of words from {', '.join(words)}")
-    if not set(hello["operations"]) & {*STAGES, "torch_rng"}:
+    if not set(hello["operations"]) & {operation.name for operation in WITH_VECTORS}:
         raise NoPortError("hello: operations names no stage and no torch_rng: there is nothing to check")
     return Port(
         *(brief(hello[key], 60) for key in ("name", "version", "language")),
@@ -113,11 +105,9 @@ def from_python(name: str) -> Port:
 
 def from_head(head: "Head") -> Port:
     """A head of the suite as a port."""
-    operations = [stage for stage in STAGES if stage not in head.absent]
-    if "generator" not in head.absent:
-        operations.append("torch_rng")
+    operations = tuple(operation for operation in head.operations if operation not in head.absent)
     call, in_other_layout = _of(head, "C"), _of(head, "F")
-    return Port(head.name, "", "Python", FLOATS, head.ties, tuple(operations), call, in_other_layout=in_other_layout)
+    return Port(head.name, "", "Python", FLOATS, head.ties, operations, call, in_other_layout=in_other_layout)
 
 
 def _of(head: "Head", order: str) -> Call:

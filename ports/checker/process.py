@@ -19,30 +19,16 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from parity_tests.judges.words import printable
+
 from ..values import from_json, number_to_json, to_json
-from .judge import RefusedError, SkippedError
-from .results import printable
+from .errors import BrokenError, ErroredError, GaveUpError, RefusedError, SkippedError
 
 LONGEST_LINE = 2**26  # bytes; the largest honest reply, float64 logits of a large vocabulary, is far below
 STDERR_LINES = 8
 SILENT_BREAKS = 3  # how often it may hang or talk nonsense: each costs a time limit, or tells of a broken harness
 STOP_SECONDS = 2.0  # at most, from the request to stop to the end of the process
 DEATHS = 60  # how often it may die: half-written ports do, on bad input, and a new process is quickly there
-
-
-class BrokenError(Exception):
-    """The port did not keep to the protocol: no reply, no JSON, another request's number, ..."""
-
-
-class ErroredError(Exception):
-    """The port says that it failed."""
-
-
-class GaveUpError(BaseException):
-    """The port broke the protocol too often to go on.
-
-    No `Exception`, so that nothing that would try further inputs catches it.
-    """
 
 
 class Process:
@@ -255,7 +241,7 @@ def encoded(arguments: dict[str, Any]) -> dict[str, Any]:
             inputs[name] = to_json(value)
         elif name == "seed":
             inputs[name] = str(value)
-        elif name in ("temperature", "uniform") and isinstance(value, float):
+        elif isinstance(value, float):
             inputs[name] = number_to_json(value)
         else:
             inputs[name] = value

@@ -11,17 +11,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .results import BAD, Mark, Report, Result
+from parity_tests.judges.words import BAD, Verdict, Word, brief
+
+from .results import Report
 
 SHOWN = 4  # wrong answers of an operation that the terminal shows, each of another rule
 _COLUMNS = {
-    Mark.IDENTICAL: "identical",
-    Mark.WITHIN_BOUND: "in bound",
-    Mark.TIE_BREAK: "tie",
-    Mark.REFUSED: "refused",
-    Mark.DIVERGED: "DIVERGED",
-    Mark.ERRORED: "ERRORED",
-    Mark.NOT_CHECKED: "unchecked",
+    Word.IDENTICAL: "identical",
+    Word.WITHIN_BOUND: "in bound",
+    Word.TIE_BREAK: "tie",
+    Word.REFUSED: "refused",
+    Word.DIVERGED: "DIVERGED",
+    Word.ERRORED: "ERRORED",
+    Word.NOT_CHECKED: "unchecked",
 }
 
 
@@ -43,16 +45,16 @@ def show(report: Report, console: Console) -> None:
     for title in (*_COLUMNS.values(), "error/bound"):
         table.add_column(title, justify="right", no_wrap=True)
     for op, counts, ratio in report.rows():
-        if counts.total() == counts[Mark.NOT_CHECKED]:
+        if counts.total() == counts[Word.NOT_CHECKED]:
             continue  # listed below
         numbers = [
-            Text(str(counts[mark] or ""), style="bold red" if mark in BAD and counts[mark] else "") for mark in _COLUMNS
+            Text(str(counts[word] or ""), style="bold red" if word in BAD and counts[word] else "") for word in _COLUMNS
         ]
         table.add_row(op, *numbers, f"{ratio:.2g}" if ratio else "")
     console.print(table)
-    by_op: dict[str, list[Result]] = {}
+    by_op: dict[str, list[Verdict]] = {}
     for failure in report.failures:
-        by_op.setdefault(failure.op, []).append(failure)
+        by_op.setdefault(failure.operation, []).append(failure)
     for op, failures in by_op.items():
         telling = _telling(failures)
         for failure in telling:
@@ -69,17 +71,17 @@ def show(report: Report, console: Console) -> None:
     console.print(Text(conclusion(report), style="bold green" if report.status == 0 else "bold red"), soft_wrap=True)
 
 
-def _telling(failures: list[Result]) -> list[Result]:
+def _telling(failures: list[Verdict]) -> list[Verdict]:
     """The first failure of each rule, wrong answers and refusals before no answer at all, of which one is shown too."""
-    of_rules = {failure.rule: failure for failure in reversed(failures) if failure.mark == Mark.DIVERGED}
+    of_rules = {failure.rule: failure for failure in reversed(failures) if failure.word == Word.DIVERGED}
     wrong = sorted(of_rules.values(), key=failures.index)[:SHOWN]
-    return wrong + [failure for failure in failures if failure.mark == Mark.ERRORED][:1]
+    return wrong + [failure for failure in failures if failure.word == Word.ERRORED][:1]
 
 
 def not_checked(report: Report) -> list[str]:
     """What was left out and why, a line a reason; operations that the port has not at all in one line."""
     left = report.not_checked()
-    absent = [op for op, reason in left if reason == f"it has no {op}"]
+    absent = [op for op, _ in left if op not in report.port["operations"]]
     by_reason: dict[str, list[str]] = {}
     for (op, reason), count in left.items():
         if op not in absent:
@@ -97,11 +99,23 @@ def as_json(report: Report) -> dict[str, Any]:
         "conclusion": conclusion(report),
         "gave_up": report.gave_up,
         "operations": {
-            op: {**{str(mark): counts[mark] for mark in Mark}, "worst_error_over_bound": ratio}
+            op: {**{str(word): counts[word] for word in _COLUMNS}, "worst_error_over_bound": ratio}
             for op, counts, ratio in report.rows()
         },
         "failures": [
-            {**vars(failure), "mark": str(failure.mark), "ratio": _finite(failure.ratio)} for failure in report.failures
+            {
+                "phase": failure.phase,
+                "op": failure.operation,
+                "word": str(failure.word),
+                "rule": failure.rule,
+                "case": failure.about,
+                "reason": failure.reason,
+                "place": list(failure.place),
+                "actual": brief(failure.actual),
+                "expected": brief(failure.expected),
+                "ratio": _finite(failure.ratio),
+            }
+            for failure in report.failures
         ],
         "likely_mistakes": report.mistakes,
         "not_checked": [
@@ -118,14 +132,14 @@ def junit(report: Report) -> str:
     """JUnit XML: a test suite an operation, a test case a phase of it."""
     root = ElementTree.Element("testsuites", name=f"LM head {report.port['name']}")
     for op, _, _ in report.rows():
-        results = [result for result in report.results if result.op == op]
+        results = [result for result in report.verdicts if result.operation == op]
         suite = ElementTree.SubElement(root, "testsuite", name=op, tests=str(len(results)))
-        suite.set("failures", str(sum(result.mark == Mark.DIVERGED for result in results)))
-        suite.set("errors", str(sum(result.mark == Mark.ERRORED for result in results)))
-        suite.set("skipped", str(sum(result.mark == Mark.NOT_CHECKED for result in results)))
+        suite.set("failures", str(sum(result.word == Word.DIVERGED for result in results)))
+        suite.set("errors", str(sum(result.word == Word.ERRORED for result in results)))
+        suite.set("skipped", str(sum(result.word == Word.NOT_CHECKED for result in results)))
         for number, result in enumerate(results, 1):
             case = ElementTree.SubElement(suite, "testcase", classname=f"{op}.{result.phase}", name=f"{number}")
-            kind = {Mark.DIVERGED: "failure", Mark.ERRORED: "error", Mark.NOT_CHECKED: "skipped"}.get(result.mark)
+            kind = {Word.DIVERGED: "failure", Word.ERRORED: "error", Word.NOT_CHECKED: "skipped"}.get(result.word)
             if kind:
                 ElementTree.SubElement(case, kind, message=_xml(result.reason)).text = _xml(str(result))
     if report.gave_up:

@@ -8,31 +8,21 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from reference.operations import STAGES, TIES
+
 from ..values import from_json, number_from_json, to_json
 from . import head
 from .refusals import FLOATS, Refused
 
-STAGES = {
-    function.__name__: function
-    for function in (
-        head.compute_logits,
-        head.apply_temperature,
-        head.top_k,
-        head.keep_top_k,
-        head.softmax,
-        head.multinomial,
-        head.inverse_cdf,
-        head.lm_head,
-    )
-}
+OPERATIONS = {name: getattr(head, name) for name in STAGES if hasattr(head, name)}
 HELLO = {
     "protocol": 1,
     "name": "ONNX",
     "version": f"ONNX Runtime {onnxruntime.__version__}",
     "language": "ONNX",
     "dtypes": list(FLOATS),
-    "ties": ["lowest_id", "all"],
-    "operations": [*STAGES, "open_bundle", "step"],
+    "ties": list(TIES),
+    "operations": [*OPERATIONS, "open_bundle", "step"],
 }
 
 
@@ -69,8 +59,8 @@ class Harness:
             if self.bundle is None:
                 raise Refused("bad_bundle", "no bundle is open: send open_bundle first")
             return {"result": _encoded(self.bundle.step(**given))}
-        if op in STAGES:
-            return {"result": _encoded(STAGES[op](**given))}
+        if op in OPERATIONS:
+            return {"result": _encoded(OPERATIONS[op](**given))}
         return {"skipped": f"no {op} here"}
 
 

@@ -18,16 +18,20 @@ from typing import Any
 import numpy as np
 
 import reference
-from ports.checker.judge import RefusedError, SkippedError, of_head
-from ports.checker.port import FLOATS, STAGES
+from ports.checker.errors import RefusedError, SkippedError
+from ports.checker.judge import of_head
+from ports.checker.port import FLOATS
 from ports.values import to_json
 from ports.vectors import arguments
+from reference.operations import STAGES, TIES, WITH_VECTORS
 
-HEAD = SimpleNamespace(
+OPERATIONS = [operation.name for operation in WITH_VECTORS]
+# A head without PyTorch, which `parity_tests.heads` would bring.
+HEAD: Any = SimpleNamespace(
     **{name: getattr(reference, name) for name in STAGES},
+    torch_rng=reference.TorchGenerator,
     name="reference",
     takes_noise=True,
-    generator=reference.TorchGenerator,
 )
 CODES = {"temperature": "bad_temperature", "k": "bad_k", "ties": "bad_ties", "num_samples": "bad_num_samples"}
 CODES |= {"logits": "bad_logits", "probs": "bad_probs", "noise": "bad_noise", "uniform": "bad_uniform"}
@@ -53,12 +57,11 @@ def answer(call: Any, request: dict[str, Any]) -> dict[str, Any]:
     """The reply to one request, without its number."""
     op = request["op"]
     if op == "hello":
-        operations = [*STAGES, "torch_rng"]
-        told = {"protocol": 1, "name": "harness", "version": "1", "language": "Python", "operations": operations}
-        return {"result": {**told, "dtypes": list(FLOATS), "ties": ["lowest_id", "all"]}}
+        said = {"protocol": 1, "name": "harness", "version": "1", "language": "Python", "operations": OPERATIONS}
+        return {"result": {**said, "dtypes": list(FLOATS), "ties": list(TIES)}}
     if op == "stop":
         return {"result": {}}
-    if op not in (*STAGES, "torch_rng"):
+    if op not in OPERATIONS:
         return {"skipped": f"no {op} here"}
     try:
         return {"result": {name: as_json(value) for name, value in call(op, arguments(request["inputs"])).items()}}

@@ -17,7 +17,7 @@ from parity_tests.local_torch_rng import local_stream_is_mt19937
 from ports.atlas import Otherwise, questions, records, survey
 from ports.atlas import __main__ as command
 from ports.atlas.page import NAMES, page
-from ports.checker.port import STAGES
+from reference.operations import STAGES
 
 spec = pytest.mark.spec
 IN_THE_DEV_INSTALL = (

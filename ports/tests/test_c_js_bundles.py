@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 import reference
-from parity_tests.demo.decoding import judge_draw
+from parity_tests.judges.draws import judge_draw
 from parity_tests.strategies import FixedNoise
 from parity_tests.verdict import compare
-from ports.checker.judge import RefusedError
+from ports.checker.errors import RefusedError
 from weights_export.__main__ import main as export
 
 from .c_and_js import f32

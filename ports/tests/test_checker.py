@@ -16,14 +16,16 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import reference
+from parity_tests.verdict import Word
 from ports.__main__ import main
 from ports.checker import vector_cases
 from ports.checker.check import Plan, check
-from ports.checker.judge import Call, SkippedError, of_head
+from ports.checker.errors import BrokenError, SkippedError
+from ports.checker.judge import Call, of_head
 from ports.checker.port import NoPortError, Port, from_command, from_python
-from ports.checker.process import BrokenError, Process
+from ports.checker.process import Process
 from ports.checker.report import as_json, html, junit, show
-from ports.checker.results import Mark, Report
+from ports.checker.results import Report
 from ports.tests.harness import HEAD, answer
 from ports.vectors import load
 from weights_export.__main__ import main as export
@@ -43,7 +45,7 @@ def test_what_a_port_lacks_is_never_counted_as_passed() -> None:
     part = replace(whole, operations=("top_k", "open_bundle"), dtypes=("float32",), call=skips_what_it_claims(whole))
     report = check(part, Plan(examples=5))
     assert report.status == 0
-    assert {result.op for result in report.results if result.mark != Mark.NOT_CHECKED} == {"top_k"}
+    assert {result.operation for result in report.verdicts if result.word != Word.NOT_CHECKED} == {"top_k"}
     assert ("softmax", "it has no softmax") in report.not_checked()
     assert ("open_bundle", "no files here") in report.not_checked()
     assert check(replace(part, operations=("open_bundle",)), QUICK).status == 2  # nothing was checked: no pass
@@ -63,9 +65,9 @@ def test_a_conforming_process_conforms() -> None:
     assert report.status == 0, report.failures
     assert not report.mistakes
     counts = {op: counts for op, counts, _ in report.rows()}
-    assert counts["softmax"][Mark.WITHIN_BOUND] + counts["softmax"][Mark.IDENTICAL] > 20
-    assert counts["softmax"][Mark.REFUSED] >= 10
-    assert counts["torch_rng"][Mark.IDENTICAL] >= 10
+    assert counts["softmax"][Word.WITHIN_BOUND] + counts["softmax"][Word.IDENTICAL] > 20
+    assert counts["softmax"][Word.REFUSED] >= 10
+    assert counts["torch_rng"][Word.IDENTICAL] >= 10
 
 
 def test_a_line_in_two_pieces_is_one_line() -> None:
@@ -111,12 +113,12 @@ def test_a_process_that_breaks_the_protocol(kind: str, words: str, monkeypatch: 
         process.timeout = 0.5
     report = check(greeted, QUICK)
     assert report.status == 1
-    errored = [result for result in report.failures if result.mark == Mark.ERRORED]
+    errored = [result for result in report.failures if result.word == Word.ERRORED]
     assert errored
     said = [result.reason for result in errored]
     assert any(one in reason for one in words.split("|") for reason in said), said
     assert "gave up after 2 of these: the port" in report.gave_up
-    assert any(result.op == "top_k" and result.mark == Mark.IDENTICAL for result in report.results)
+    assert any(result.operation == "top_k" and result.word == Word.IDENTICAL for result in report.verdicts)
 
 
 @pytest.mark.parametrize(("kind", "deaths", "breaks"), [("garbage", 60, 4), ("dies", 5, 6)])
@@ -127,7 +129,7 @@ def test_how_often_a_port_may_break_the_protocol(
     monkeypatch.setattr("ports.checker.process.DEATHS", deaths)
     report = check(port(kind), QUICK)
     assert f"gave up after {breaks} of these: the port" in report.gave_up
-    assert sum(result.mark == Mark.ERRORED for result in report.results) == breaks - 1
+    assert sum(result.word == Word.ERRORED for result in report.verdicts) == breaks - 1
 
 
 def test_the_last_lines_of_standard_error_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,23 +139,23 @@ def test_the_last_lines_of_standard_error_are_shown(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("kind", "mark", "words"),
+    ("kind", "word", "words"),
     [
-        ("other_shape", Mark.DIVERGED, "has shape [1]"),
-        ("too_few_numbers", Mark.ERRORED, "numbers in data, it has 0"),
-        ("no_numbers", Mark.ERRORED, "'a' is no number"),
-        ("no_tensor", Mark.DIVERGED, "probs is no tensor"),
-        ("another_name", Mark.DIVERGED, "other keys in the result"),
-        ("errored", Mark.ERRORED, "panic: index out of range"),
+        ("other_shape", Word.DIVERGED, "has shape [1]"),
+        ("too_few_numbers", Word.ERRORED, "numbers in data, it has 0"),
+        ("no_numbers", Word.ERRORED, "'a' is no number"),
+        ("no_tensor", Word.DIVERGED, "probs is not a tensor"),
+        ("another_name", Word.DIVERGED, "other keys in the result"),
+        ("errored", Word.ERRORED, "panic: index out of range"),
     ],
 )
-def test_answers_of_the_wrong_form(kind: str, mark: Mark, words: str) -> None:
+def test_answers_of_the_wrong_form(kind: str, word: Word, words: str) -> None:
     report = check(port(kind), QUICK)
     assert report.status == 1
     assert not report.gave_up
-    failure = next(result for result in report.failures if result.op == "softmax")
-    assert (failure.mark, words in failure.reason) == (mark, True), failure
-    assert {result.op for result in report.failures} == {"softmax"}
+    failure = next(result for result in report.failures if result.operation == "softmax")
+    assert (failure.word, words in failure.reason) == (word, True), failure
+    assert {result.operation for result in report.failures} == {"softmax"}
 
 
 @pytest.mark.parametrize(
@@ -223,7 +225,7 @@ def test_a_python_object_without_a_process(wrong_module: str) -> None:
     assert set(found.operations) == {"softmax", "top_k"}
     report = check(found, QUICK)
     assert report.status == 1
-    assert {failure.op for failure in report.failures} == {"softmax"}
+    assert {failure.operation for failure in report.failures} == {"softmax"}
     assert "SOFTMAX-2" in {failure.rule for failure in report.failures}
     assert report.mistakes == {"softmax": "looks like: the maximum not subtracted"}
     with pytest.raises(NoPortError, match="No module named 'no_such_head'"):
@@ -315,8 +317,8 @@ def test_whatever_a_port_writes_the_checker_reports(edits: list[tuple[int, bytes
     whole = Port("mangled", "", "Python", ("float32",), (), ("softmax",), process.call)
     softmax = load("softmax").cases
     report = Report(dict.fromkeys(("name", "version", "language"), "x") | {"dtypes": (), "ties": ()})
-    report.results += [result for *_, result in vector_cases.run(whole, softmax[:3] + softmax[-2:], "vectors")]
-    assert len(report.results) == 5
+    report.verdicts += [result for *_, result in vector_cases.run(whole, softmax[:3] + softmax[-2:], "vectors")]
+    assert len(report.verdicts) == 5
     show(report, Console(file=io.StringIO(), width=100))
     json.dumps(as_json(report), allow_nan=False)
     ElementTree.fromstring(junit(report).split("?>", 1)[1])

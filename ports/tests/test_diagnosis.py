@@ -18,7 +18,7 @@ VECTORS = Plan(examples=0, bundle=None)
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)
 def test_each_mutant_is_caught_and_named(mutant: Mutant) -> None:
-    ops = ("torch_rng", "multinomial") if mutant.stage == "generator" else (mutant.stage,)
+    ops = ("torch_rng", "multinomial") if mutant.stage == "torch_rng" else (mutant.stage,)
     report = check(replace(from_head(mutant.head), operations=ops), VECTORS)
     assert report.status == 1
     named = " ".join(report.mistakes.get(op, "") for op in ops)
@@ -43,7 +43,7 @@ def test_two_mistakes_at_once_are_both_named() -> None:
         weights = np.exp(np.asarray(logits, np.result_type(logits, np.float32)))
         return weights / (weights.sum(axis=-1, keepdims=True) + np.float32(1e-6))
 
-    report = check(from_head(Head("two", softmax=softmax)), VECTORS)
+    report = check(from_head(REFERENCE.but("two", softmax=softmax)), VECTORS)
     assert "the maximum not subtracted" in report.mistakes["softmax"]
 
 
@@ -54,8 +54,8 @@ def test_a_mistake_in_a_stage_is_recognised_in_the_whole_head() -> None:
         scaled = reference.apply_temperature(reference.compute_logits(context, embedding), temperature)
         return reference.softmax(reference.keep_top_k(scaled, k, ties="all"))
 
-    report = check(from_head(Head("threshold", lm_head=lm_head)), VECTORS)
-    assert {failure.op for failure in report.failures} == {"lm_head"}
+    report = check(from_head(REFERENCE.but("threshold", lm_head=lm_head)), VECTORS)
+    assert {failure.operation for failure in report.failures} == {"lm_head"}
     assert "tied" in report.mistakes["lm_head"] or "threshold" in report.mistakes["lm_head"], report.mistakes
 
 
@@ -65,7 +65,7 @@ def test_a_flag_is_explained_for_its_own_operation() -> None:
     def apply_temperature(logits: np.ndarray, temperature: float) -> np.ndarray:
         return reference.apply_temperature(logits, temperature).astype(np.asarray(logits).dtype)
 
-    mistakes = check(from_head(Head("half", apply_temperature=apply_temperature)), VECTORS).mistakes
+    mistakes = check(from_head(REFERENCE.but("half", apply_temperature=apply_temperature)), VECTORS).mistakes
     assert "16-bit logits divided in 16 bits" in mistakes["apply_temperature"]
     assert "raced" not in mistakes["apply_temperature"]
 
@@ -75,5 +75,5 @@ def test_a_mistake_that_nobody_knows_is_described_by_what_the_vectors_look_for()
         values, token_ids = reference.top_k(logits, k)
         return values, token_ids // 2
 
-    report = check(from_head(Head("halves", top_k=top_k)), VECTORS)
+    report = check(from_head(REFERENCE.but("halves", top_k=top_k)), VECTORS)
     assert "the failing vectors look for: " in report.mistakes["top_k"]

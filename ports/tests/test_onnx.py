@@ -10,15 +10,15 @@ import onnx
 import pytest
 
 import reference
-from parity_tests.verdict import compare
+from parity_tests.verdict import Word, compare
 from ports.checker import check as plan
 from ports.checker.bundle_cases import EMBEDDED
-from ports.checker.port import OPERATIONS, STAGES, from_command
+from ports.checker.port import from_command
 from ports.checker.process import Process
-from ports.checker.results import Mark
 from ports.onnx import build, head, refusals, run
 from ports.onnx.__main__ import HELLO, Harness
 from ports.values import to_json
+from reference.operations import OPERATIONS, STAGES
 
 from .wire import Port
 
@@ -37,7 +37,7 @@ def test_it_conforms() -> None:
     left_out = {op for op, _ in report.not_checked()}
     assert left_out == {"torch_rng", "multinomial"}  # of multinomial only the cases from a seed
     assert report.not_checked()["multinomial", head.NO_STREAM] == 26
-    checked = {result.op for result in report.results if result.mark != Mark.NOT_CHECKED}
+    checked = {result.operation for result in report.verdicts if result.word != Word.NOT_CHECKED}
     assert checked == {*STAGES, "open_bundle", "step"} == set(HELLO["operations"])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ports.checker.judge import RefusedError, SkippedError
+from ports.checker.errors import RefusedError, SkippedError
 from ports.values import from_json, number_to_json, to_json
 
 SECONDS = 300  # for one reply: valgrind is slow, and a hang must end

@@ -9,21 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reference.operations import DEFAULTS, WITH_VECTORS
+
 from ..values import from_json, number_from_json
 
 FOLDER = Path(__file__).parent
 FORMAT, VERSION = "lm-head-vectors", 1
-STAGES = (
-    "logits",
-    "temperature",
-    "top_k",
-    "keep_top_k",
-    "softmax",
-    "multinomial",
-    "inverse_cdf",
-    "lm_head",
-    "torch_rng",
-)
+FILES = tuple(operation.file for operation in WITH_VECTORS)  # in the order in which a port is written
 
 
 @dataclass(frozen=True)
@@ -87,12 +79,12 @@ class Vectors:
 
 
 def load(stage: str, folder: Path = FOLDER) -> Vectors:
-    """The vectors of a stage, one of STAGES.
+    """The vectors of one file, one of FILES.
 
-    Raises: ValueError for another stage, and for a file of another format or version.
+    Raises: ValueError for another name, and for a file of another format or version.
     """
-    if stage not in STAGES:
-        raise ValueError(f"stage is {stage!r}: it must be one of {', '.join(STAGES)}")
+    if stage not in FILES:
+        raise ValueError(f"stage is {stage!r}: it must be one of {', '.join(FILES)}")
     path = folder / f"{stage}.json"
     document = json.loads(path.read_text("utf-8"))
     found = document.get("format"), document.get("version")
@@ -106,8 +98,8 @@ def load(stage: str, folder: Path = FOLDER) -> Vectors:
 
 
 def load_all(folder: Path = FOLDER) -> list[Vectors]:
-    """All stages, in the order in which a port is written."""
-    return [load(stage, folder) for stage in STAGES]
+    """All files, in the order in which a port is written."""
+    return [load(stage, folder) for stage in FILES]
 
 
 def _group(op: str, group: dict[str, Any]) -> Group:
@@ -144,7 +136,7 @@ def arguments(inputs: dict[str, Any]) -> dict[str, Any]:
 def _argument(name: str, value: Any) -> Any:
     if isinstance(value, dict):
         return from_json(value)
-    if name == "temperature" and not isinstance(value, bool):
+    if isinstance(DEFAULTS.get(name), float) and not isinstance(value, bool):
         return float(number_from_json(value))
     if name == "seed":
         try:

@@ -5,20 +5,21 @@ that every expected number comes from, `layout.py` the JSON text. Each file is v
 anything is written.
 """
 
+import importlib
 from pathlib import Path
 from typing import Any
 
-from . import inverse_cdf, keep_top_k, lm_head, logits, multinomial, softmax, temperature, top_k, torch_rng
+from reference.operations import WITH_VECTORS
+
+from .. import FOLDER
+from . import protocol, schema
 from .build import File
 from .layout import flag_table, text
-from .schema import validate
-
-STAGES = (logits, temperature, top_k, keep_top_k, softmax, multinomial, inverse_cdf, lm_head, torch_rng)
 
 
 def files() -> list[File]:
-    """Every file, built in exact arithmetic."""
-    return [stage.build() for stage in STAGES]
+    """Every file, built in exact arithmetic: a module of this package for each operation that has vectors."""
+    return [importlib.import_module(f"{__name__}.{operation.file}").build() for operation in WITH_VECTORS]
 
 
 def documents() -> dict[str, dict[str, Any]]:
@@ -26,16 +27,24 @@ def documents() -> dict[str, dict[str, Any]]:
     built = files()
     found = {file.stage: file.to_json(1000 * n + 1) for n, file in enumerate(built, 1)}
     for stage, document in found.items():
-        validate(stage, document)
+        schema.validate(stage, document)
     return found
 
 
 def write(folder: Path) -> list[Path]:
-    """All files and FLAGS.md into `folder`."""
+    """All files, their schemas and FLAGS.md into `folder`."""
     found = documents()
     contents = {f"{stage}.json": text(document) for stage, document in found.items()}
+    contents |= {f"schemas/{name}": text(of) for name, of in schema.schemas().items()}
     contents["FLAGS.md"] = flag_table(found.values())
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "schemas").mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         (folder / name).write_bytes(content.encode())
     return [folder / name for name in contents]
+
+
+def write_all() -> list[Path]:
+    """What is generated from the table of operations and the modules here, each in its place."""
+    page = FOLDER.parent / "PROTOCOL.md"
+    page.write_text(protocol.with_tables(page.read_text("utf-8")), encoding="utf-8")
+    return [*write(FOLDER), page]

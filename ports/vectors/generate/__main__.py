@@ -1,15 +1,11 @@
-"""`python -m ports.vectors.generate [FOLDER]`: writes the vectors, by default into `ports/vectors/`."""
+"""`make vectors`: writes the vectors, their schemas, FLAGS.md and the tables of PROTOCOL.md in their places."""
 
-import sys
-from pathlib import Path
-
-from . import write
+from . import write_all
 
 
 def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1]
-    written = write(folder)
-    print(f"{len(written)} files, {sum(path.stat().st_size for path in written):,} bytes in {folder}")
+    written = write_all()
+    print(f"{len(written)} files, {sum(path.stat().st_size for path in written):,} bytes")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ def text(document: dict[str, Any]) -> str:
 def _lines(value: Any, indent: str) -> str:
     """A tensor on one line, however long; what else does not fit into WIDTH opened up, one entry a line."""
     short = json.dumps(value, allow_nan=False)
-    is_tensor = isinstance(value, dict) and "data" in value
+    is_tensor = isinstance(value, dict) and isinstance(value.get("data"), list)
     if not isinstance(value, (dict, list)) or not value or is_tensor or len(short) <= WIDTH:
         return short
     inner = indent + " "

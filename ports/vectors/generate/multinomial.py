@@ -80,7 +80,7 @@ FLAGS = {
         "RNG-3",
         "the stream handed out in another order than row by row",
         (),
-        ("generator-ColumnByColumn",),
+        ("torch_rng-ColumnByColumn",),
     ),
     "EveryRowEveryStep": Flag(
         "RNG-5",

@@ -1,4 +1,7 @@
-"""A document against the JSON Schema of its stage, in `ports/vectors/schemas/`."""
+"""The JSON Schemas of the vectors, from the table of operations, and documents held against them.
+
+`common.json` beside this file has what all of them share and is written by hand, but for the codes of a refusal.
+"""
 
 import json
 from pathlib import Path
@@ -7,18 +10,99 @@ from typing import Any
 import jsonschema
 from referencing import Registry, Resource
 
-FOLDER = Path(__file__).parents[1] / "schemas"
+from reference.operations import DEFAULTS, REFUSALS, WITH_VECTORS, Operation
+
+_COMMON = "common.schema.json"
+_CALL = {
+    "type": "object",
+    "required": ["draw", "dtype", "size"],
+    "additionalProperties": False,
+    "properties": {
+        "draw": {"enum": ["exponential", "uniform"]},
+        "dtype": {"enum": ["float32", "float64"]},
+        "size": {"type": "integer", "minimum": 0},
+    },
+}
+# Arguments and results that are not what their kind would say; by name, since a name means the same everywhere.
+_SPECIAL: dict[str, dict[str, Any]] = {
+    "noise": {"$ref": f"{_COMMON}#/$defs/floats"},
+    "seed": {"type": "string"},
+    "calls": {"type": "array", "items": _CALL},
+    "token_ids": {"$ref": f"{_COMMON}#/$defs/ids"},
+    "numbers": {"type": "array", "items": {"$ref": f"{_COMMON}#/$defs/answer"}},
+}
 
 
-def validator(stage: str) -> jsonschema.Draft202012Validator:
-    """The validator of a stage; references lead to files of the same folder."""
-    schemas = {path.name: json.loads(path.read_text("utf-8")) for path in FOLDER.glob("*.json")}
-    registry: Registry[Any] = Registry().with_resources(
-        (name, Resource.from_contents(schema)) for name, schema in schemas.items()
-    )
-    return jsonschema.Draft202012Validator(schemas[f"{stage}.schema.json"], registry=registry)
+def _argument(name: str) -> dict[str, Any]:
+    if name in _SPECIAL:
+        return _SPECIAL[name]
+    if isinstance(DEFAULTS.get(name), str):
+        return {"type": "string"}
+    return {"$ref": f"{_COMMON}#/$defs/{'scalar' if name in DEFAULTS else 'tensor'}"}
+
+
+def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    return {"type": "object", "required": required, "additionalProperties": False, "properties": properties}
+
+
+def _of(operation: Operation) -> dict[str, Any]:
+    """The schema of one file."""
+    names = list(operation.results)
+    result = {name: _SPECIAL.get(name, {"$ref": f"{_COMMON}#/$defs/answer"}) for name in names}
+    both = {"expected": {"$ref": "#/$defs/expected"}, "bound": False}
+    answer: dict[str, Any] = {"properties": both}
+    definitions = {
+        "inputs": _object(
+            {name: _argument(name) for name in operation.arguments},
+            [name for name in operation.arguments if name not in DEFAULTS and name not in ("noise", "seed")]
+            + ["seed"] * (operation.on == "stream"),
+        ),
+        "expected": {"anyOf": [_object(result, names), {"$ref": f"{_COMMON}#/$defs/refusal"}]},
+    }
+    if {"noise", "seed"} <= set(operation.arguments):
+        definitions["inputs"]["oneOf"] = [{"required": ["noise"]}, {"required": ["seed"]}]
+    if operation.rounds:  # every answer but a refusal has its bounds
+        both["bound"] = {"$ref": "#/$defs/bound"}
+        answer |= {
+            "if": {"properties": {"expected": {"required": ["code"]}}},
+            "then": {"properties": {"bound": False}},
+            "else": {"required": ["bound"]},
+        }
+        definitions["bound"] = _object({name: {"$ref": f"{_COMMON}#/$defs/bound"} for name in names}, names)
+    test = {
+        **answer,
+        "properties": {
+            "inputs": {"$ref": "#/$defs/inputs"},
+            **both,
+            "alternatives": {"items": {"$ref": "#/$defs/answer"}},
+        },
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"{operation.file}.schema.json",
+        "title": f"Vectors of {operation.name}",
+        "$ref": _COMMON,
+        "properties": {
+            "stage": {"const": operation.file},
+            "op": {"const": operation.name},
+            "groups": {"items": {"properties": {"tests": {"items": {"$ref": "#/$defs/test"}}}}},
+        },
+        "$defs": {"test": test, "answer": answer, **definitions},
+    }
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Every schema by the name of its file."""
+    common = json.loads(Path(__file__).with_name("common.json").read_text("utf-8"))
+    codes = [code for code in REFUSALS if any(code in operation.refusals for operation in WITH_VECTORS)]
+    common["$defs"]["refusal"]["properties"]["code"]["enum"] = codes
+    return {_COMMON: common, **{f"{operation.file}.schema.json": _of(operation) for operation in WITH_VECTORS}}
 
 
 def validate(stage: str, document: Any) -> None:
     """Raises `jsonschema.ValidationError` for a document that does not follow its schema."""
-    validator(stage).validate(document)
+    every = schemas()
+    registry: Registry[Any] = Registry().with_resources(
+        (name, Resource.from_contents(schema)) for name, schema in every.items()
+    )
+    jsonschema.Draft202012Validator(every[f"{stage}.schema.json"], registry=registry).validate(document)

@@ -10,13 +10,13 @@ FLAGS = {
         "RNG-1",
         "another generator than MT19937, or seeded by init_by_array",
         (),
-        ("generator-SeededByArray", "generator-AnotherGenerator"),
+        ("torch_rng-SeededByArray", "torch_rng-AnotherGenerator"),
     ),
     "SeedBits": Flag(
         "RNG-1",
         "a seed cut to 31 bits, all 64 bits used, or a negative one made positive",
         (),
-        ("generator-SeedOf31Bits", "generator-SeedOf64Bits", "generator-AbsoluteSeed"),
+        ("torch_rng-SeedOf31Bits", "torch_rng-SeedOf64Bits", "torch_rng-AbsoluteSeed"),
     ),
     "BadSeed": Flag("RNG-1", "a seed out of range wrapped around, a fraction cut off"),
     "StateLost": Flag(
@@ -26,26 +26,26 @@ FLAGS = {
             "https://github.com/vllm-project/tpu-inference/pull/1189",
             "https://github.com/sgl-project/sglang-jax/pull/940",
         ),
-        ("generator-SeededAtEveryCall", "generator-DropsTheRestOfABlock"),
+        ("torch_rng-SeededAtEveryCall", "torch_rng-DropsTheRestOfABlock"),
     ),
     "StateKept": Flag("RNG-2", "the state of an earlier request goes on under a new seed"),
     "WordOrder": Flag(
         "RNG-3",
         "the low word first, the high 53 bits or only 52 bits kept, or one output each",
         (),
-        ("generator-LowWordFirst", "generator-HighBits", "generator-FiftyTwoBits", "generator-OneOutputEach"),
+        ("torch_rng-LowWordFirst", "torch_rng-HighBits", "torch_rng-FiftyTwoBits", "torch_rng-OneOutputEach"),
     ),
     "Logarithm": Flag(
         "RNG-3",
         "-log(U), a logarithm taken in float32, or one that is off by a unit in the last place",
         (),
-        ("generator-LogOfU", "generator-Float32Logarithm", "generator-VectorLogarithm"),
+        ("torch_rng-LogOfU", "torch_rng-Float32Logarithm", "torch_rng-VectorLogarithm"),
     ),
     "UniformBits": Flag(
         "RNG-4",
         "the high 24 bits kept, or a division by 2^32 - 1 that reaches 1",
         ("https://github.com/sgl-project/sglang/issues/25106", "https://github.com/ohdearquant/lattice/issues/345"),
-        ("generator-HighUniformBits", "generator-ReachesOne"),
+        ("torch_rng-HighUniformBits", "torch_rng-ReachesOne"),
     ),
 }
 

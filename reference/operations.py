@@ -1,0 +1,199 @@
+"""Every operation of an LM head as data: its name, arguments, results, rules, refusals, defaults.
+
+This is the one list. The suite, the vectors with their schemas, the protocol, the checker and the report derive theirs
+from it. `CONTRIBUTING.md` says how a row is added. An argument or a result means the same
+wherever its name stands, so `temperature` is always the number that logits are divided by.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+# What a request may leave out, and what is assumed then (HEAD-1); the type is the one that the argument must have.
+DEFAULTS: dict[str, Any] = {"temperature": 0.7, "k": 50, "ties": "lowest_id", "num_samples": 1}
+
+TIES = ("lowest_id", "all")  # the two contracts for ties at the k-th place: TOPK-2, TOPK-7
+
+# Why an input is refused, and by which rules: the codes of `ports/PROTOCOL.md`.
+REFUSALS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "bad_dtype": ("a tensor of integers or bools where floats belong", ("HEAD-2",)),
+    "bad_shape": (
+        "last axes that do not match, a missing axis, an empty vocabulary, `noise` or `uniform` of another shape",
+        ("LOGITS-4", "SOFTMAX-4", "CDF-3"),
+    ),
+    "bad_logits": ("nan or +inf, or a row of only -inf", ("SOFTMAX-4",)),
+    "bad_temperature": ("nan, infinite, 0, negative, not a number, or so in the dtype of the logits", ("TEMP-2",)),
+    "overflow": (
+        "a quotient by the temperature, or a running sum of probabilities, that overflows",
+        ("TEMP-3", "CDF-4"),
+    ),
+    "bad_k": ("below 1, or not an integer", ("TOPK-5",)),
+    "bad_ties": ("neither `lowest_id` nor `all`", ("TOPK-7",)),
+    "bad_probs": ("negative, nan, infinite, or a row that sums to zero", ("DRAW-5", "CDF-4")),
+    "bad_noise": ("negative, nan or infinite", ("DRAW-5",)),
+    "bad_num_samples": ("below 1, not an integer, or more than the tokens of non-zero probability", ("DRAW-6",)),
+    "bad_uniform": ("outside [0, 1), or nan", ("CDF-3",)),
+    "bad_seed": ("not an integer, or outside -2⁶³ to 2⁶⁴ - 1", ("RNG-1",)),
+    "bad_bundle": ("a bundle that is missing, damaged, or of another format or version", ()),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One operation. Where `on` is "arrays" it is a function of `reference` and of `torch_impl` with this name.
+
+    `arguments` and `results` map names to shapes, or to what stands there in words. `rule` is the one that defines the
+    operation: broken where nothing more exact can be said, as by an answer of another shape; `rules` are all that an
+    answer can break. `file` names its vectors, `{file}.json`, their schema and `parity_tests/test_{file}.py`. `rounds`
+    says that its results are judged within bounds, all others being exact. `parts` are the operations it is made of.
+    """
+
+    name: str
+    on: Literal["arrays", "stream", "bundle", "process"] = "arrays"
+    arguments: Mapping[str, str]
+    results: Mapping[str, str]
+    rule: str = ""
+    rules: tuple[str, ...] = ()
+    refusals: tuple[str, ...] = ()
+    file: str = ""
+    rounds: bool = False
+    parts: tuple[str, ...] = ()
+    note: str = field(default="", repr=False)
+
+    def given(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Of `values` by name, those that this operation takes.
+
+        >>> OPERATIONS["top_k"].given({"logits": [1, 2], "k": 1, "temperature": 0.7})
+        {'logits': [1, 2], 'k': 1}
+        """
+        return {name: values[name] for name in self.arguments if name in values}
+
+
+_CONTEXT, _TABLE, _ROWS = {"context": "(…, d)"}, {"embedding": "(V, d)"}, "(…, V)"
+
+_TABLE_OF_ALL = (
+    Operation(
+        name="compute_logits",
+        arguments={**_CONTEXT, **_TABLE},
+        results={"logits": _ROWS},
+        rule="LOGITS-1",
+        rules=("LOGITS-1", "LOGITS-2", "LOGITS-3", "LOGITS-4", "LOGITS-5"),
+        refusals=("bad_dtype", "bad_shape"),
+        file="logits",
+        rounds=True,
+    ),
+    Operation(
+        name="apply_temperature",
+        arguments={"logits": _ROWS, "temperature": ""},
+        results={"logits": _ROWS},
+        rule="TEMP-1",
+        rules=("TEMP-1", "TEMP-2", "TEMP-3", "SOFTMAX-4"),
+        refusals=("bad_dtype", "bad_shape", "bad_logits", "bad_temperature", "overflow"),
+        file="temperature",
+    ),
+    Operation(
+        name="top_k",
+        arguments={"logits": _ROWS, "k": ""},
+        results={"values": "(…, min(k, V))", "token_ids": "(…, min(k, V))"},
+        rule="TOPK-1",
+        rules=("TOPK-1", "TOPK-2", "TOPK-3", "TOPK-4", "TOPK-5", "SOFTMAX-4"),
+        refusals=("bad_dtype", "bad_shape", "bad_logits", "bad_k"),
+        file="top_k",
+    ),
+    Operation(
+        name="keep_top_k",
+        arguments={"logits": _ROWS, "k": "", "ties": ""},
+        results={"logits": _ROWS},
+        rule="TOPK-6",
+        rules=("TOPK-1", "TOPK-2", "TOPK-4", "TOPK-5", "TOPK-6", "TOPK-7", "SOFTMAX-4"),
+        refusals=("bad_dtype", "bad_shape", "bad_logits", "bad_k", "bad_ties"),
+        file="keep_top_k",
+        parts=("top_k",),
+    ),
+    Operation(
+        name="softmax",
+        arguments={"logits": _ROWS},
+        results={"probs": _ROWS},
+        rule="SOFTMAX-1",
+        rules=("SOFTMAX-1", "SOFTMAX-2", "SOFTMAX-3", "SOFTMAX-4"),
+        refusals=("bad_dtype", "bad_shape", "bad_logits"),
+        file="softmax",
+        rounds=True,
+    ),
+    Operation(
+        name="multinomial",
+        arguments={"probs": _ROWS, "num_samples": "", "noise": _ROWS, "seed": ""},
+        results={"token_ids": "(…, num_samples)"},
+        rule="DRAW-1",
+        rules=("DRAW-1", "DRAW-2", "DRAW-3", "DRAW-4", "DRAW-5", "DRAW-6", "RNG-5"),
+        refusals=("bad_dtype", "bad_shape", "bad_probs", "bad_noise", "bad_num_samples", "bad_seed"),
+        file="multinomial",
+        parts=("torch_rng",),
+        note="either `noise` (float32 where `probs` has 16 bits) or `seed`",
+    ),
+    Operation(
+        name="inverse_cdf",
+        arguments={"probs": _ROWS, "uniform": "(…)"},
+        results={"token_ids": "(…)"},
+        rule="CDF-1",
+        rules=("CDF-1", "CDF-2", "CDF-3", "CDF-4"),
+        refusals=("bad_dtype", "bad_shape", "bad_probs", "bad_uniform", "overflow"),
+        file="inverse_cdf",
+    ),
+    Operation(
+        name="lm_head",
+        arguments={**_CONTEXT, **_TABLE, "temperature": "", "k": ""},
+        results={"probs": _ROWS},
+        rule="HEAD-1",
+        rules=("HEAD-1", "HEAD-2", "HEAD-3", "HEAD-4", "HEAD-5"),
+        refusals=("bad_dtype", "bad_shape", "bad_logits", "bad_temperature", "overflow", "bad_k"),
+        file="lm_head",
+        rounds=True,
+        parts=("compute_logits", "apply_temperature", "keep_top_k", "softmax"),
+    ),
+    Operation(
+        name="torch_rng",
+        on="stream",
+        arguments={
+            "seed": "",
+            "calls": 'a list of `{"draw": "exponential" or "uniform", "dtype": …, "size": n}`',
+        },
+        results={"numbers": "a list of tensors, drawn one after the other from one stream"},
+        rule="RNG-1",
+        rules=("RNG-1", "RNG-2", "RNG-3", "RNG-4", "RNG-5"),
+        refusals=("bad_seed",),
+        file="torch_rng",
+    ),
+    Operation(
+        name="open_bundle",
+        on="bundle",
+        arguments={"path": "a folder in the [bundle format](../weights_export/FORMAT.md)"},
+        results={"vocab_size": "", "hidden_size": "", "contexts": "how many"},
+        refusals=("bad_bundle",),
+    ),
+    Operation(
+        name="step",
+        on="bundle",
+        arguments={"context": "which one", "temperature": "", "k": "", "uniform": "a plain number"},
+        results={"probs": "(V,)", "token_id": "by `inverse_cdf`"},
+        rule="HEAD-1",
+        note="on the open bundle",
+    ),
+    Operation(
+        name="sequence",
+        on="bundle",
+        arguments={
+            "contexts": "a list of steps, each a list of contexts (the batch)",
+            "temperature": "",
+            "k": "",
+            "seed": "",
+        },
+        results={"token_ids": "the same nested lists, drawn by `multinomial` from one stream (RNG-5)"},
+        rule="RNG-5",
+        note="on the open bundle",
+    ),
+)
+
+OPERATIONS = {operation.name: operation for operation in _TABLE_OF_ALL}
+STAGES = tuple(operation.name for operation in _TABLE_OF_ALL if operation.on == "arrays")  # functions of a head
+WITH_VECTORS = tuple(operation for operation in _TABLE_OF_ALL if operation.file)
