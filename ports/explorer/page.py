@@ -9,12 +9,11 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from weights_export.bundle import Bundle, BundleError
+from weights_export import Bundle, BundleError
 
 from .pytorch import answers
 
 HERE = Path(__file__).parent
-SPEC = HERE.parents[1] / "reference" / "SPEC.md"
 
 
 def write(bundle: Bundle, output: Path) -> None:
@@ -40,25 +39,14 @@ def html(bundle: Bundle) -> str:
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
         (HERE / "page.html").read_text("utf-8")
     )
-    headings = rules()
     return template.render(
         name=bundle.folder.name if bundle.folder.is_absolute() else bundle.folder.as_posix(),
         policy=Markup(policy),
-        rule=headings.__getitem__,
         style=Markup(style),
         script=Markup(script),
         files=files,
         pytorch=Markup(json.dumps(answers(bundle)).replace("<", "\\u003c")),
     )
-
-
-def rules() -> dict[str, str]:
-    """Number -> heading of every rule in SPEC.md.
-
-    >>> rules()["TOPK-1"]
-    'Exactly min(k, V) survive'
-    """
-    return dict(re.findall(r"^### ([A-Z]+-\d+)  (.+)$", SPEC.read_text("utf-8"), re.MULTILINE))
 
 
 def _embeddable(path: Path) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from weights_export.bundle import Bundle
+from weights_export import Bundle
 
 SETTINGS = ((0.7, 50), (1.0, 50), (1.5, 50), (0.7, 5), (1.0, None))  # temperature, k; None: the whole vocabulary
 SEEDS = 200
@@ -27,7 +27,7 @@ def answers(bundle: Bundle) -> dict[str, Any]:
 
     same_stream = local_stream_is_mt19937()
     context, embedding = (torch.from_numpy(np.array(x, np.float32)) for x in (bundle.context, bundle.embedding))
-    settings = []
+    settings: list[dict[str, Any]] = []
     for temperature, k in SETTINGS:
         n = min(k or len(embedding), len(embedding))
         if any(s["temperature"] == temperature and s["k"] == n for s in settings):

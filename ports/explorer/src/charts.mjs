@@ -1,4 +1,4 @@
-/** The charts: strips of colour, the running sum, the histogram. Scales, axes, bins and lines are d3's. */
+/** The charts: strips of colour, the running sum, the histogram, the spread. Scales, axes, bins and lines are d3's. */
 
 import { bisectLeft, extent, max } from "d3-array";
 import { axisBottom, axisLeft } from "d3-axis";
@@ -32,7 +32,7 @@ function put(element, attributes, text = null) {
 
 /** A part of a chart, made once. */
 function part(svg, name, tag, attributes = {}, text = null) {
-  const element = svg.querySelector(`.${name}`) ?? svg.appendChild(document.createElementNS(svg.namespaceURI, tag));
+  const element = svg.querySelector(`.${name.split(" ")[0]}`) ?? svg.appendChild(document.createElementNS(svg.namespaceURI, tag));
   return put(element, { class: name, ...attributes }, text);
 }
 
@@ -159,12 +159,13 @@ export function drawOutliers(svg, values) {
 
 /** The running sum of a dot product over the dimensions. */
 export function drawRunningSum(svg, sums) {
-  const height = 170;
+  const height = 186;
   const width = sized(svg, height);
   const [low, high] = extent([0, ...sums]);
   const x = scaleLinear([0, sums.length], [LEFT, width - RIGHT]);
-  const y = scaleLinear([low, high], [height - 26, 18]).nice();
+  const y = scaleLinear([low, high], [height - 26, 34]).nice(4);
   const points = [0, ...sums].map((sum, i) => [x(i), y(sum)]);
+  part(svg, "name", "text", { x: LEFT, y: 12 }, "the running sum of the products");
   part(svg, "zero", "line", { x1: LEFT, x2: width - RIGHT, y1: y(0), y2: y(0) });
   part(svg, "fill", "path", { d: area().digits(1).y0(y(0))(points) });
   part(svg, "line", "path", { d: line().digits(1)(points) });
@@ -197,11 +198,11 @@ export function binsOf(logits) {
  * @param {number} survivors
  */
 export function drawHistogram(svg, { domain, sorted, bins }, lowest, survivors) {
-  const height = 210;
+  const height = 226;
   const floor = height - 40;
   const width = sized(svg, height);
   const x = scaleLinear(domain, [LEFT, width - RIGHT]);
-  const y = scaleLinear([0, max(bins, (b) => b.end - b.start)], [floor, 14]).nice();
+  const y = scaleLinear([0, max(bins, (b) => b.end - b.start)], [floor, 30]).nice(4); // room above the highest bar: it is not cut off
   const first = bisectLeft(sorted, lowest);
   const counts = bins.map((b) => ({ ...b, n: b.end - b.start, kept: Math.max(b.end - Math.max(b.start, first), 0) }));
   const bar = (b, from, to) => {
@@ -219,10 +220,57 @@ export function drawHistogram(svg, { domain, sorted, bins }, lowest, survivors) 
   }
   part(svg, "ticks", "path", { d: ticks });
   const edge = x(lowest);
-  part(svg, "edge", "line", { x1: edge, x2: edge, y1: 14, y2: floor });
+  part(svg, "edge", "line", { x1: edge, x2: edge, y1: 24, y2: floor });
+  part(svg, "name", "text", { x: LEFT, y: 12 }, "number of tokens, by logit");
   const right = edge > width / 2;
-  const words = `${count(survivors)} survive ${right ? "→" : "from here on →"}`;
-  part(svg, "total", "text", { x: edge + (right ? -6 : 6), y: 22, "text-anchor": right ? "end" : "start" }, words);
+  const words = `${count(survivors)} ${survivors === 1 ? "survives" : "survive"} →`;
+  part(svg, "total", "text", { x: edge + (right ? -6 : 6), y: 34, "text-anchor": right ? "end" : "start" }, words);
   drawAxis(svg, "axis", 0, floor + 13, axisBottom(x).ticks(width / 80));
   drawAxis(svg, "axis-y", LEFT, 0, axisLeft(y).ticks(4));
+}
+
+/**
+ * The candidates' scores before and after the division by T, on one axis: a line for each, from the one to the other.
+ *
+ * @param {SVGElement} svg
+ * @param {number[]} before the best first
+ * @param {number[]} after
+ * @param {number} alive how many of them survive the cut
+ * @param {string[]} names
+ */
+export function drawSpread(svg, before, after, alive, names) {
+  const [above, below] = [34, 104];
+  const width = sized(svg, below + 62);
+  const x = scaleLinear(extent([...before, ...after]), [LEFT + 6, width - RIGHT]).nice();
+  for (const [name, at] of [
+    ["logit", above],
+    ["÷ T", below],
+  ]) {
+    const row = part(svg, name === "logit" ? "before" : "after", "g");
+    part(row, "name", "text", { x: 0, y: at + 4 }, name);
+    part(row, "zero", "line", { x1: LEFT, x2: width - RIGHT, y1: at, y2: at });
+  }
+  const path = (from, to, draw) => before.slice(from, to).map((_, i) => draw(x(before[from + i]), x(after[from + i])));
+  const lines = (a, b) => `M${a.toFixed(1)},${above}L${b.toFixed(1)},${below}`;
+  const dots = (a, b) => `M${a.toFixed(1)},${above}h0M${b.toFixed(1)},${below}h0`;
+  for (const [name, from, to] of [
+    ["cut", alive, before.length],
+    ["kept", 0, alive],
+  ]) {
+    part(svg, `${name}-lines`, "path", { d: path(from, to, lines).join("") });
+    part(svg, `${name}-dots`, "path", { d: path(from, to, dots).join("") });
+  }
+  const last = before.length - 1;
+  for (const [row, values, y] of [
+    ["before", before, above - 12],
+    ["after", after, below + 21],
+  ]) {
+    const [best, worst] = [x(values[0]), x(values[last])];
+    const text = (i) => `${names[i]} ${fixed(values[i], 2)}`;
+    const [at, anchor] = best > width / 2 ? [best + 5, "end"] : [best - 5, "start"];
+    part(svg, `${row}-best total`, "text", { x: at, y, "text-anchor": anchor }, text(0));
+    const room = best - worst > 170;
+    part(svg, `${row}-worst`, "text", { x: worst - 5, y }, room ? text(last) : "");
+  }
+  drawAxis(svg, "axis", 0, below + 36, axisBottom(x).ticks(width / 80));
 }

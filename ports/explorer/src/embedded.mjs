@@ -26,7 +26,7 @@ function parse(files, name) {
 export async function embeddedBundle() {
   if (!globalThis.crypto?.subtle)
     throw new BundleError(
-      "this browser has no Web Crypto here (crypto.subtle), with which the bundle is checked: " +
+      "this browser has no Web Crypto here (crypto.subtle), which is needed to check the bundle: " +
         "open the page from disk or over HTTPS, in a current browser",
     );
   const bundle = await openBundle(read);
@@ -46,9 +46,9 @@ export async function embeddedBundle() {
     pytorchLogits: row(pytorchLogits),
     exactLogits: row(exactLogits),
     numpy: (prompt) => [
-      `import reference, weights_export.bundle`,
-      `bundle = weights_export.bundle.open_bundle(${JSON.stringify(name)})`,
-      `bundle.context[${prompt}], bundle.embedding`,
+      `import reference, weights_export`,
+      `bundle = weights_export.open_bundle(${JSON.stringify(name)})`,
+      `context, embedding = bundle.context[${prompt}], bundle.embedding`,
     ],
   };
 }
@@ -93,7 +93,7 @@ export function toy() {
     numpy: () => [
       `import numpy as np, reference`,
       `embedding = np.array([[1, 0], [0.8, 0.6], [0, 1], [-1, 0]], dtype=np.float32)`,
-      `np.array([2, 1], dtype=np.float32), embedding`,
+      `context = np.array([2, 1], dtype=np.float32)`,
     ],
   };
 }

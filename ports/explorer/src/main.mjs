@@ -1,4 +1,4 @@
-/** The start: what the page carries is checked and shown; where it cannot be used, a toy is, and why is said. */
+/** The start: what the page carries is checked and shown; where it cannot be used, a toy is shown, and the reason. */
 
 import { embeddedBundle, pytorchAnswers, toy } from "./embedded.mjs";
 import { Head } from "./head.mjs";
@@ -12,7 +12,7 @@ async function load() {
     head = new Head(await embeddedBundle());
   } catch (error) {
     const pytorch = { settings: [], note: "PyTorch's answers belong to the bundle, which cannot be used." };
-    const problem = `The bundle in this page cannot be used: ${error.message}. In its place: a toy of four tokens.`;
+    const problem = `The bundle in this page cannot be used: ${error.message}. A toy model with four tokens is shown instead.`;
     return { head: new Head(toy()), pytorch, problem };
   }
   try {

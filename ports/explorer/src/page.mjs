@@ -158,8 +158,8 @@ export class Page {
       const [best] = this.ids;
       written(
         "live",
-        `Most probable: ${tokens.show(best)}, ${percent(this.probs()[best])}. ` +
-          `Last drawn: ${tokens.show(draws.token)}. ` +
+        `Most probable: ${tokens.quote(best)}, ${percent(this.probs()[best])}. ` +
+          `Last drawn: ${tokens.quote(draws.token)}. ` +
           `${count(draws.count)} ${draws.count === 1 ? "draw" : "draws"}.`,
       );
     }, 250);
@@ -195,7 +195,7 @@ export class Page {
     });
     $("prompt").replaceChildren(...options);
     $("k-slider").max = this.steps.length - 1;
-    written("model", `Model: ${this.head.title}. Computed in float32 by the JavaScript port.`);
+    written("model", `Model: ${this.head.title}; computed in float32 by the JavaScript port.`);
     written("pytorch-note", this.pytorch.note);
     const settings = this.pytorch.settings.map(({ temperature, k }) => {
       const button = document.createElement("button");
@@ -264,7 +264,7 @@ export class Page {
   #drawMore(n) {
     const draws = this.state.draws + n;
     if (draws <= MOST_DRAWS) this.change({ draws });
-    else this.#tell("seed", `${count(MOST_DRAWS)} draws are the most that are counted: start again.`);
+    else this.#tell("seed", `${count(MOST_DRAWS)} draws are the limit: start again.`);
   }
 
   #showControls(typing) {
@@ -277,7 +277,7 @@ export class Page {
     $("k-slider").value = step < 0 ? this.steps.length - 1 : step;
     $("k-slider").setAttribute("aria-valuetext", `${count(Math.min(k, V))} of ${count(V)}`);
     if (k > V)
-      written("k-problem", `k is ${count(k)}, above V = ${count(V)}: it means V, every token survives [TOPK-4].`);
+      written("k-problem", `k is ${count(k)}, more than V = ${count(V)}, so every token survives [TOPK-4].`);
   }
 
   #refuse({ field, message }) {
@@ -302,7 +302,7 @@ export class Page {
       written("copied", `Copied ${what}.`);
     } catch {
       getSelection().selectAllChildren($("numpy"));
-      written("copied", `This browser does not let a page copy: take ${what} by hand.`);
+      written("copied", `This browser does not let the page copy: please copy ${what} by hand.`);
     }
   }
 }

@@ -5,7 +5,7 @@ import { scaleLinear, scaleLog } from "d3-scale";
 import * as charts from "./charts.mjs";
 import { every } from "./head.mjs";
 import * as verdict from "./verdict.mjs";
-import { $, count, fixed, percent, short, written } from "./words.mjs";
+import { $, count, fixed, percent, short, times, written } from "./words.mjs";
 
 /** @typedef {import("./page.mjs").Page} Page */
 
@@ -38,15 +38,21 @@ function showPrompt(page) {
   });
 }
 
+/** The largest of some numbers, in words. */
+const listed = (values) =>
+  charts
+    .outliers(values)
+    .map((i) => `${fixed(values[i], 2)} in dimension ${i}`)
+    .join(", ");
+
 function showContext(page) {
   page.ifNew("context", [page.state.prompt, page.width], () => {
     const context = page.head.contextOf(page.state.prompt);
     charts.drawOutliers($("context"), context);
-    const named = charts.outliers(context).map((i) => `dimension ${i} is ${fixed(context[i], 2)}`);
     const rms = Math.hypot(...context) / Math.sqrt(context.length);
     written(
       "context-text",
-      `${count(context.length)} numbers, root mean square ${rms.toFixed(2)}. The largest: ${named.join(", ")}.`,
+      `${count(context.length)} numbers; their root mean square is ${rms.toFixed(2)}. The largest: ${listed(context)}.`,
     );
   });
 }
@@ -70,10 +76,10 @@ function showProduct(page) {
     charts.drawStrips($("factors"), strips, charts.LEFT);
     charts.drawRunningSum($("running"), sums);
     const logit = head.logits(prompt)[token];
-    const top = charts.outliers(products).map((i) => `dimension ${i} gives ${fixed(products[i], 2)}`);
     written(
       "product-text",
-      `The products of ${page.tokens.show(token)} give the logit ${fixed(logit, 4)}. The largest: ${top.join(", ")}.`,
+      `The products for ${page.tokens.quote(token)} add up to its logit, ${fixed(logit, 4)}. ` +
+        `The largest: ${listed(products)}.`,
     );
     Object.assign($("stage-product").dataset, { token, logit: String(logit), runningSum: String(sum) });
   });
@@ -108,18 +114,40 @@ function showLogits(page) {
     charts.drawHistogram($("histogram"), bins, lowest, survivors);
     written(
       "histogram-text",
-      `${count(head.V)} logits between ${bins.domain.map((x) => fixed(x, 0)).join(" and ")}; ${count(survivors)} ` +
-        `survive, from ${fixed(lowest, 4)} up.`,
+      `${count(head.V)} logits, from ${fixed(bins.sorted[0], 2)} to ${fixed(bins.sorted.at(-1), 2)}; ` +
+        `${count(survivors)} ${survivors === 1 ? "survives" : "survive"}, from ${fixed(lowest, 4)} up.`,
     );
     Object.assign($("stage-logits").dataset, { survivors, lowest: String(lowest) });
   });
 }
 
 function showCut(page) {
-  const survivors = Math.min(page.state.k, page.head.V);
+  const { prompt, temperature, k } = page.state;
+  const survivors = Math.min(k, page.head.V);
+  page.ifNew("spread", [prompt, temperature, k, page.width], () => showSpread(page));
   written("survive", count(survivors));
   written("cut", count(page.head.V - survivors));
   written("tail", percent(page.summary().tail));
+}
+
+/** What temperature does to the candidates: their distances are what the probabilities come from. */
+function showSpread(page) {
+  const { head } = page;
+  const { prompt, temperature, k } = page.state;
+  const ids = Array.from(page.ids);
+  const [before, after] = [head.logits(prompt), head.scaled(prompt, temperature)].map((z) => ids.map((id) => z[id]));
+  const names = ids.map((id) => page.tokens.quote(id));
+  charts.drawSpread($("spread"), before, after, Math.min(k, ids.length), names);
+  const last = Math.min(k, ids.length) - 1;
+  const [near, far] = [before, after].map((z) => z[0] - z[last]);
+  written(
+    "spread-text",
+    last
+      ? `From ${names[0]} to ${names[last]}: ${fixed(near, 2)} before the division, ${fixed(far, 2)} after it, so ` +
+          `${names[0]} is ${times(Math.exp(far))} times as likely as ${names[last]}.`
+      : `${names[0]} alone survives.`,
+  );
+  Object.assign($("stage-cut").dataset, { before: near, after: far });
 }
 
 function showProbabilities(page) {
@@ -160,7 +188,9 @@ function showBars(page) {
   const mass = ids.reduce((rest, id) => rest - probs[id], 1);
   written(
     "rest",
-    others ? `${count(others)} other survivors share ${percent(Math.max(mass, 0))}.` : "No others survive.",
+    others
+      ? `${count(others)} other ${others === 1 ? "survivor has" : "survivors share"} ${percent(Math.max(mass, 0))}.`
+      : "No other token survives.",
   );
 }
 
@@ -181,7 +211,7 @@ function showDraw(page) {
   page.race.update(rows, scale, (axis) => axis.ticks(3, "~g"));
   const { seed } = page.state;
   const which = draws.count === 1 ? `Seed ${seed} draws` : `Draw ${count(draws.count)} of seed ${seed}:`;
-  written("drawn", `${which} ${page.tokens.show(token)}`);
+  written("drawn", `${which} ${page.tokens.quote(token)}`);
   Object.assign($("stage-draw").dataset, { seed, draws: draws.count, drawn: token, first: draws.first });
   showCounts(page);
 }
@@ -189,12 +219,13 @@ function showDraw(page) {
 function showCounts(page) {
   const { probs, count: n, counts } = page.draws;
   const alive = Array.from(page.ids).filter((id) => probs[id] > 0);
+  const digits = n < 10 ? 3 : n < 100 ? 2 : 1;
   const top = Math.max(
     max(alive, (id) => Math.max(counts[id], n * probs[id])),
     1,
   );
   const rows = alive.map((id) => ({
-    cells: [page.tokens.show(id), count(counts[id]), (n * probs[id]).toFixed(1)],
+    cells: [page.tokens.show(id), count(counts[id]), (n * probs[id]).toFixed(digits)],
     value: counts[id],
     tick: n * probs[id],
     state: "",
@@ -204,19 +235,18 @@ function showCounts(page) {
   const [drawn, mass] = alive.reduce(([c, p], id) => [c - counts[id], p - probs[id]], [n, 1]);
   written(
     "counts-rest",
-    `${count(n)} ${n === 1 ? "draw" : "draws"}. All other candidates: ${count(drawn)} drawn, ` +
-      `${(n * Math.max(mass, 0)).toFixed(1)} expected. The line in each bar is what to expect.`,
+    `${count(n)} ${n === 1 ? "draw" : "draws"}. All other tokens together: ${count(drawn)} drawn, ` +
+      `${(n * Math.max(mass, 0)).toFixed(digits)} expected. The line in each row marks the expected count.`,
   );
 }
 
 function showNumpy(page) {
   const { prompt, temperature, k, seed, draws } = page.state;
-  const [imports, source, factors] = page.head.numpy(prompt);
   const lines = [
-    imports,
-    source,
-    `probs = reference.lm_head(${factors}, temperature=${temperature}, k=${k})`,
-    `drawn = reference.multinomial([probs] * ${draws}, rng=reference.TorchGenerator(${seed}))[:, 0]`,
+    ...page.head.numpy(prompt),
+    `probs = reference.lm_head(context, embedding, temperature=${temperature}, k=${k})`,
+    `rng = reference.TorchGenerator(${seed})`,
+    `drawn = reference.multinomial([probs] * ${draws}, rng=rng)[:, 0]`,
   ];
   written("numpy", lines.join("\n"));
 }
@@ -238,12 +268,12 @@ function showPyTorch(page) {
     $("settings").children[i].setAttribute("aria-pressed", String(setting === answer));
   if (!head.pytorchLogits) return ["logits", "probs", "draw"].forEach((id) => say(id, null, ""));
   const exact = head.exactLogits(prompt);
-  const ratio = (result) => `(error ${result.ratio.toPrecision(2)} × bound)`;
+  const ratio = (result) => `(largest error: ${short(result.ratio, 2)} of the bound)`;
   const error = page.ofPrompts.error(prompt);
   const logits = page.ofPrompts.logits(prompt);
   say("logits", logits, ratio(logits));
   if (!answer) {
-    say("probs", null, "not exported for this T and k: choose one below");
+    say("probs", null, "not included for this T and k; choose a setting below");
     return say("draw", null, "");
   }
   page.ifNew("judge", [prompt, temperature, answer.k], () => {
@@ -251,10 +281,10 @@ function showPyTorch(page) {
   });
   say("probs", page.judged, ratio(page.judged));
   const drawn = answer.drawOf(prompt, seed);
-  if (drawn === null) return say("draw", null, answer.seeds ? `exported for seeds 0 to ${answer.seeds - 1}` : "");
+  if (drawn === null) return say("draw", null, answer.seeds ? `included for seeds 0 to ${answer.seeds - 1}` : "");
   const bound = (v) => page.judged.bound?.[v] ?? 0;
   const judged = verdict.draw(page.draws.first, drawn, page.probs(), head.firstNoise(seed), bound);
-  return say("draw", judged, `torch.multinomial draws ${page.tokens.show(drawn)}`);
+  return say("draw", judged, `(torch.multinomial draws ${page.tokens.quote(drawn)})`);
 }
 
 /** The element of each section and what fills it. */

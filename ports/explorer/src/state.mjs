@@ -53,7 +53,7 @@ export function fromFragment(fragment, head) {
   const [state, problems] = [{ ...START }, []];
   for (const [name, text] of new URLSearchParams(fragment.replace(/^#/, ""))) {
     try {
-      if (!Object.hasOwn(READ, name)) throw new Problem("fragment", `the link has "${name}", which is not known here`);
+      if (!Object.hasOwn(READ, name)) throw new Problem("fragment", `the link has "${name}", which this page does not know`);
       state[name] = READ[name](text, head);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;

@@ -23,6 +23,11 @@ export class Tokens {
     return this.shown.get(id);
   }
 
+  /** The same within a sentence. */
+  quote(id) {
+    return `“${this.show(id)}”`;
+  }
+
   #text(id) {
     const digits = this.table?.tokens[id] ?? "";
     if (digits === "") return `#${id}`;

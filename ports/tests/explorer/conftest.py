@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from ports.__main__ import main
-from ports.explorer.frames import ARGUMENTS, CHROMIUM, SETTLED
-from weights_export.bundle import Bundle, open_bundle
+from weights_export import Bundle, open_bundle
 
 from ..missing import unavailable
-from .view import ROOT, TINY, WINDOW, Tabs, View
+from .view import ARGUMENTS, CHROMIUM, ROOT, TINY, Tabs, View, go
 
 
 @pytest.fixture(scope="session")
@@ -36,39 +35,37 @@ def tabs(chromium: Any) -> Tabs:
 
 
 @pytest.fixture
-def visit(tabs: Tabs) -> Iterator[Callable[..., View]]:
-    """Open a page; afterwards no error was on the console and no request had left it, unless the test expected one."""
-    contexts: list[Any] = []
-    used = 0
+def faultless(tabs: Tabs) -> Iterator[None]:
+    """Afterwards no error was on the console and no request had left a page, unless the test expected one."""
+    yield
+    tabs.context.clear_permissions()
+    faults = [*tabs.faults]
+    tabs.faults.clear()
+    assert faults == []
 
-    def open_page(path: Path, fragment: str = "", *, ready: bool = True, init: str = "", **options: Any) -> View:
-        nonlocal used
+
+@pytest.fixture
+def visit(tabs: Tabs, faultless: None) -> Iterator[Callable[..., View]]:
+    """Open a page, in the place of the one before."""
+    contexts: list[Any] = []
+    visited: set[str] = set()
+
+    def open_page(path: Path, fragment: str = "", *, ready: bool = True, **options: Any) -> View:
+        visited.add(path.as_uri())
         tabs.allowed.add(path.as_uri())
-        if init or options.keys() - {"viewport"}:
+        if options:
             contexts.append(tabs.new_context(**options))
             page = contexts[-1].new_page()
-            page.add_init_script(init)
         else:
-            page = tabs.page(used, options.get("viewport", WINDOW))
-            used += 1
-        page.set_default_timeout(20_000)
-        page.goto(path.as_uri() + fragment)
-        if ready:
-            page.wait_for_selector("#explorer[data-ready]")
-            page.evaluate(SETTLED)
-        return View(page)
+            page = tabs.again()
+        return go(page, path.as_uri() + fragment, ready=ready)
 
     open_page.faults = tabs.faults  # type: ignore[attr-defined]
     yield open_page
     for context in contexts:
         context.close()
-    for page in tabs.pages[:used]:
-        page.goto("about:blank")
-    tabs.context.clear_permissions()
-    tabs.allowed -= {url for url in tabs.allowed if url.startswith("file:")}
-    faults = [*tabs.faults]
-    tabs.faults.clear()
-    assert faults == []
+    tabs.page.goto("about:blank")
+    tabs.allowed -= visited
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +84,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
+@pytest.fixture(scope="session")
+def opened(tabs: Tabs, made: Path) -> View:
+    """The page of the embedded bundle in another tab, for all tests that need no new one."""
+    url = f"{made.as_uri()}?shared"  # an address of its own: what is visited is forbidden again
+    tabs.allowed.add(url)
+    return go(tabs.context.new_page(), url)
+
+
 @pytest.fixture
-def view(visit: Callable[..., View], made: Path) -> View:
-    """The page of the embedded bundle, just opened."""
-    return visit(made)
+def view(opened: View, faultless: None) -> View:
+    """The page of the embedded bundle at its first view."""
+    opened.page.bring_to_front()
+    opened.page.mouse.move(0, 0)
+    opened.restart()
+    return opened

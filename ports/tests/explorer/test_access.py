@@ -3,27 +3,25 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from weights_export.bundle import Bundle
+from weights_export import Bundle
 
 from ..missing import unavailable
-from .view import EXPLORER, View, check_bars
+from .view import EXPLORER, FRAME, View, check_bars
 
 GRAVE = ("serious", "critical")
 
 
-def test_keyboard_alone(view: View, bundle: Bundle) -> None:
+def test_keyboard_alone(visit: Callable[..., View], made: Path, bundle: Bundle) -> None:
+    view = visit(made)
     page = view.page
     focused = "document.activeElement.id || document.activeElement.parentElement.id"
-    order = []
+    order: list[str] = []
     for _ in range(60):
         page.keyboard.press("Tab")
-        name = page.evaluate(focused)
+        name, ring = page.evaluate(f"[{focused}, getComputedStyle(document.activeElement).outlineStyle]")
         if name == "":  # past the last one
             break
         order += [name] if name not in order else []
-        ring = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert ring == "solid", f"{name} does not show that it has the focus"
     assert order == [
         *("prompt", "candidates", "temperature-slider", "temperature", "k-slider", "k", "seed", "draw", "draw-1000"),
@@ -70,7 +68,7 @@ def test_keyboard_alone(view: View, bundle: Bundle) -> None:
 
 
 def test_a_change_is_told_to_a_screen_reader(view: View) -> None:
-    charts = ("context", "factors", "running", "histogram")
+    charts = ("context", "factors", "running", "histogram", "spread")
     texts = "id => { const e = document.getElementById(id); return e.getAttribute('role') === 'img' &&"
     texts += (
         " (e.getAttribute('aria-label') ?? document.getElementById(e.getAttribute('aria-labelledby')).textContent) }"
@@ -81,7 +79,7 @@ def test_a_change_is_told_to_a_screen_reader(view: View) -> None:
     said = view.page.text_content("#live")
     view.set(prompt=1, k=9, seed=3)
     after = {chart: view.page.evaluate(texts, chart) for chart in charts}
-    assert {chart for chart in charts if after[chart] != before[chart]} == {"context", "factors", "histogram"}
+    assert {chart for chart in charts if after[chart] != before[chart]} == {"context", "factors", "histogram", "spread"}
     assert "9 survive" in after["histogram"]
     view.page.wait_for_function("said => document.getElementById('live').textContent !== said", arg=said)
     assert "Last drawn: " in view.page.text_content("#live")
@@ -89,16 +87,47 @@ def test_a_change_is_told_to_a_screen_reader(view: View) -> None:
     assert view.page.get_attribute("#k-slider", "aria-valuetext") == "9 of 2,048"
 
 
-@pytest.mark.parametrize("width", [360, 900, 1600])
-def test_axe_finds_no_serious_fault(visit: Callable[..., View], made: Path, width: int) -> None:
+def test_axe_finds_no_serious_fault(visit: Callable[..., View], made: Path) -> None:
     axe = EXPLORER / "node_modules" / "axe-core" / "axe.min.js"
     if not axe.exists():
         unavailable("ports/explorer/node_modules is not installed: make setup-explorer")
-    view = visit(made, "#temperature=1.5&k=5", viewport={"width": width, "height": 900})
+    view = visit(made, "#temperature=1.5&k=5")
     view.type("seed", "x")  # a problem in words is looked at too
-    assert view.page.evaluate("document.documentElement.scrollWidth") <= width
     view.page.evaluate(axe.read_text("utf-8"))
-    for scheme in ("light", "dark"):
-        view.page.emulate_media(color_scheme=scheme)
-        found = view.page.evaluate("async () => (await axe.run()).violations")
-        assert [(v["id"], [node["target"] for node in v["nodes"]]) for v in found if v["impact"] in GRAVE] == []
+    run = "async (rules) => (await axe.run({ resultTypes: ['violations'], ...rules })).violations"
+    for width in (360, 900, 1600):
+        view.page.set_viewport_size({"width": width, "height": 900})
+        view.page.evaluate(FRAME)
+        view.settle()
+        assert view.page.evaluate("document.documentElement.scrollWidth") <= width
+        for scheme, rules in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):  # the rest is the same
+            view.page.emulate_media(color_scheme=scheme)
+            found = [v for v in view.page.evaluate(run, rules) if v["impact"] in GRAVE]
+            assert [(v["id"], [node["target"] for node in v["nodes"]]) for v in found] == [], (width, scheme)
+
+
+CUT_OFF = """() => [...document.querySelectorAll("th, td, pre, dd, button")].filter((e) =>
+  e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 1 && !e.classList.contains("long")).map((e) => e.outerHTML)"""
+
+# Texts of one row that overlap or all but touch: the columns of a table, the numbers along an axis.
+TOUCHING = """() => [...document.querySelectorAll("thead tr, tbody tr, svg .axis")].flatMap((row) => {
+  const texts = [...row.querySelectorAll("th:not(.bar), td:not(.bar), .tick text")].map((e) => {
+    const range = document.createRange();
+    range.selectNodeContents(e);
+    return { place: range.getBoundingClientRect(), text: e.textContent };
+  }).filter(({ place }) => place.width).sort((a, b) => a.place.left - b.place.left);
+  const near = (a, b) => b.left < a.right + 4 && b.top < a.bottom && b.bottom > a.top;
+  return texts.slice(1).filter((b, i) => near(texts[i].place, b.place)).map((b) => `${b.text} in ${row.textContent}`);
+})"""
+
+
+def test_nothing_is_cut_off_and_no_columns_touch(visit: Callable[..., View], made: Path) -> None:
+    view = visit(made, "#draws=1002")
+    view.wait_for_draws(1002)
+    for width in (360, 700, 1030, 1280, 1600):
+        view.page.set_viewport_size({"width": width, "height": 900})
+        view.page.evaluate(FRAME)
+        view.settle()
+        assert view.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert view.page.evaluate(CUT_OFF) == [], width
+        assert view.page.evaluate(TOUCHING) == [], width

@@ -1,4 +1,4 @@
-"""The explorer's view is in its address, and in four lines of NumPy."""
+"""The explorer's view is in its address, and in a few lines of NumPy."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from weights_export.bundle import Bundle
+from weights_export import Bundle
 
 from .view import ROOT, View, check_bars, probabilities
 
 
-def test_fragment_restores_the_view(visit: Callable[..., View], made: Path, bundle: Bundle) -> None:
-    first = visit(made)
+def test_fragment_restores_the_view(view: View, visit: Callable[..., View], made: Path, bundle: Bundle) -> None:
+    first = view
     first.set(prompt=5, temperature=1.3, k=17, seed=123)
     first.page.locator("#candidates button").nth(4).hover()
     first.press("draw")
@@ -34,10 +34,12 @@ def test_fragment_restores_the_view(visit: Callable[..., View], made: Path, bund
     ]
     first.set(temperature="1e30")
     first.page.wait_for_function("() => location.hash.includes('30')")
-    check_bars(visit(made, first.page.evaluate("location.hash")), bundle, 5, 1e30, 17)
-    other.page.evaluate("location.hash = '#prompt=1&temperature=0.9&k=3'")  # a link followed within the page
-    other.page.wait_for_function("() => document.getElementById('k').value === '3'")
-    check_bars(other, bundle, 1, 0.9, 3)
+    links = [(first.page.evaluate("location.hash"), 5, 1e30, 17), ("#prompt=1&temperature=0.9&k=3", 1, 0.9, 3)]
+    for link, prompt, temperature, k in links:
+        other.page.evaluate("link => { location.hash = link }", link)  # followed within the page
+        other.page.wait_for_function("k => Number(document.getElementById('temperature').value) === k", arg=temperature)
+        other.settle()
+        check_bars(other, bundle, prompt, temperature, k)
 
 
 def test_a_bad_fragment_is_told_and_the_rest_of_it_used(visit: Callable[..., View], made: Path, bundle: Bundle) -> None:
@@ -46,8 +48,10 @@ def test_a_bad_fragment_is_told_and_the_rest_of_it_used(visit: Callable[..., Vie
     assert "prompt is 99: it must be a whole number from 0 to 15" in bad.text("prompt-problem")
     assert 'temperature is "warm": type a number above 0' in bad.text("temperature-problem")
     assert 'seed is "x": type a whole number' in bad.text("seed-problem")
-    assert "which is not known here" in bad.text("notice")
-    refused = visit(made, "#temperature=0&k=7")  # the port's own refusal
+    assert "which this page does not know" in bad.text("notice")
+    refused = bad
+    refused.page.evaluate("location.hash = '#temperature=0&k=7'")  # the port's own refusal
+    refused.page.wait_for_function("() => document.getElementById('k').value === '50'")
     assert "temperature is 0: it must be finite and > 0" in refused.text("temperature-problem")
     check_bars(refused, bundle, 0, 0.7, 50)
     refused.set(k=9)
@@ -64,7 +68,7 @@ def test_copied_code_computes_the_view(view: View, bundle: Bundle, monkeypatch: 
     view.page.wait_for_function("() => document.getElementById('copied').textContent !== ''")
     assert view.text("copied") == "Copied the code."
     code = view.page.evaluate("navigator.clipboard.readText()")
-    assert len(code.splitlines()) == 4
+    assert len(code.splitlines()) == 6
     monkeypatch.chdir(ROOT)
     names: dict[str, Any] = {}
     exec(code, names)

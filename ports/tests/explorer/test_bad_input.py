@@ -10,7 +10,7 @@ import pytest
 
 import reference
 from parity_tests.verdict import compare
-from weights_export.bundle import Bundle
+from weights_export import Bundle
 
 from .view import View, check_bars, f32
 
@@ -54,7 +54,7 @@ def test_bad_boxes_are_told_in_words(view: View, bundle: Bundle) -> None:
 @spec("TOPK-4")
 def test_k_above_the_vocabulary_means_all_of_it_and_says_so(view: View, bundle: Bundle) -> None:
     view.type("k", "5000")
-    assert view.text("k-problem") == "k is 5,000, above V = 2,048: it means V, every token survives [TOPK-4]."
+    assert view.text("k-problem") == "k is 5,000, more than V = 2,048, so every token survives [TOPK-4]."
     check_bars(view, bundle, 0, 0.7, 5000)
     assert view.text("survive") == "2,048"
     view.type("k", "10")
@@ -69,7 +69,7 @@ def use_the_toy(view: View) -> None:
         probs = reference.lm_head(context, embedding, temperature, k)
         shown = {int(bar["id"]): float(bar["probability"]) for bar in view.rows("bars")}
         theirs = np.array([shown[v] for v in range(4)], f32)
-        inputs = {"context": context, "embedding": embedding, "temperature": temperature, "k": k}
+        inputs: dict[str, Any] = {"context": context, "embedding": embedding, "temperature": temperature, "k": k}
         compare("lm_head", probs, theirs, **inputs).require()
     view.set(seed=4)
     assert int(view.data("stage-draw")["drawn"]) == reference.multinomial(probs, rng=reference.TorchGenerator(4))[0]
@@ -78,19 +78,19 @@ def use_the_toy(view: View) -> None:
     assert np.array_equal(names["probs"], probs)
 
 
-@pytest.mark.parametrize("file", ["manifest.json", "head.safetensors", "tokens.json", "expected.safetensors"])
 def test_corrupted_bundle_is_told_and_the_page_stays_usable(
-    visit: Callable[..., View], made: Path, tmp_path: Path, file: str
+    visit: Callable[..., View], made: Path, tmp_path: Path
 ) -> None:
     text = made.read_text("utf-8")
-    start = text.index(f'id="file:{file}">') + len(f'id="file:{file}">')
-    at = start + 400
-    other = "A" if text[at] != "A" else "B"
-    (tmp_path / "page.html").write_text(text[:at] + other + text[at + 1 :], encoding="utf-8")
-    view = visit(tmp_path / "page.html")
-    assert "The bundle in this page cannot be used: " in view.text("notice")
-    assert file in view.text("notice")
-    assert "In its place: a toy of four tokens." in view.text("notice")
+    for file in ("manifest.json", "head.safetensors", "tokens.json", "expected.safetensors"):
+        start = text.index(f'id="file:{file}">') + len(f'id="file:{file}">')
+        at = start + 400
+        other = "A" if text[at] != "A" else "B"
+        (tmp_path / f"{file}.html").write_text(text[:at] + other + text[at + 1 :], encoding="utf-8")
+        view = visit(tmp_path / f"{file}.html")
+        assert "The bundle in this page cannot be used: " in view.text("notice")
+        assert file in view.text("notice")
+        assert "A toy model with four tokens is shown instead." in view.text("notice")
     use_the_toy(view)
 
 
@@ -103,8 +103,16 @@ def test_cut_page_and_no_base64(visit: Callable[..., View], made: Path, tmp_path
     use_the_toy(view)
 
 
-def test_browser_without_web_crypto(visit: Callable[..., View], made: Path) -> None:
-    view = visit(made, init="Object.defineProperty(Crypto.prototype, 'subtle', {value: undefined})")
+def with_script(made: Path, output: Path, script: str) -> Path:
+    """The page in a browser of which this is true before its own script begins."""
+    text = made.read_text("utf-8").replace("<script>", f"<script>{script};", 1)
+    output.write_text(re.sub(r"script-src '[^']*'", "script-src 'unsafe-inline'", text), encoding="utf-8")
+    return output
+
+
+def test_browser_without_web_crypto(visit: Callable[..., View], made: Path, tmp_path: Path) -> None:
+    without = "Object.defineProperty(Crypto.prototype, 'subtle', {value: undefined})"
+    view = visit(with_script(made, tmp_path / "page.html", without))
     assert "this browser has no Web Crypto here" in view.text("notice")
     use_the_toy(view)
 
@@ -118,10 +126,7 @@ def test_browser_without_javascript(visit: Callable[..., View], made: Path) -> N
 
 def test_browser_that_is_too_old(visit: Callable[..., View], made: Path, tmp_path: Path) -> None:
     """A script that it cannot parse: the line that a script would take away stays."""
-    text = made.read_text("utf-8").replace("<script>", "<script>#not(the language of this browser);", 1)
-    text = re.sub(r"script-src '[^']*'", "script-src 'unsafe-inline'", text)
-    (tmp_path / "page.html").write_text(text, encoding="utf-8")
-    view = visit(tmp_path / "page.html", ready=False)
-    assert "the browser has none or is too old" in view.text("notice")
+    view = visit(with_script(made, tmp_path / "page.html", "#not(the language of this browser)"), ready=False)
+    assert "JavaScript is off or the browser is too old" in view.text("notice")
     assert visit.faults, "a script that does not parse is on the console"  # type: ignore[attr-defined]
     visit.faults.clear()  # type: ignore[attr-defined]

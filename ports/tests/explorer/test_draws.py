@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 import reference
-from ports.explorer.frames import SETTLED
 from reference import bounds
-from weights_export.bundle import Bundle
+from weights_export import Bundle
 
-from .view import View, f32, probabilities
+from .view import SETTLED, View, f32, probabilities
 
 spec = pytest.mark.spec
 
@@ -16,7 +15,7 @@ spec = pytest.mark.spec
 @spec("DRAW-1", "RNG-1", "RNG-3")
 def test_seeded_draws_are_the_reference_s(view: View, bundle: Bundle) -> None:
     probs = reference.lm_head(np.array(bundle.context[0]), np.array(bundle.embedding))
-    seeds = [*range(196), 2**32, -1, 2**64 - 1, -(2**63)]
+    seeds = [*range(96), 2**32, -1, 2**64 - 1, -(2**63)]
     shown = view.page.evaluate(
         f"""async (seeds) => {{
           const box = document.getElementById("seed");

@@ -6,7 +6,7 @@ import pytest
 import reference
 from parity_tests.verdict import exact_softmax
 from reference import bounds
-from weights_export.bundle import Bundle
+from weights_export import Bundle
 
 from .view import View, check_bars, f32, probabilities
 
@@ -50,14 +50,17 @@ def test_every_prompt_is_what_the_reference_computes(view: View, bundle: Bundle)
 def test_running_sum_ends_at_the_logit(view: View, bundle: Bundle) -> None:
     exact = bundle.logits_exact[0]
     bound = bounds.logits(np.array(bundle.context[0]), np.array(bundle.embedding), "float32")
-    buttons = view.page.locator("#candidates button")
-    assert buttons.count() == 12
-    for i in range(12):
-        buttons.nth(i).hover()
-        stage = view.data("stage-product")
+    shown = view.page.evaluate(
+        """() => [...document.querySelectorAll("#candidates button")].map((button) => {
+          button.dispatchEvent(new PointerEvent("pointerenter"));
+          const pressed = document.querySelector("#candidates [aria-pressed=true]").value;
+          return { value: button.value, pressed, ...document.getElementById("stage-product").dataset };
+        })"""
+    )
+    assert len(shown) == 12
+    for stage in shown:
         token = int(stage["token"])
-        assert buttons.nth(i).get_attribute("value") == str(token)
-        assert buttons.nth(i).get_attribute("aria-pressed") == "true"
+        assert stage["value"] == stage["pressed"] == str(token)
         assert abs(float(stage["logit"]) - exact[token]) <= bound[token]
         assert abs(float(stage["runningSum"]) - exact[token]) <= bound[token]
 
@@ -85,7 +88,7 @@ def test_strips_show_the_numbers(view: View, bundle: Bundle) -> None:
             share = np.abs(values) / np.abs(values).max()
             assert np.all(np.abs(np.array(opacity)[middles] - 255 * share) <= 1)
     (largest,) = np.flatnonzero(np.abs(h) == np.abs(h).max())
-    assert f"dimension {largest} is" in view.text("context-text")
+    assert f"{h[largest]:.2f} in dimension {largest}".replace("-", "−") in view.text("context-text")
     assert f"[{largest}]" in view.page.text_content("#context .labels")
 
 
@@ -109,3 +112,19 @@ def test_tail_entropy_and_effective_number(view: View, bundle: Bundle) -> None:
         assert view.text("cut") == f"{2048 - k:,}"
         assert int(view.data("stage-logits")["survivors"]) == k
         assert view.page.get_attribute("#histogram .kept", "d").count("M") > 0
+
+
+@spec("TEMP-1")
+def test_spread_and_extremes_of_the_logits(view: View, bundle: Bundle) -> None:
+    """Before and after the division on one axis, and where all logits lie."""
+    exact = bundle.logits_exact[0]
+    assert f"2,048 logits, from −{-exact.min():.2f} to {exact.max():.2f};" in view.text("histogram-text")
+    best = np.sort(exact)[::-1]
+    for temperature, k in [(0.7, 50), (2.0, 5), (0.05, 1)]:
+        view.set(temperature=temperature, k=k)
+        spread = best[0] - best[min(k, 12) - 1]
+        stage = view.data("stage-cut")
+        assert abs(float(stage["before"]) - spread) < 1e-4
+        assert abs(float(stage["after"]) - spread / temperature) < 1e-4 / temperature
+        dots = {name: view.page.get_attribute(f"#spread .{name}-dots", "d").count("h0") for name in ("kept", "cut")}
+        assert dots == {"kept": 2 * min(k, 12), "cut": 24 - 2 * min(k, 12)}

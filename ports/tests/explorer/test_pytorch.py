@@ -18,7 +18,7 @@ import torch_impl
 from parity_tests.local_torch_rng import OTHER_STREAM, local_stream_is_mt19937
 from parity_tests.verdict import Word, compare
 from ports.explorer.pytorch import SEEDS, SETTINGS
-from weights_export.bundle import Bundle
+from weights_export import Bundle
 
 from ..missing import unavailable
 from .view import EXPLORER, View, f32
@@ -51,22 +51,22 @@ def test_pytorch_s_answers_are_shown_with_the_verdict_of_the_suite(view: View, b
         else:
             assert OTHER_STREAM.split(",")[0] in view.text("pytorch-note")
     view.set(temperature=0.71)
-    assert "not exported for this T and k" in view.text("verdict-probs")
+    assert "not included for this T and k" in view.text("verdict-probs")
     assert view.data("verdict-logits")["word"] == Word.WITHIN_BOUND
     view.page.locator("#settings button").first.click()
     view.settle()
     assert view.data("verdict-probs")["word"] == Word.WITHIN_BOUND
     view.set(seed=SEEDS)
-    assert f"exported for seeds 0 to {SEEDS - 1}" in view.text("verdict-draw") or not local_stream_is_mt19937()
+    assert f"included for seeds 0 to {SEEDS - 1}" in view.text("verdict-draw") or not local_stream_is_mt19937()
 
 
 def changed(made: Path, output: Path, change: Callable[[dict[str, Any]], None]) -> Path:
     """The page with other answers of PyTorch."""
     text = made.read_text("utf-8")
-    block = re.search(r'(<script type="application/json" id="pytorch">)(.*?)(</script>)', text, re.DOTALL)
-    answers = json.loads(block.group(2))
+    (block,) = re.findall(r'<script type="application/json" id="pytorch">(.*?)</script>', text, re.DOTALL)
+    answers = json.loads(block)
     change(answers)
-    output.write_text(text.replace(block.group(2), json.dumps(answers)), encoding="utf-8")
+    output.write_text(text.replace(block, json.dumps(answers)), encoding="utf-8")
     return output
 
 
@@ -112,7 +112,9 @@ console.log(JSON.stringify(JSON.parse(text).map(say)));
 
 @spec("HEAD-1", "LOGITS-2", "TOPK-1", "DRAW-1")
 def test_the_page_s_judges_say_what_the_suite_says() -> None:
-    node = shutil.which("node") or unavailable("this machine has no node: make setup-explorer")
+    node = shutil.which("node") or ""
+    if not node:
+        unavailable("this machine has no node: make setup-explorer")
     rng = np.random.default_rng(0)
     cases, words = [], []
 
@@ -159,7 +161,7 @@ def test_the_page_s_judges_say_what_the_suite_says() -> None:
                 )
     assert set(words) == {str(word) for word in Word}
     run = subprocess.run(
-        [str(node), "--input-type=module", "-e", JUDGE],
+        [node, "--input-type=module", "-e", JUDGE],
         input=json.dumps(cases),
         cwd=EXPLORER,
         capture_output=True,

@@ -1,5 +1,7 @@
 """How the tests of the explorer change a page and read it, and what they hold it against."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -7,15 +9,33 @@ import numpy as np
 
 import reference
 from parity_tests.verdict import exact_softmax
-from ports.explorer.frames import SETTLED
 from reference import bounds
-from weights_export.bundle import Bundle
+from weights_export import Bundle
 
 f32 = np.float32
 ROOT = Path(__file__).parents[3]
 EXPLORER = ROOT / "ports" / "explorer"
 TINY = Path("ports/tiny_bundle")  # from ROOT
+CHROMIUM = "/usr/bin/chromium"
+OFFLINE = "no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update"
+ARGUMENTS = [f"--{name}" for name in [*OFFLINE.split(), "disable-sync"]]
 WINDOW = {"width": 1000, "height": 900}
+
+# Until every section shows the last change, those out of sight too.
+SETTLED = """async () => {
+  while (document.getElementById("explorer").dataset.pending !== "0") await new Promise((done) => setTimeout(done));
+}"""
+
+FRAME = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"  # the next one is drawn
+
+# A link followed within the page, to its first view.
+RESTART = """async () => {
+  history.replaceState(null, "", "#");
+  dispatchEvent(new Event("hashchange"));
+  scrollTo(0, 0);
+  document.activeElement.blur();
+  await (SETTLED)();
+}""".replace("SETTLED", SETTLED)
 
 
 class View:
@@ -26,30 +46,32 @@ class View:
 
     def data(self, element: str) -> dict[str, str]:
         """The data attributes of an element."""
-        return self.page.evaluate("id => ({...document.getElementById(id).dataset})", element)
+        data: dict[str, str] = self.page.evaluate("id => ({...document.getElementById(id).dataset})", element)
+        return data
 
     def rows(self, table: str) -> list[dict[str, str]]:
         """The data attributes of a table's rows."""
-        return self.page.evaluate(
+        rows: list[dict[str, str]] = self.page.evaluate(
             "id => [...document.querySelectorAll(`#${id} tbody tr`)].map(r => ({...r.dataset}))", table
         )
+        return rows
 
     def text(self, element: str) -> str:
         """What can be read there."""
-        return self.page.inner_text(f"#{element}")
+        return str(self.page.inner_text(f"#{element}"))
 
     def type(self, element: str, text: str) -> None:
         """Write into a box, as typing does, and wait until all sections show it."""
-        self.page.evaluate(
-            "async ([id, text]) => { const e = document.getElementById(id); e.value = text;"
-            " e.dispatchEvent(new Event('input', { bubbles: true })); await (" + SETTLED + ")(); }",
-            [element, text],
-        )
+        self.set(**{element: text})
 
     def set(self, **values: Any) -> None:
-        """Write into several boxes."""
-        for name, value in values.items():
-            self.type(name, str(value))
+        """Write into several boxes, one after the other."""
+        self.page.evaluate(
+            "async (values) => { for (const [id, text] of Object.entries(values)) {"
+            " const e = document.getElementById(id); e.value = text;"
+            " e.dispatchEvent(new Event('input', { bubbles: true })); await (" + SETTLED + ")(); } }",
+            {name: str(value) for name, value in values.items()},
+        )
 
     def press(self, element: str) -> None:
         """Click a button, and wait until all sections show it."""
@@ -59,39 +81,67 @@ class View:
         """Wait until all sections show the last change."""
         self.page.evaluate(SETTLED)
 
+    def restart(self) -> None:
+        """Back to the view of a page just opened."""
+        self.page.evaluate(RESTART)
+
+    @contextmanager
+    def processor_time(self) -> Iterator[Callable[[], float]]:
+        """What asks how many seconds of processor time the page's tasks have taken."""
+        devtools = self.page.context.new_cdp_session(self.page)
+        devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+        def seconds() -> float:
+            metrics = {metric["name"]: metric["value"] for metric in devtools.send("Performance.getMetrics")["metrics"]}
+            return float(metrics["TaskDuration"])
+
+        yield seconds
+        devtools.detach()
+
     def wait_for_draws(self, n: int) -> None:
         """Wait until so many are counted."""
         self.page.wait_for_function("n => document.getElementById('stage-draw').dataset.draws == n", arg=n)
 
 
 class Tabs:
-    """Tabs that are used again, since a new one is a new process; and what went wrong in any of them."""
+    """A tab that is used again, since a new one is a new process; and what went wrong in this or any other."""
 
     def __init__(self, chromium: Any) -> None:
         self.chromium = chromium
         self.faults: list[str] = []
         self.allowed = {"data:,", "about:blank"}
-        self.pages: list[Any] = []
         self.context = self.new_context()
+        self.page = self.context.new_page()
 
     def new_context(self, **options: Any) -> Any:
         """One that notes each request to another address than those allowed, each error and each warning."""
         context = self.chromium.new_context(**{"viewport": WINDOW, **options})
-        context.on("request", lambda r: r.url.split("#")[0] in self.allowed or self.faults.append(r.url))
-        context.on("console", lambda m: m.type in ("error", "warning") and self.faults.append(m.text))
-        context.on("weberror", lambda e: self.faults.append(str(e.error)))
+        context.on("request", lambda request: self._note(request.url.split("#")[0] not in self.allowed, request.url))
+        context.on("console", lambda message: self._note(message.type in ("error", "warning"), message.text))
+        context.on("weberror", lambda error: self._note(True, str(error.error)))
         return context
 
-    def page(self, number: int, viewport: dict[str, int]) -> Any:
-        """The tab of this number, as good as new."""
-        if number == len(self.pages):
-            self.pages.append(self.context.new_page())
-        page = self.pages[number]
-        page.bring_to_front()  # behind another tab it would be given no frames
-        page.set_viewport_size(viewport)
-        page.emulate_media(color_scheme="light")
-        page.mouse.move(0, 0)
-        return page
+    def _note(self, fault: bool, what: str) -> None:
+        if fault:
+            self.faults.append(what)
+
+    def again(self) -> Any:
+        """The tab, as good as new."""
+        self.page.bring_to_front()  # behind another it would be given no frames
+        self.page.set_viewport_size(WINDOW)
+        self.page.emulate_media(color_scheme="light")
+        self.page.mouse.move(0, 0)
+        return self.page
+
+
+def go(page: Any, url: str, *, ready: bool = True) -> View:
+    """Open an explorer in a tab, and wait until all is drawn."""
+    page.set_default_timeout(20_000)
+    page.goto(url)
+    if ready:
+        page.wait_for_selector("#explorer[data-ready]")
+        page.evaluate(SETTLED)
+    return View(page)
 
 
 def probabilities(bundle: Bundle, prompt: int, temperature: float, k: int) -> tuple[np.ndarray, np.ndarray]:
