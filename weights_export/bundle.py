@@ -54,11 +54,9 @@ class Bundle:
         self._mapped: dict[str, Any] = {}
         for name, fingerprint in checked["files"].items():
             mapped = self._mapped[name] = map_file(folder / name)
-            if len(mapped) != fingerprint["size"]:
-                raise BundleError(
-                    f"{folder / name} has {len(mapped):,} bytes, the manifest says {fingerprint['size']:,}: truncated "
-                    "or damaged; copy or export it again"
-                )
+            found, size = f"{folder / name} has {len(mapped):,} bytes", fingerprint["size"]
+            if len(mapped) != size:
+                raise BundleError(f"{found}, the manifest says {size:,}: truncated or damaged; copy or export it again")
             inside = {key: tensor for key, tensor in tensors.items() if checked["tensors"][key]["file"] == name}
             if inside:
                 containers.check(mapped, checked["container"], inside, str(folder / name))
@@ -131,7 +129,7 @@ class Bundle:
         for start, block in blocks(*self._place("embedding")):
             stop = start + len(block)
             exact = self.logits_exact[:, start:stop]
-            oracle = context.astype(np.float64) @ block.astype(np.float64).T
+            oracle = bounds.exact_logits(context, block)
             slack = bounds.logits(context, block, "float64") + bounds.unit_roundoff("float64") * np.abs(oracle)
             bound = bounds.logits(context, block, "float32") + slack
             _within("logits_exact", exact, oracle, 2 * slack, start, self.folder)

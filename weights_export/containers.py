@@ -1,6 +1,6 @@
 """The file formats that a bundle's tensors may be in: safetensors, npz, and bin, which is the tensors and nothing else.
 
-The manifest gives each tensor's place, whatever stands around it in the file.
+The manifest gives each tensor's place in its file, so a reader need not know which format it is in.
 """
 
 from collections.abc import Mapping
@@ -17,8 +17,9 @@ MAX_HEADER = 1 << 16  # of a bundle's own safetensors files, which hold a handfu
 
 def write(path: Path, container: str, contents: Mapping[str, Content]) -> dict[str, Tensor]:
     """Write tensors to one file, in this order; where each lies. Raises: OSError; ValueError for wrong blocks."""
+    writer = {"safetensors": safetensors_file.write, "npz": npz_file.write, "bin": tensors.write}[container]
     with path.open("xb") as file:
-        return {"safetensors": safetensors_file, "npz": npz_file, "bin": tensors}[container].write(file, contents)
+        return writer(file, contents)
 
 
 def check(mapped: Any, container: str, expected: Mapping[str, Tensor], where: str) -> None:

@@ -37,7 +37,7 @@ def skeleton(config: dict[str, Any], weights: Weights) -> GPT2Model:
     no_special = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))
     settings = {**config, **no_special, "vocab_size": weights.shape("wte.weight")[0]}
     with torch.device("meta"):
-        model = GPT2Model(GPT2Config.from_dict(settings)).eval().requires_grad_(False)
+        model: GPT2Model = GPT2Model(GPT2Config.from_dict(settings)).eval().requires_grad_(False)
     if buffers := [name for name, _ in model.named_buffers()]:
         raise BundleError(f"this Transformers keeps buffers in GPT2Model ({buffers}): install the pinned version")
     return model
@@ -75,14 +75,14 @@ def contexts(
     for i, block in enumerate(model.h):
         block.register_forward_pre_hook(lambda m, _args, p=f"h.{i}.": _fill(m, p, weights, transposed))
     before, after = (np.empty((len(prompts), d), dtype=np.float32) for _ in range(2))
-    seen: list[torch.Tensor] = []
-    model.ln_f.register_forward_hook(lambda _m, inputs, output: seen.extend((inputs[0], output)))
+    final_norm = model.ln_f
+    model.register_module("ln_f", torch.nn.Identity())  # the model then returns what enters the norm
     with one_thread():
         # The longest first: the others then fit into the memory that it has freed.
         for done, n in enumerate(sorted(range(len(prompts)), key=lambda n: -len(prompts[n])), 1):
-            model(torch.tensor([[used.index(token) for token in prompts[n]]]), use_cache=False)
-            before[n], after[n] = (hidden[0, -1].numpy() for hidden in seen)
-            seen.clear()
+            ids = torch.tensor([[used.index(token) for token in prompts[n]]])
+            hidden = model(ids, use_cache=False).last_hidden_state
+            before[n], after[n] = hidden[0, -1].numpy(), final_norm(hidden)[0, -1].numpy()
             report("contexts of the prompts", done, len(prompts))
     return before, after
 

@@ -93,10 +93,8 @@ def check(manifest: dict[str, Any]) -> dict[str, Tensor]:
     if manifest["prompts"]:
         required |= {"prompts.json", "tokens.json"}
     if not required <= manifest["files"].keys() <= required | {"tokens.json"}:
-        raise BundleError(
-            f"manifest.json: files are {str(sorted(manifest['files']))[:200]}, expected {sorted(required)}: "
-            "a bundle has these files and no others"
-        )
+        files = str(sorted(manifest["files"]))[:200]
+        raise BundleError(f"manifest.json: files are {files}, expected {sorted(required)} and no others")
     for name in manifest["files"]:
         _check_fingerprint(manifest["files"], "files", name)
     return tensors

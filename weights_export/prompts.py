@@ -57,7 +57,5 @@ def check(content: Any, count: int, vocab_size: int, where: str) -> list[dict[st
             raise BundleError(f"{where}[{i}] must have text and token_ids, and nothing else")
         text, ids = prompt["text"], prompt["token_ids"]
         if not isinstance(text, str) or not ids or not are_ids(ids, vocab_size):
-            raise BundleError(
-                f"{where}[{i}] must hold a string and a list of at least one token id from 0 to {vocab_size - 1}"
-            )
+            raise BundleError(f"{where}[{i}] must hold a string and a list of at least one token id below {vocab_size}")
     return content

@@ -47,10 +47,8 @@ def parse_header(header: bytes, size: int, where: str) -> dict[str, Tensor]:
     found = {name: _tensor(entry, start, f"{where}: tensor {name[:80]!r}") for name, entry in entries.items()}
     for name, tensor in sorted(found.items(), key=lambda item: (item[1].offset, item[1].size)):
         if tensor.offset != position:
-            raise BundleError(
-                f"{where}: tensor {name[:80]!r} begins at byte {tensor.offset}, expected {position}: "
-                "tensors must follow each other without gap or overlap"
-            )
+            begins = f"tensor {name[:80]!r} begins at byte {tensor.offset}"
+            raise BundleError(f"{where}: {begins}, expected {position}: there must be no gap or overlap")
         position += tensor.size
     if position != size:
         raise BundleError(f"{where}: the tensors end at byte {position}, the file has {size}; truncated or damaged")

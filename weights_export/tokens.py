@@ -36,7 +36,8 @@ def load_tokenizer(folder: Path) -> Any | None:
 
 def vocabulary_size(tokenizer: Any) -> int:
     """One more than the highest id; gaps count."""
-    return 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
+    vocabulary: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
+    return 1 + max(vocabulary.values())
 
 
 def token_bytes(tokenizer: Any, vocab_size: int) -> list[bytes]:
@@ -60,7 +61,7 @@ def token_bytes(tokenizer: Any, vocab_size: int) -> list[bytes]:
         decoded = tokenizer.decode([i], skip_special_tokens=False)
         if raw.decode("utf-8", errors="replace") != decoded:
             raise BundleError(
-                f"token {i} has the bytes {raw!r}, the tokenizer decodes it as {decoded!r}: not a byte-level tokenizer"
+                f"token {i} has the bytes {raw!r}, but decodes as {decoded!r}: not a byte-level tokenizer"
             )
         result.append(raw)
     return result
@@ -75,9 +76,8 @@ def encode(tokenizer: Any, text: str, window: int, vocab_size: int) -> list[int]
     if not ids:
         raise BundleError(f"prompt {text[:40]!r} has no tokens: give at least one character")
     if max(ids) >= vocab_size:
-        raise BundleError(
-            f"prompt {text[:40]!r} has token {max(ids)}: the embedding has rows for 0 to {vocab_size - 1} only"
-        )
+        rows = f"the embedding has rows for 0 to {vocab_size - 1} only"
+        raise BundleError(f"prompt {text[:40]!r} has token {max(ids)}: {rows}")
     return list(ids)
 
 

@@ -33,7 +33,12 @@ def random_tensors(rows: int, *, n_embd: int, n_layer: int, n_positions: int, se
     d, rng = n_embd, np.random.default_rng(seed)
     shapes: dict[str, tuple[int, ...]] = {"wte.weight": (rows, d), "wpe.weight": (n_positions, d)}
     for i in range(n_layer):
-        block = {"attn.c_attn": (d, 3 * d), "attn.c_proj": (d, d), "mlp.c_fc": (d, 4 * d), "mlp.c_proj": (4 * d, d)}
+        block: dict[str, tuple[int, ...]] = {
+            "attn.c_attn": (d, 3 * d),
+            "attn.c_proj": (d, d),
+            "mlp.c_fc": (d, 4 * d),
+            "mlp.c_proj": (4 * d, d),
+        }
         for name, shape in block.items():
             shapes |= {f"h.{i}.{name}.weight": shape, f"h.{i}.{name}.bias": shape[1:]}
         for name in ("ln_1", "ln_2"):

@@ -23,7 +23,7 @@ V, D, N, ROWS = 5, 3, 2, 7
 
 
 def small_bundle(folder: Path, container: str = "safetensors", dtype: str = "float32") -> None:
-    """A bundle of a few numbers, whole and true: 5 tokens and 2 rows of padding, 2 prompts."""
+    """A bundle of a few numbers, intact and correct: 5 tokens, 2 padding rows, 2 prompts."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     table = rng.integers(-8, 9, (ROWS, D)).astype(np.float32)  # small integers: every sum is exact
@@ -81,7 +81,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def seal(folder: Path, content: dict[str, Any], hashes: bool = True) -> None:
-    """Write a manifest with right hashes, of itself and, unless told otherwise, of every file."""
+    """Write a manifest with right hashes: its own and, unless `hashes` is false, those of every file."""
     content = {key: value for key, value in content.items() if key != "sha256"}
     if hashes:
         for name in content["files"]:
@@ -91,7 +91,8 @@ def seal(folder: Path, content: dict[str, Any], hashes: bool = True) -> None:
 
 
 def _any_file(folder: Path, draw: Draw) -> Path:
-    return draw(st.sampled_from(sorted(folder.iterdir())))
+    path: Path = draw(st.sampled_from(sorted(folder.iterdir())))
+    return path
 
 
 # Damage: nobody recomputes a hash.
@@ -159,7 +160,7 @@ def swap(folder: Path, draw: Draw) -> None:
 # Forgeries: hashes are right.
 
 HUGE = st.sampled_from([2**31, 2**32, 2**53, 2**63 - 1, 2**63, 2**64, 10**30])
-NOT_A_COUNT = HUGE | st.sampled_from([-1, 0, 1.5, "5", None, True, [], {}])
+NOT_A_COUNT: st.SearchStrategy[Any] = HUGE | st.sampled_from([-1, 0, 1.5, "5", None, True, [], {}])
 PATHS = st.sampled_from(
     ["../head.safetensors", "/etc/passwd", "a/b", "..", ".", "", "head.safetensors/", "C:\\x", "\0"]
 )
@@ -167,7 +168,7 @@ NESTED = st.sampled_from([b"[" * 100_000, b'{"a":' * 100_000, b"[" * 500 + b"]" 
 
 
 def _other_count(old: int, counts: st.SearchStrategy[int]) -> st.SearchStrategy[Any]:
-    """What stands in the place of a count and is not `old`; `true` is no count, though Python says it equals 1."""
+    """Something else than `old` in the place of a count; `true` is not a count, though Python says it equals 1."""
     return (NOT_A_COUNT | counts).filter(lambda value: value != old or value is True)
 
 
@@ -188,7 +189,7 @@ def words_of_the_manifest(folder: Path, draw: Draw) -> None:
     )
     if key in ("vocab_size", "embedding_rows", "hidden_size", "prompts", "sha256"):
         key = "version"
-    words = [None, [], {}, 0, 1, 3, -1, 99, 2.0, "2", "", "zip", "float64", True, "bin "]
+    words: list[Any] = [None, [], {}, 0, 1, 3, -1, 99, 2.0, "2", "", "zip", "float64", True, "bin "]
     content[key] = draw(st.sampled_from(words))
     seal(folder, content, hashes=False)
 
@@ -324,7 +325,7 @@ def json_files(folder: Path, draw: Draw) -> None:
 
 
 def manifest_text(folder: Path, draw: Draw) -> None:
-    """A manifest that is no JSON object, is nested without end, or says a thing twice."""
+    """A manifest that is not a JSON object, is endlessly nested, or has a key twice."""
     raw = (folder / "manifest.json").read_bytes()
     twice = raw.replace(b'"prompts"', b'"vocab_size": 9, "prompts"', 1)
     nested = raw.replace(b"null", draw(NESTED), 1)

@@ -20,7 +20,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub(ThreadingHTTPServer):
-    """The server and what it may be told: a token to ask for, a gate, and where to cut a connection."""
+    """The server and its settings: a token to ask for, a gate, and where to cut a connection."""
 
     daemon_threads = True
 

@@ -34,7 +34,7 @@ def run(model: Path, output: Path, dtype: str, force: bool) -> int:
 
 
 def whole(folder: Path) -> str:
-    """The dtype of the bundle in a folder if it is whole in every byte, else why not."""
+    """The dtype of the bundle in a folder if every byte of it is intact, else why not."""
     try:
         bundle = open_bundle(folder)
         bundle.verify()

@@ -34,9 +34,9 @@ def exported(folder: Path, output: Path, **options: Any) -> Bundle:
 
 def transformers_model(tensors: dict[str, np.ndarray], tied: bool = True) -> GPT2LMHeadModel:
     """The same parameters in Transformers' own model, float32."""
-    settings = {"vocab_size": len(tensors["wte.weight"]), "tie_word_embeddings": tied, **SMALL}
+    settings: dict[str, Any] = {"vocab_size": len(tensors["wte.weight"]), "tie_word_embeddings": tied, **SMALL}
     settings |= {"bos_token_id": 0, "eos_token_id": 0}
-    model = GPT2LMHeadModel(GPT2Config(**settings)).eval()
+    model: GPT2LMHeadModel = GPT2LMHeadModel(GPT2Config(**settings)).eval()
     state = {name if name.startswith("lm_head") else f"transformer.{name}": a for name, a in tensors.items()}
     state.setdefault("lm_head.weight", tensors["wte.weight"])
     model.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})

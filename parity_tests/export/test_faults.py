@@ -25,7 +25,7 @@ NOBODY = 65534
 
 
 def run(
-    *arguments: str | Path, module: str = "weights_export", before: Callable[[], None] | None = None
+    *arguments: str | Path | int, module: str = "weights_export", before: Callable[[], None] | None = None
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
@@ -93,7 +93,7 @@ def stop_after(steps: int, patch: pytest.MonkeyPatch) -> Callable[[], int]:
         return call
 
     patch.setattr(Path, "rename", counted(Path.rename))
-    patch.setattr(staging.shutil, "rmtree", counted(shutil.rmtree))
+    patch.setattr(shutil, "rmtree", counted(shutil.rmtree))
     return lambda: calls
 
 

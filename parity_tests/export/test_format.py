@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 from hypothesis import given
@@ -65,7 +65,24 @@ def test_what_the_code_accepts_fits_the_schema(good: dict[str, Any], data: st.Da
         if isinstance(place[key], dict | list) and place[key] and data.draw(st.booleans()):
             place = place[key]
             continue
-        others = [None, True, 0, 1, -1, 2.5, 2**62, 2**70, "x", "", [], {}, "head.bin", "0" * 64, "float16", "bin"]
+        others: list[Any] = [
+            None,
+            True,
+            0,
+            1,
+            -1,
+            2.5,
+            2**62,
+            2**70,
+            "x",
+            "",
+            [],
+            {},
+            "head.bin",
+            "0" * 64,
+            "float16",
+            "bin",
+        ]
         place[key] = data.draw(st.sampled_from(others))
         break
     try:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_with_contexts(model: Path, tmp_path: Path) -> None:
     bundle.reproduce()
     assert [len(prompt["token_ids"]) for prompt in bundle.prompts][1] == 1024
     assert bundle.embedding.shape == (50_257, 768)
-    inputs = {"context": bundle.context, "embedding": bundle.embedding}
+    inputs: dict[str, Any] = {"context": bundle.context, "embedding": bundle.embedding}
     compare("compute_logits", reference.compute_logits(**inputs), bundle.logits, **inputs).require()
 
 

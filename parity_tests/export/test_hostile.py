@@ -1,4 +1,4 @@
-"""Hostile bundles: each is refused by an error of ours; none crashes, allocates beyond its size, or is accepted."""
+"""Hostile bundles: each is refused with BundleError; none crashes, allocates beyond its size, or is accepted."""
 
 import json
 import shutil

@@ -57,8 +57,8 @@ def environment(server: Hub, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 def forks(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     """Processes that have imported the libraries already."""
     command = [sys.executable, "-m", "parity_tests.export.forks"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdin=pipe, stdout=pipe) as process:
         yield process
 
 
@@ -73,7 +73,7 @@ def home(environment: dict[str, str]) -> Iterator[Path]:
 
 @pytest.fixture
 def export(hub: Hub, tmp_path: Path, environment: dict[str, str], forks: subprocess.Popen[str], home: Path) -> Export:
-    """Runs the command in a process of its own; one that a different environment is given to imports all anew."""
+    """Runs the command in a process of its own; with a different environment, in one that imports everything again."""
     (tmp_path / "prompts.txt").write_text("Hello\nworld\n")
 
     def run(
@@ -153,7 +153,7 @@ def test_head_only_fetches_only_the_head(hub: Hub, export: Export, tmp_path: Pat
     bundle.verify()
     assert bundle.manifest["revision"] == COMMIT
     digest = hashlib.sha256((model / "model.safetensors").read_bytes()).hexdigest()
-    assert bundle.manifest["checkpoint"]["model.safetensors"]["sha256"] == digest, "as the Hub told"
+    assert bundle.manifest["checkpoint"]["model.safetensors"]["sha256"] == digest, "as the Hub says"
     whole = export("--head-only", model=str(model), to="local")
     assert whole.returncode == 0, whole.stderr
     local = open_bundle(tmp_path / "local")

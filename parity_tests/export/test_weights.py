@@ -26,7 +26,7 @@ spec = pytest.mark.spec
 @spec("HEAD-1", "LOGITS-2")
 def test_heads_agree_on_the_bundle(head: Head, bundle_folder: Path) -> None:
     bundle = open_bundle(bundle_folder)
-    inputs = {"context": bundle.context, "embedding": bundle.embedding}
+    inputs: dict[str, Any] = {"context": bundle.context, "embedding": bundle.embedding}
     logits = head.compute_logits(**inputs)
     compare("compute_logits", reference.compute_logits(**inputs), logits, **inputs).require()
     for temperature in (0.5, 0.7, 1.0, 2.0):
@@ -38,7 +38,7 @@ def test_heads_agree_on_the_bundle(head: Head, bundle_folder: Path) -> None:
 @spec("LOGITS-2", "LOGITS-5")
 def test_expected_logits(bundle_folder: Path, checkpoint: Any) -> None:
     """Exact logits against mpmath on a sample, PyTorch's within the bound of them; the embedding is the tied one."""
-    import mpmath
+    import mpmath  # type: ignore[import-untyped]
 
     bundle = open_bundle(bundle_folder)
     mpmath.mp.dps = 60
@@ -112,7 +112,7 @@ def test_same_bytes_again(tmp_path: Path, checkpoint: Any, bundle_folder: Path) 
 
 
 def test_opening_makes_no_copy(bundle_folder: Path) -> None:
-    """Arrays are read-only and lie over the file, at the place that the manifest gives."""
+    """Arrays are read-only views of the file, at the place that the manifest gives."""
     bundle = open_bundle(bundle_folder)
     content = (bundle_folder / "head.safetensors").read_bytes()
     place = bundle.manifest["tensors"]["embedding"]
