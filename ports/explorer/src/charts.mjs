@@ -220,11 +220,11 @@ export function drawHistogram(svg, { domain, sorted, bins }, lowest, survivors) 
   }
   part(svg, "ticks", "path", { d: ticks });
   const edge = x(lowest);
-  part(svg, "edge", "line", { x1: edge, x2: edge, y1: 24, y2: floor });
+  part(svg, "edge", "line", { x1: edge, x2: edge, y1: 18, y2: floor });
   part(svg, "name", "text", { x: LEFT, y: 12 }, "number of tokens, by logit");
   const right = edge > width / 2;
   const words = `${count(survivors)} ${survivors === 1 ? "survives" : "survive"} →`;
-  part(svg, "total", "text", { x: edge + (right ? -6 : 6), y: 34, "text-anchor": right ? "end" : "start" }, words);
+  part(svg, "total", "text", { x: edge + (right ? -6 : 6), y: 26, "text-anchor": right ? "end" : "start" }, words);
   drawAxis(svg, "axis", 0, floor + 13, axisBottom(x).ticks(width / 80));
   drawAxis(svg, "axis-y", LEFT, 0, axisLeft(y).ticks(4));
 }

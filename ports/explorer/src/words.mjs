@@ -4,7 +4,8 @@ export const $ = (id) => document.getElementById(id);
 
 const thousands = new Intl.NumberFormat("en-US");
 export const count = (n) => thousands.format(n);
-export const percent = (p) => `${(100 * p).toFixed(p < 0.001 ? 3 : 1)}%`;
+export const percent = (p) =>
+  p > 0 && p < 1e-5 ? "less than 0.001%" : `${(100 * p).toFixed(p > 0 && p < 0.001 ? 3 : 1)}%`;
 
 /** A minus sign is "−" in d3's axes and here. */
 export const fixed = (x, digits) => x.toFixed(digits).replace("-", "−");

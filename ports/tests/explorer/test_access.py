@@ -124,7 +124,7 @@ TOUCHING = """() => [...document.querySelectorAll("thead tr, tbody tr, svg .axis
 def test_nothing_is_cut_off_and_no_columns_touch(visit: Callable[..., View], made: Path) -> None:
     view = visit(made, "#draws=1002")
     view.wait_for_draws(1002)
-    for width in (360, 700, 1030, 1280, 1600):
+    for width in (360, 645, 1030, 1280, 1350, 1540):
         view.page.set_viewport_size({"width": width, "height": 900})
         view.page.evaluate(FRAME)
         view.settle()
