@@ -44,7 +44,7 @@ format: .venv/installed
 	$(BIN)/ruff format $(FOLDERS) *.md
 
 bench: .venv/installed
-	@$(BIN)/python -m parity_tests bench --plot growth.svg --markdown BENCHMARKS.md
+	@$(BIN)/python -m parity_tests bench --markdown BENCHMARKS.md
 
 explorer: .venv/installed
 	@$(BIN)/python -m ports explorer ports/tiny_bundle -o explorer.html

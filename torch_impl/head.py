@@ -37,7 +37,8 @@ def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
     tensor([2., 4., -inf])
     """
     logits = validation.logits(logits)
-    return validation.scaled(logits / validation.temperature(temperature, logits), temperature)
+    quotient = logits / validation.temperature(temperature, logits)
+    return validation.logits(quotient, validation.QUOTIENT.format(temperature))
 
 
 def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:

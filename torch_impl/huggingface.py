@@ -42,12 +42,10 @@ def get_top_token(probabilities: Tensor, tokenizer: Any, top_n: int = 1) -> str:
             f"probabilities has shape {tuple(probabilities.shape)}: pass one vector (V,), one row at a time"
         )
     device = probabilities.device
-    rng = (
-        torch.default_generator
-        if device.type == "cpu"
-        else torch.get_device_module(device).default_generators[device.index or 0]
+    generators = (
+        [torch.default_generator] if device.type == "cpu" else torch.get_device_module(device).default_generators
     )
-    final_token_id = head.multinomial(probabilities, num_samples=top_n, rng=rng)
+    final_token_id = head.multinomial(probabilities, num_samples=top_n, rng=generators[device.index or 0])
     final_token: str = tokenizer.decode(final_token_id.tolist())
     print(f"\n✅ Final Selected {top_n} Tokens: '{final_token}'")
     return final_token

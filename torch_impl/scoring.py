@@ -1,8 +1,7 @@
 """How probable given tokens are, in bounded memory, in PyTorch: the same names and refusals as `reference/scoring.py`.
 
 The rows of the embedding are taken in blocks, which give `(N, block)` logits at a time for a running maximum and a
-running sum of exponentials. Everything stays on the device of the context. This is for measuring, not for training:
-no gradients flow.
+running sum of exponentials. All stays on the device of the context. For measuring, not training: no gradients flow.
 """
 
 import math
@@ -27,23 +26,20 @@ class _Blocks:
         self._embedding, self._rows = embedding, context.reshape(math.prod(context.shape[:-1]), context.shape[-1])
         self.shape, self.dtype, self.vocab_size = context.shape[:-1], context.dtype, len(embedding)
         self._divisor = validation.temperature(temperature, context)
-        self.name = "logits" if self._divisor == 1 else f"(logits / temperature={temperature})"
+        self.name = "logits" if self._divisor == 1 else validation.QUOTIENT.format(temperature)
         self._block = min(validation.count("block", block), self.vocab_size)
-
-    def __len__(self) -> int:
-        """How many positions."""
-        return len(self._rows)
 
     def full(self, value: float, dtype: torch.dtype | None = None) -> Tensor:
         """One number for each position, `(N,)`."""
-        return torch.full((len(self),), value, dtype=dtype or self.dtype, device=self._rows.device)
+        return torch.full((len(self._rows),), value, dtype=dtype or self.dtype, device=self._rows.device)
 
     def __iter__(self) -> Iterator[tuple[int, Tensor, Tensor]]:
         """The first id of each block, its logits `(N, width)`, and the largest of each row `(N,)`."""
-        memory = torch.empty(len(self) * self._block, dtype=self.dtype, device=self._rows.device)
+        count = len(self._rows)
+        memory = torch.empty(count * self._block, dtype=self.dtype, device=self._rows.device)
         for start in range(0, self.vocab_size, self._block):
             part = self._embedding[start : start + self._block].to(self.dtype)
-            logits = memory[: len(self) * len(part)].view(len(self), len(part))
+            logits = memory[: count * len(part)].view(count, len(part))
             torch.mm(self._rows, part.T, out=logits)
             validation.block_of_logits(logits, start, self.shape)
             if self._divisor != 1:  # a division by 1 changes no bit

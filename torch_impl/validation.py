@@ -14,12 +14,9 @@ import torch
 from torch import Tensor
 
 # 16-bit floats are storage formats here: computed in float32 (HEAD-2).
-COMPUTE_DTYPE = {
-    torch.float16: torch.float32,
-    torch.bfloat16: torch.float32,
-    torch.float32: torch.float32,
-    torch.float64: torch.float64,
-}
+COMPUTE_DTYPE = dict.fromkeys((torch.float16, torch.bfloat16, torch.float32), torch.float32)
+COMPUTE_DTYPE[torch.float64] = torch.float64
+QUOTIENT = "(logits / temperature={})"  # the name under which scaled logits are refused
 
 
 def _place(name: str, index: Sequence[int]) -> str:
@@ -66,10 +63,6 @@ def _vocabulary(name: str, values: Any) -> Tensor:
     return tensor.contiguous()
 
 
-def _all_masked(name: str, row: Sequence[int]) -> ValueError:
-    return ValueError(f"{_place(name, row)} is -inf for every token: leave at least one token unmasked")
-
-
 def _not_finite(name: str, index: Sequence[int], value: Tensor) -> ValueError:
     return ValueError(
         f"{_place(name, index)} is {value.item()}: it must be finite, or -inf for a masked token; "
@@ -84,7 +77,7 @@ def logits(values: Any, name: str = "logits") -> Tensor:
     if not largest.isfinite().all():
         row = _first(~largest.isfinite())
         if largest[row] == -math.inf:
-            raise _all_masked(name, row)
+            some_unmasked(largest > -math.inf, name)  # raises, and for this row: all before it are finite
         index = (*row, *_first(~(tensor[row] < math.inf)))
         raise _not_finite(name, index, tensor[index])
     return tensor
@@ -101,12 +94,8 @@ def block_of_logits(block: Tensor, first: int, shape: Sequence[int], name: str =
 def some_unmasked(alive: Tensor, name: str = "logits") -> None:
     """Refuses rows of logits of which none is finite: `alive` `(...)` is false for them."""
     if not alive.all():
-        raise _all_masked(name, _first(~alive))
-
-
-def scaled(values: Tensor, divisor: Any) -> Tensor:
-    """Logits after the division; refused where a tiny temperature made them overflow."""
-    return logits(values, f"(logits / temperature={divisor})")
+        place = _place(name, _first(~alive))
+        raise ValueError(f"{place} is -inf for every token: leave at least one token unmasked")
 
 
 def temperature(value: Any, like: Tensor) -> Tensor:

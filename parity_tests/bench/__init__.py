@@ -2,27 +2,22 @@
 
 candidates.py   what is timed: whole steps, single stages, and the limits of the machine
 measure.py      how: in one process, round by round in random order, medians and spread; peak memory
-growth.py       time against V, d, batch and k, with fitted exponents and a plot
-scaling.py      the cost model of the split vocabulary, and ranks on this machine against it
-page.py         tables, goals, BENCHMARKS.md
+growth.py       time against V, d, batch and k, as fitted exponents
+page.py         tables, goals, BENCHMARKS.md, and pyperf's format
 """
 
 import argparse
-import json
 import sys
-import tempfile
 import tracemalloc
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyperf
 import torch
 
 from reference import scoring
 
-from . import candidates, growth, page, scaling
-from .measure import measure, order_effect, peak_memory
+from . import candidates, growth, page
+from .measure import measure, peak_memory
 
 
 def main(options: argparse.Namespace) -> int:
@@ -36,26 +31,19 @@ def main(options: argparse.Namespace) -> int:
         shapes = ", ".join(candidates.SHAPES)
         print(f"bench: {error}: --shape is {shapes} or V,d and --batch B,...", file=sys.stderr)
         return 2
-    if options.scaling:
-        print(scaling.table())
-        return 0
     torch.set_num_threads(options.threads)
     measured = page.Measured(vocab_size, hidden_size, options.threads, options.rounds, options.line)
     for batch in batches:
-        rounds = max(3, options.rounds if batch < 32 else options.rounds // 3)
-        _batch(measured, batch, rounds)
+        _batch(measured, batch, max(3, options.rounds if batch < 32 else options.rounds // 3))
         tables = page.step_table(measured, batch), page.stage_table(measured, batch)
         print(f"batch {batch}", *tables, sep="\n\n", end="\n\n", flush=True)
-    if options.plot or options.markdown:
-        measured.growth = growth.growth(options.threads, 5)
-        if options.plot:
-            growth.plot(measured.growth, Path(options.plot))
     if options.markdown:
-        _whole(measured)
-        Path(options.markdown).write_text(page.markdown(measured, options.plot), "utf-8")
+        measured.growth = {axis: growth.exponents(axis, options.threads, 5) for axis in growth.GRID}
+        _scoring(measured)
+        Path(options.markdown).write_text(page.markdown(measured), "utf-8")
     if options.json:
         Path(options.json).unlink(missing_ok=True)
-        _suite(measured).dump(options.json)
+        page.suite(measured).dump(options.json)
     return 0
 
 
@@ -67,52 +55,26 @@ def _batch(measured: page.Measured, batch: int, rounds: int) -> None:
     both = measure({**steps, **single}, rounds)
     measured.steps[batch] = {name: both[name] for name in steps}
     measured.stages[batch] = {name: both[name] for name in single}
-    measured.memory[batch] = {name: peak_memory(function) for name, function in steps.items()}
+    measured.memory[batch] = peak_memory(steps)
 
 
-def _whole(measured: page.Measured) -> None:
-    """What only the page needs: scoring, the order of the candidates, ranks."""
-    inputs = candidates.Inputs(1, measured.vocab_size, measured.hidden_size)
-    measured.order = order_effect(candidates.steps(inputs, measured.threads), measured.rounds)
-    measured.scoring = _scoring(measured)
-    with tempfile.TemporaryDirectory() as folder:
-        measured.ranks = scaling.measured(
-            Path(folder), measured.vocab_size, measured.hidden_size, 1, candidates.K, measured.rounds, measured.threads
-        )
-
-
-def _scoring(measured: page.Measured) -> dict[str, Any]:
+def _scoring(measured: page.Measured) -> None:
     inputs = candidates.Inputs(1_024, measured.vocab_size, measured.hidden_size)
+    context, embedding = inputs.context, inputs.embedding
     token_ids = np.random.default_rng(1).integers(0, measured.vocab_size, 1_024)
 
     def plain() -> np.ndarray:
-        logits = inputs.context @ inputs.embedding.T
+        logits = context @ embedding.T
         logits = logits - logits.max(axis=1, keepdims=True)
         return np.take_along_axis(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)), token_ids[:, None], 1)
 
-    functions = {
-        "product": lambda: inputs.context @ inputs.embedding.T,
-        "log_probs": lambda: scoring.log_probs(inputs.context, inputs.embedding, token_ids),
-        "plain": plain,
+    functions: candidates.Functions = {
+        "the plain product": lambda: context @ embedding.T,
+        "`scoring.log_probs`, in blocks of the vocabulary": lambda: scoring.log_probs(context, embedding, token_ids),
+        "all logits, then log-softmax": plain,
     }
-    result: dict[str, Any] = measure(functions, 5)
-    for name, key in (("product", "product_peak"), ("log_probs", "peak"), ("plain", "plain_peak")):
+    for name, seconds in measure(functions, 5).items():
         tracemalloc.start()
         functions[name]()
-        result[key] = tracemalloc.get_traced_memory()[1]
+        measured.scoring[name] = seconds, tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    return result
-
-
-def _suite(measured: page.Measured) -> pyperf.BenchmarkSuite:
-    """All timings in pyperf's format, for `python -m pyperf stats` and `compare_to`."""
-    benchmarks = []
-    for kind, groups in (("step", measured.steps), ("stage", measured.stages)):
-        for batch, group in groups.items():
-            for name, benchmark in group.items():
-                about = {"name": f"{kind}, batch {batch}: {name}", "unit": "second", "batch": batch}
-                about |= {"vocab_size": measured.vocab_size, "hidden_size": measured.hidden_size}
-                about |= {"threads": measured.threads, "peak_memory": json.dumps(measured.memory[batch].get(name))}
-                run = pyperf.Run(list(benchmark.get_values()), metadata=about, collect_metadata=False)
-                benchmarks.append(pyperf.Benchmark([run]))
-    return pyperf.BenchmarkSuite(benchmarks)

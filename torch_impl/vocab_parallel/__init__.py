@@ -9,7 +9,7 @@
 
 What crosses the network for a token does not depend on V: `HEADER` bytes and k candidates of each row from each rank.
 The noise does not depend on the number of ranks, so a seed gives the tokens that `torch_impl.head` gives in one
-process: sums in the product may be taken in another order on fewer rows, and nothing else differs.
+process; only sums in the product may be taken in another order on fewer rows.
 
 engine.py       the head itself
 handshake.py    how the ranks begin a step together, or give it up together

@@ -28,14 +28,11 @@ def open_bundle(bundle: Path, world: int, rank: int) -> tuple[Tensor, int, int, 
     vocab_size, d = manifest["vocab_size"], about["shape"][1]
     first, stop = share(vocab_size, world, rank)
     stored = np.dtype(about["dtype"]).newbyteorder("<")
+    start, shape = about["offset"] + first * d * stored.itemsize, (stop - first, d)
     # Copy on write ("c"): PyTorch wants memory that it may write to, and the file must stay as it is.
-    rows = (
-        np.memmap(bundle / about["file"], stored, "c", about["offset"] + first * d * stored.itemsize, (stop - first, d))
-        if stop > first
-        else np.empty((0, d), stored)
-    )
+    mapped = np.memmap(bundle / about["file"], stored, "c", start, shape) if stop > first else np.empty(shape, stored)
     files = json.dumps(manifest["files"], sort_keys=True)
-    return torch.from_numpy(rows), first, vocab_size, f"{manifest['model']} {manifest['revision']} {files}"
+    return torch.from_numpy(mapped), first, vocab_size, f"{manifest['model']} {manifest['revision']} {files}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,8 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"rank {rank}: {error}", file=sys.stderr)
         return 1
     finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
+        dist.destroy_process_group()
     if rank == 0:
         tokens = json.loads((options.bundle / "tokens.json").read_text("utf-8"))["tokens"]
         for token_id, score in zip(drawn.tolist(), scores.tolist(), strict=True):

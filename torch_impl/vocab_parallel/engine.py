@@ -129,9 +129,9 @@ class VocabParallelHead:
         parts = self._embedding.split(CONVERTED if converted else max(1, len(self._embedding)))
         logits = torch.cat([torch.nn.functional.linear(rows, part.to(rows.dtype)) for part in parts], dim=1)
         validation.block_of_logits(logits, self._first, context.shape[:-1])
-        scaled = logits / divisor
-        validation.block_of_logits(scaled, self._first, context.shape[:-1], f"(logits / temperature={temperature})")
-        return scaled
+        logits /= divisor
+        validation.block_of_logits(logits, self._first, context.shape[:-1], validation.QUOTIENT.format(temperature))
+        return logits
 
     def _begin(self, scaled: Tensor, k: int, temperature: float, state: bytes) -> None:
         same = {"number of context vectors": len(scaled), "dtype": scaled.dtype, "k": k}

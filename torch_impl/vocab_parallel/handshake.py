@@ -47,7 +47,7 @@ class Ranks:
             raise
 
     def begin(self, same: Mapping[str, Any], own: Sequence[int] = ()) -> list[tuple[int, ...]]:
-        """Begin a step to which all ranks bring the `same` values; returns the `own` numbers of each. At most six in all.
+        """Begin a step to which all ranks bring the `same` values; the `own` numbers of each are returned. At most six.
 
         Raises, on every rank: what another rank refused; ValueError, with the name, if one of the values differs.
         """
