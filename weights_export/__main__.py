@@ -125,12 +125,11 @@ def _description(bundle: Bundle) -> str:
         shape = " x ".join(f"{n:,}" for n in tensor["shape"])
         lines.append(f"{name:<20} {tensor['dtype']:<9} {shape:<18} {tensor['file']:<22} {tensor['offset']:>12,}")
     lines += ["", f"{'file':<22} {'bytes':>14}  sha256"]
-    for name, file in m["files"].items():
-        lines.append(f"{name:<22} {file['size']:>14,}  {file['sha256'][:16]}…")
+    lines += [f"{name:<22} {file['size']:>14,}  {file['sha256'][:16]}…" for name, file in m["files"].items()]
     if m["prompts"]:
         lines += ["", f"{'prompt':<6} {'tokens':>6}  text"]
-        for i, prompt in enumerate(bundle.prompts):
-            lines.append(f"{i:<6} {len(prompt['token_ids']):>6}  {repr(prompt['text'])[: WIDTH - 16]}")
+        rows = [(len(prompt["token_ids"]), repr(prompt["text"])[: WIDTH - 16]) for prompt in bundle.prompts]
+        lines += [f"{i:<6} {count:>6}  {text}" for i, (count, text) in enumerate(rows)]
     if "tokens.json" in m["files"]:
         tokens = ", ".join(f"{i} {raw!r}" for i, raw in enumerate(bundle.token_bytes[:4]))
         lines += ["", f"tokens        {tokens}, …; special: {sorted(bundle.special)[:4]}"]

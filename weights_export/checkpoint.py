@@ -18,9 +18,8 @@ TINY = Path(__file__).parent / "tiny_gpt2"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model in float32 on the CPU, in evaluation mode, with its tokenizer, its name and its files."""
+    """A model in float32 on the CPU, in evaluation mode, with its tokenizer and its files."""
 
-    name: str
     model: "GPT2LMHeadModel"
     tokenizer: Any
     source: Source
@@ -65,4 +64,4 @@ def load(name: str) -> Checkpoint:
     folder = found.folder
     source.weight_files(folder)  # refuses a pickle with the command that converts it
     model = GPT2LMHeadModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
-    return Checkpoint(name, model.eval(), AutoTokenizer.from_pretrained(folder, local_files_only=True), found)
+    return Checkpoint(model.eval(), AutoTokenizer.from_pretrained(folder, local_files_only=True), found)
