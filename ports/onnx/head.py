@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from weights_export.bundle import BundleError, open_bundle
+from weights_export import BundleError, open_bundle
 
 from . import build, refusals
 from .run import run, run_operation, session
