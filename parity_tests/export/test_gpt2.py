@@ -21,7 +21,7 @@ import reference
 from weights_export import open_bundle
 from weights_export.prompts import PROMPTS
 
-from ..test_gpt2 import REAL
+from ..conftest import REAL
 from ..verdict import compare
 from .checkpoints import make
 

@@ -1,7 +1,6 @@
 """SPEC.md and the tests agree: every rule has a test, and rules that a test or a docstring names exist."""
 
 import importlib
-import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +14,10 @@ RULES = re.findall(r"^### ([A-Z]+-\d+)", Path(reference.__file__).with_name("SPE
 
 
 def rules_of_tests() -> Iterator[tuple[str, str]]:
-    """(test, rule) for every `spec` marker in the suite."""
-    for module_info in pkgutil.iter_modules(parity_tests.__path__):
-        if not module_info.name.startswith("test_"):
-            continue
-        module = importlib.import_module(f"parity_tests.{module_info.name}")
+    """(test, rule) for every `spec` marker in `parity_tests`."""
+    root = Path(parity_tests.__file__).parent
+    for path in sorted(root.rglob("test_*.py")):
+        module = importlib.import_module(".".join(["parity_tests", *path.relative_to(root).with_suffix("").parts]))
         of_module = getattr(module, "pytestmark", [])
         for name, function in vars(module).items():
             if name.startswith("test_"):
@@ -28,7 +26,7 @@ def rules_of_tests() -> Iterator[tuple[str, str]]:
                     *(of_module if isinstance(of_module, list) else [of_module]),
                 ]
                 for rule in (rule for mark in marks if mark.name == "spec" for rule in mark.args):
-                    yield f"{module_info.name}.{name}", rule
+                    yield f"{path.stem}.{name}", rule
 
 
 def test_rules_are_numbered_without_gaps() -> None:

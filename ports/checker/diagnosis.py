@@ -79,7 +79,7 @@ def _made_of(op: str) -> list[str]:
 def _head(mutant: Mutant, op: str) -> Head:
     """The mutant's head with `op` made of its mistaken stage where it is another one's mistake."""
     head = mutant.head
-    if mutant.stage == op or op not in ("keep_top_k", "lm_head"):
+    if mutant.stage in (op, "torch_rng"):
         return head
     if mutant.stage == "top_k":
 

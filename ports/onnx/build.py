@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
 
+from reference.operations import DEFAULTS, OPERATIONS
+
 OPSET, IR_VERSION = 21, 10
 FLOATS = {
     "float16": TensorProto.FLOAT16,
@@ -141,42 +143,35 @@ def inverse_cdf(g: Graph, probs: str, uniform: str, name: str = "token_ids") -> 
     return g("Where", found, first, end, outputs=[name])
 
 
-def scalars(g: Graph, *names: str) -> list[str]:
-    """`temperature`, `k`, `num_samples`: single numbers as inputs."""
-    return [g.input(name, TensorProto.DOUBLE if name == "temperature" else TensorProto.INT64, 0) for name in names]
+def scalar(g: Graph, name: str) -> str:
+    """`temperature`, `k` or `num_samples`: a single number as an input."""
+    return g.input(name, TensorProto.DOUBLE if isinstance(DEFAULTS[name], float) else TensorProto.INT64, 0)
 
 
 def stage(
     operation: str, compute: str, dtypes: dict[str, str], axes: dict[str, int], ties: str = "lowest_id"
 ) -> ModelProto:
-    """The graph of one operation of PROTOCOL.md but `lm_head`, which is `head`.
+    """The graph of one operation of PROTOCOL.md but `lm_head`, which is `head`: the function of its name above.
 
     `dtypes` and `axes`, how many, are those of its tensors by name; `compute` is the dtype of its arithmetic.
     """
     g = Graph(compute)
-    tensors = [
-        g.input(name, FLOATS[dtype], axes[name]) if name == "uniform" else g.floats(name, dtype, axes[name])
-        for name, dtype in dtypes.items()
-    ]
-    floats, ids, full = FLOATS[compute], TensorProto.INT64, axes[next(iter(axes))]
-    if operation == "compute_logits":
-        return g.model(operation, (compute_logits(g, *tensors), floats, full))
-    if operation == "apply_temperature":
-        return g.model(operation, (apply_temperature(g, *tensors, *scalars(g, "temperature")), floats, full))
-    if operation == "top_k":
-        values, token_ids = top_k(g, *tensors, *scalars(g, "k"))
-        return g.model(operation, (values, floats, full), (token_ids, ids, full))
-    if operation == "keep_top_k":
-        keep = keep_all_ties if ties == "all" else keep_top_k
-        return g.model(operation, (keep(g, *tensors, *scalars(g, "k"), "kept"), floats, full))
-    if operation == "softmax":
-        return g.model(operation, (softmax(g, *tensors), floats, full))
-    if operation == "multinomial":
-        probs, noise = tensors
-        return g.model(operation, (multinomial(g, probs, *scalars(g, "num_samples"), noise), ids, full))
+    given = []
+    for name in OPERATIONS[operation].arguments:
+        if name == "uniform":
+            given.append(g.input(name, FLOATS[dtypes[name]], axes[name]))
+        elif name in dtypes:
+            given.append(g.floats(name, dtypes[name], axes[name]))
+        elif isinstance(DEFAULTS.get(name), (int, float)):
+            given.append(scalar(g, name))
+    build = keep_all_ties if ties == "all" else globals()[operation]
+    found = build(g, *given)
+    outputs = found if isinstance(found, tuple) else (found,)
+    full = next(iter(axes.values()))
     if operation == "inverse_cdf":
-        return g.model(operation, (inverse_cdf(g, *tensors), ids, full - 1), ("total", TensorProto.DOUBLE, full))
-    raise ValueError(f"operation is {operation!r}: it must be a stage of PROTOCOL.md, or call head()")
+        return g.model(operation, (found, TensorProto.INT64, full - 1), ("total", TensorProto.DOUBLE, full))
+    ids = {"token_ids": TensorProto.INT64}
+    return g.model(operation, *((name, ids.get(name, FLOATS[compute]), full) for name in outputs))
 
 
 def head(
@@ -200,7 +195,7 @@ def head(
         matrix = g.floats("embedding", dtypes["embedding"], 2)
     else:
         matrix = g.weight("embedding", np.ascontiguousarray(embedding, compute))
-    temperature, k = scalars(g, "temperature", "k")
+    temperature, k = scalar(g, "temperature"), scalar(g, "k")
     logits = compute_logits(g, context, matrix)
     probs = softmax(g, keep_top_k(g, apply_temperature(g, logits, temperature), k))
     outputs = [(logits, FLOATS[compute], axes), (probs, FLOATS[compute], axes)]

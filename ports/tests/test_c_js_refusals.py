@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from reference.operations import DEFAULTS, OPERATIONS, STAGES
+
 from .c_and_js import f32, row, tool
 from .wire import Port
 
@@ -34,12 +36,8 @@ REFUSED = [
     ("bad_shape", "inverse_cdf", {"probs": row(), "uniform": np.array(0.0)}),
     *(
         ("bad_logits", op, {"logits": logits, **arguments})
-        for op, arguments in {
-            "softmax": {},
-            "top_k": {"k": 1},
-            "keep_top_k": {"k": 1, "ties": "all"},
-            "apply_temperature": {"temperature": 1.0},
-        }.items()
+        for op, arguments in ((op, OPERATIONS[op].given(DEFAULTS)) for op in STAGES)
+        if "logits" in OPERATIONS[op].arguments
         for logits in (row(0, NAN), row(NAN, 0), row(0, INF), row(-INF, -INF), np.array([[0], [-INF]], f32))
     ),
     ("bad_logits", "lm_head", {"context": row(3e38), "embedding": np.full((1, 1), 9, f32), "temperature": 1.0, "k": 1}),

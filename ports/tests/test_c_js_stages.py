@@ -15,6 +15,7 @@ from parity_tests.verdict import Word, compare
 from ports.checker.errors import RefusedError
 from ports.checker.judge import judge
 from ports.vectors import FILES, load
+from reference.operations import DEFAULTS, OPERATIONS
 
 from .c_and_js import PORTS, answer, f32, row
 from .wire import Port
@@ -208,9 +209,9 @@ def test_vectors(port: Port, stage: str) -> None:
 def test_defaults(port: Port) -> None:
     """What a request leaves out: temperature 0.7, k 50, ties to the lowest id, one sample."""
     logits = np.arange(60, dtype=f32) // 2
-    every = {"temperature": 0.7, "k": 50, "ties": "lowest_id"}
-    for op, names in {"apply_temperature": ["temperature"], "top_k": ["k"], "keep_top_k": ["k", "ties"]}.items():
-        assert port.ask(op, logits=logits) == port.ask(op, logits=logits, **{name: every[name] for name in names})
+    for op, operation in OPERATIONS.items():
+        if "logits" in operation.arguments:
+            assert port.ask(op, logits=logits) == port.ask(op, logits=logits, **operation.given(DEFAULTS))
     assert port.result("multinomial", probs=row(0, 1), seed="1")["token_ids"].tolist() == [1]
     assert "errored" in port.ask("inverse_cdf", probs=row(0, 1))
 

@@ -131,7 +131,7 @@ def test_inputs_are_compared_before_and_after() -> None:
 
 
 def test_alternatives_are_accepted_and_say_so() -> None:
-    for op in ("compute_logits", "multinomial", "inverse_cdf", "lm_head"):
+    for op in sorted({case.op for case in CASES if case.result == "acceptable"}):
         case = first(op, "acceptable")
         words = []
         for answer in case.answers:

@@ -26,6 +26,7 @@ from ports.values import from_json
 from ports.vectors import FILES, FOLDER, Case, arguments, generate, load, load_all
 from ports.vectors.generate import exact, protocol
 from ports.vectors.generate.schema import validate
+from reference.operations import WITH_VECTORS, Operation
 
 spec = pytest.mark.spec
 VECTORS = {vectors.stage: vectors for vectors in load_all()}
@@ -295,3 +296,9 @@ def test_the_numbers_of_outcomes_add_up() -> None:
     good = Word.IDENTICAL, Word.WITHIN_BOUND, Word.TIE_BREAK, Word.REFUSED
     assert sum(words[word] for word in good) == len(CASES)
     assert words[Word.REFUSED] == sum(case.result == "invalid" for case in CASES)
+
+
+@pytest.mark.parametrize("operation", WITH_VECTORS, ids=lambda operation: operation.name)
+def test_codes_are_those_of_the_table(operation: Operation) -> None:
+    codes = {case.answers[0].expected["code"] for case in of(operation.name) if case.result == "invalid"}
+    assert codes <= set(operation.refusals)
