@@ -57,7 +57,7 @@ def processed_lm_head(
     """The same distribution, `(..., d) -> (..., V)`, through the logits processors that `model.generate()` uses.
 
     `TopKLogitsWarper` keeps every token tied with the k-th: it equals `keep_top_k(..., ties="all")`, and `lm_head`
-    wherever no tie stands at the k-th place.
+    unless there is a tie for the k-th place.
     """
     logits = _output_logits(model, last_token_context_vector)
     no_input_ids = torch.empty(0, dtype=torch.long)  # both processors ignore them

@@ -139,9 +139,10 @@ def probabilities(values: Any, num_samples: int = 1) -> Tensor:
         row = _first(available < num_samples)
         if available[row] == 0:
             raise ValueError(f"{_place('probs', row)} sums to zero: at least one token needs a probability above zero")
+        tokens = "1 token" if available[row] == 1 else f"{available[row].item()} tokens"
         raise ValueError(
-            f"num_samples is {num_samples} but {_place('probs', row)} has only {available[row].item()} tokens of "
-            "non-zero probability: draw fewer, or keep more tokens (a larger k)"
+            f"num_samples is {num_samples} but {_place('probs', row)} has only {tokens} of non-zero probability: "
+            "draw fewer, or keep more tokens (a larger k)"
         )
     return probs
 

@@ -21,7 +21,7 @@ TEMPERATURE, K = 0.7, 50
 PROTOBUF_LIMIT = 2**31 - 2**20  # bytes of an ONNX model: a larger embedding is fed at each call
 SQUARE = 1_536  # rows and columns of the product at BLAS's peak
 
-# ONNX graphs in its textual form: the product alone, and the head up to the survivors' probabilities.
+# Two ONNX graphs as text: only the product, and the head up to the survivors' probabilities.
 PRODUCT = """<ir_version: 10, opset_import: ["" : 17]>
 product (float[b, d] context, float[V, d] embedding) => (float[b, V] logits) {
     logits = Gemm <transB = 1> (context, embedding)
@@ -96,7 +96,7 @@ def _onnx_step(inputs: Inputs, threads: int) -> Callable[[], np.ndarray]:
 
 
 def steps(inputs: Inputs, threads: int) -> Functions:
-    """Whole steps, by name. Each library draws from its own generator, but where PyTorch's noise is named."""
+    """Whole steps, by name. Each library draws from its own generator; a `TorchGenerator` makes PyTorch's noise."""
     context, embedding, h, w, k = inputs.context, inputs.embedding, inputs.h, inputs.w, inputs.k
     torchs, numpys = reference.TorchGenerator(0), np.random.default_rng(0)
     own = torch.Generator().manual_seed(0)

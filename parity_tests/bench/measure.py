@@ -1,7 +1,7 @@
 """How candidates are timed: in one process, round by round, each time in another order.
 
 A machine that drifts hurts all alike, and so do caches: each candidate runs once untimed before it is timed, as in a
-loop over tokens. Threads that spin for work after a call would slow down whoever comes next; the command switches that
+loop over tokens. Threads that spin for work after a call would slow down whatever comes next; the command switches that
 off before the libraries load. Timed forwards and backwards, no median then moved by more than three times its spread.
 """
 

@@ -123,7 +123,7 @@ def goal_table(measured: Measured) -> str:
                     rows.append(_goal(f"batch {batch}, {noise}: {words}", sense, goals[batch], figure))
     (product, _), (in_blocks, peak), _ = ((median(times), peak) for times, peak in measured.scoring.values())
     rows.append(_goal("scoring 1,024 positions, x the plain product", "at most", 1.2, in_blocks / product))
-    rows.append(_goal("scoring 1,024 positions, peak MB beside the embedding", "at most", 400, peak / 1e6))
+    rows.append(_goal("scoring 1,024 positions, peak MB on top of the inputs", "at most", 400, peak / 1e6))
     return _table("goal", "", "aimed at", "measured", "", rows=rows)
 
 
@@ -145,7 +145,7 @@ def markdown(measured: Measured) -> str:
         products = {name.split(": ")[1]: median(stages[name]) for name in stages if name.startswith("product")}
         parts.append(f"The fastest product at this batch is that of {min(products, key=products.__getitem__)}.")
     scored = [[name, *_ms(times, 0), f"{peak / 1e6:.1f}"] for name, (times, peak) in measured.scoring.items()]
-    parts += ["## Scoring 1,024 positions", _table("", "ms", "±", "peak MB beside the inputs", rows=scored)]
+    parts += ["## Scoring 1,024 positions", _table("", "ms", "±", "peak MB on top of the inputs", rows=scored)]
     base = ", ".join(f"{name} = {value:,}" for name, value in growth.BASE.items())
     axes = [f"{axis} {points[0]:,} to {points[-1]:,}" for axis, points in growth.GRID.items()]
     slopes = [[name, *(f"{measured.growth[axis][name]:.2f}" for axis in growth.GRID)] for name in growth.SHOWN]
@@ -170,13 +170,13 @@ def suite(measured: Measured) -> Any:
     return pyperf.BenchmarkSuite(benchmarks)
 
 
-WHY = """What stands in the way where a goal is missed:
+WHY = """Why goals are missed:
 
 - *PyTorch's noise.* The same tokens from the same seed need V numbers of a Mersenne Twister for each row, in order, and
-  NumPy has no way to its later numbers other than making those before. The row `fast path: draw` is nearly that alone;
+  NumPy can reach a later number only by making those before it. The row `fast path: draw` is almost all that;
   `fast path: draw, NumPy's noise` is what is left without it.
 - *The product.* No head is faster than its product: compare `lesson` with `product: PyTorch`, and `fast path` with
-  `product: NumPy`. Below each table it says whose product is the fastest.
+  `product: NumPy`. Whose product is fastest is said below each table.
 - *Small operations.* After the cut there are still dozens of calls on arrays of about k numbers. Each costs about what
   NumPy takes to begin one, whatever the array's size; the faster the product, the more they weigh.
 - *Exponentials.* Scoring takes one exponential for each logit, in one thread, while the product uses all threads.

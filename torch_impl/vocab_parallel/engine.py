@@ -72,8 +72,8 @@ class VocabParallelHead:
         """The k largest scaled logits over all ranks and their ids, `(..., d) -> (..., min(k, V))` twice.
 
         In the order of `head.top_k`, ties across the seams included [TOPK-1 to TOPK-5]. The same on every rank.
-        Raises, on every rank: as the stages do, also where only one rank meets the bad number; ValueError if the
-        ranks bring different k, temperatures or numbers of context vectors.
+        Raises, on every rank: as the stages do, even if only one rank has the bad number; ValueError if k, the
+        temperature or the number of context vectors differs between ranks.
         """
         return self._top_k(context, k, temperature)
 

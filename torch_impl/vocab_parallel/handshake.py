@@ -34,8 +34,7 @@ class Ranks:
 
     def __init__(self, group: dist.ProcessGroup | None, device: torch.device | str) -> None:
         self.group, self.rank, self.world = group, dist.get_rank(group), dist.get_world_size(group)
-        self.bytes_sent = 0  # by this rank to each of the others
-        self._device = device
+        self._device, self.bytes_sent = device, 0  # by this rank to each of the others
 
     @contextmanager
     def together(self) -> Iterator[None]:
