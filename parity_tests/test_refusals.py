@@ -211,7 +211,7 @@ def test_noise(head: Head, noise: list[float], message: str) -> None:
     from .strategies import FixedNoise
 
     if not head.takes_noise:
-        message += r"|rng is a FixedNoise.*torch\.Generator"
+        message += r"|rng has type FixedNoise.*torch\.Generator"
     with pytest.raises((ValueError, TypeError), match=words(head, message)):
         head.multinomial(row(1, 1), rng=FixedNoise(noise))
 
@@ -219,7 +219,7 @@ def test_noise(head: Head, noise: list[float], message: str) -> None:
 @spec("DRAW-5", "HEAD-5")
 @pytest.mark.parametrize("rng", [None, 5, np.random.RandomState(0)])
 def test_a_source_of_another_kind(head: Head, rng: Any) -> None:
-    with pytest.raises(TypeError, match=words(head, r"rng is a (NoneType|int|RandomState): it must ")):
+    with pytest.raises(TypeError, match=words(head, r"rng has type (NoneType|int|RandomState): it must ")):
         head.multinomial(row(1, 1), rng=rng)
 
 

@@ -22,7 +22,7 @@ from .heads import REFERENCE, Head
 
 def _products(context: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Context rows `(rows, d)`, embedding and an array for the logits `(rows, V)`."""
-    context, embedding = validation.product(context, embedding)
+    context, embedding = validation.check_factors(context, embedding)
     rows = context.reshape(int(np.prod(context.shape[:-1])), context.shape[-1])
     return rows, embedding, np.zeros((len(rows), len(embedding)), context.dtype)
 
@@ -77,7 +77,7 @@ def blocked_sum(context: Any, embedding: Any) -> np.ndarray:
 
 def einsum(context: Any, embedding: Any) -> np.ndarray:
     """`...d,vd->...v`, NumPy's own loops."""
-    return np.einsum("...d,vd->...v", *validation.product(context, embedding))
+    return np.einsum("...d,vd->...v", *validation.check_factors(context, embedding))
 
 
 def row_by_row(context: Any, embedding: Any) -> np.ndarray:
@@ -96,22 +96,22 @@ def transposed_product(context: Any, embedding: Any) -> np.ndarray:
 
 def divides_in_float64(logits: Any, temperature: float) -> np.ndarray:
     """A float64 quotient of float32 numbers, rounded to float32, is correctly rounded: 53 >= 2 * 24 + 2 bits."""
-    logits = validation.logits(logits)
-    divisor = float(validation.temperature(temperature, logits.dtype))
+    logits = validation.check_logits(logits)
+    divisor = float(validation.check_temperature(temperature, logits.dtype))
     with np.errstate(over="ignore"):
-        return validation.scaled((logits.astype(np.float64) / divisor).astype(logits.dtype), temperature)
+        return validation.check_scaled((logits.astype(np.float64) / divisor).astype(logits.dtype), temperature)
 
 
 def full_sort(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The whole vocabulary sorted, stable, and cut."""
-    logits, k = validation.logits(logits), validation.count("k", k)
+    logits, k = validation.check_logits(logits), validation.check_count("k", k)
     token_ids = np.argsort(-logits, axis=-1, kind="stable")[..., :k]
     return np.take_along_axis(logits, token_ids, axis=-1), token_ids
 
 
 def heap(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
     """A heap of k, row by row, in plain Python; of equals the lower id is the larger."""
-    logits, k = validation.logits(logits), validation.count("k", k)
+    logits, k = validation.check_logits(logits), validation.check_count("k", k)
     token_ids = np.empty((*logits.shape[:-1], min(k, logits.shape[-1])), np.int64)
     for row in np.ndindex(logits.shape[:-1]):
         values = logits[row].tolist()
@@ -138,27 +138,27 @@ def _weights(logits: np.ndarray, shift: np.ndarray) -> np.ndarray:
 
 def shift_by_a_whole_number(logits: Any) -> np.ndarray:
     """Another constant than the maximum, up to half a unit from it."""
-    logits = validation.logits(logits)
+    logits = validation.check_logits(logits)
     weights = _weights(logits, np.rint(logits.max(axis=-1, keepdims=True)))
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
 def softmax_in_float64(logits: Any) -> np.ndarray:
     """Computed in float64, rounded once."""
-    logits = validation.logits(logits)
+    logits = validation.check_logits(logits)
     return reference.softmax(logits.astype(np.float64)).astype(logits.dtype)
 
 
 def one_by_one_softmax(logits: Any) -> np.ndarray:
     """The weights added up strictly from left to right."""
-    logits = validation.logits(logits)
+    logits = validation.check_logits(logits)
     weights = _weights(logits, logits.max(axis=-1, keepdims=True))
     return weights / np.cumsum(weights, axis=-1)[..., -1:]
 
 
 def online_softmax(logits: Any) -> np.ndarray:
     """Blocks of 16 with a running maximum: the sum so far is scaled where it rises (Milakov & Gimelshein 2018)."""
-    logits = validation.logits(logits)
+    logits = validation.check_logits(logits)
     highest = np.full((*logits.shape[:-1], 1), -np.inf, logits.dtype)
     total = np.zeros_like(highest)
     for start in range(0, logits.shape[-1], 16):
@@ -172,7 +172,7 @@ def online_softmax(logits: Any) -> np.ndarray:
 
 def softmax_of_survivors(logits: Any) -> np.ndarray:
     """Masked tokens left out of the sum, then zeros scattered between."""
-    logits = validation.logits(logits)
+    logits = validation.check_logits(logits)
     probs = np.zeros_like(logits)
     for row in np.ndindex(logits.shape[:-1]):
         alive = np.flatnonzero(logits[row] > -np.inf)
@@ -181,9 +181,9 @@ def softmax_of_survivors(logits: Any) -> np.ndarray:
 
 
 def _race(probs: Any, num_samples: int, rng: Any) -> tuple[np.ndarray, np.ndarray]:
-    probs = validation.probabilities(probs, validation.count("num_samples", num_samples))
-    noise = validation.generator(rng).standard_exponential(size=probs.shape, dtype=probs.dtype)
-    return probs, np.abs(validation.noise(noise, probs))
+    probs = validation.check_probabilities(probs, validation.check_count("num_samples", num_samples))
+    noise = validation.check_generator(rng).standard_exponential(size=probs.shape, dtype=probs.dtype)
+    return probs, np.abs(validation.check_noise(noise, probs))
 
 
 def gumbel_max(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
@@ -204,7 +204,7 @@ def arrival_times(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
 
 def race_in_blocks(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
     """Sixty rows and then the next sixty, from the same stream."""
-    probs = validation.probabilities(probs, validation.count("num_samples", num_samples))
+    probs = validation.check_probabilities(probs, validation.check_count("num_samples", num_samples))
     if probs.ndim == 1:
         return reference.multinomial(probs, num_samples, rng=rng)
     rows = probs.reshape(int(np.prod(probs.shape[:-1])), probs.shape[-1])
@@ -215,8 +215,8 @@ def race_in_blocks(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
 def binary_search(probs: Any, uniform: Any) -> np.ndarray:
     """`searchsorted(side="right")`, the end held at the last possible token."""
     reference.inverse_cdf(probs, uniform)  # for what it refuses
-    probs = validation.probabilities(probs)
-    uniform = validation.uniform(uniform, probs.shape[:-1])
+    probs = validation.check_probabilities(probs)
+    uniform = validation.check_uniform(uniform, probs.shape[:-1])
     token_ids = np.empty(probs.shape[:-1], np.int64)
     for row in np.ndindex(probs.shape[:-1]):
         running = np.cumsum(probs[row], dtype=np.float64)
@@ -228,8 +228,8 @@ def binary_search(probs: Any, uniform: Any) -> np.ndarray:
 def blocked_prefix_sums(probs: Any, uniform: Any) -> np.ndarray:
     """Prefix sums of blocks of 7, each raised by the sum of those before it, as parallel machines do."""
     reference.inverse_cdf(probs, uniform)
-    probs = validation.probabilities(probs)
-    uniform = validation.uniform(uniform, probs.shape[:-1])[..., None]
+    probs = validation.check_probabilities(probs)
+    uniform = validation.check_uniform(uniform, probs.shape[:-1])[..., None]
     running = np.empty(probs.shape, np.float64)
     before = np.zeros((*probs.shape[:-1], 1))
     for start in range(0, probs.shape[-1], 7):
@@ -281,16 +281,16 @@ def onnx_matmul(context: Any, embedding: Any) -> np.ndarray:
 
 def onnx_div(logits: Any, temperature: float) -> np.ndarray:
     """ONNX Runtime's Div."""
-    logits = validation.logits(logits)
+    logits = validation.check_logits(logits)
     if not logits.size:
         return logits
-    quotient = _onnx("Div", logits, np.array(validation.temperature(temperature, logits.dtype)))[0]
-    return validation.scaled(quotient, temperature)
+    quotient = _onnx("Div", logits, np.array(validation.check_temperature(temperature, logits.dtype)))[0]
+    return validation.check_scaled(quotient, temperature)
 
 
 def onnx_top_k(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
     """ONNX Runtime's TopK, which gives the lowest of equal ids and refuses k above V."""
-    logits, k = validation.logits(logits), validation.count("k", k)
+    logits, k = validation.check_logits(logits), validation.check_count("k", k)
     if not logits.size:
         return full_sort(logits, k)
     values, token_ids = _onnx("TopK", logits, np.array([min(k, logits.shape[-1])]), axis=-1, largest=1, sorted=1)
@@ -299,7 +299,7 @@ def onnx_top_k(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 def onnx_softmax(logits: Any) -> np.ndarray:
     """ONNX Runtime's Softmax."""
-    logits = validation.logits(logits)
+    logits = validation.check_logits(logits)
     return _onnx("Softmax", logits, axis=-1)[0] if logits.size else logits
 
 

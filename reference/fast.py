@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from . import head, validation
-from .torch_rng import BLOCK, TorchGenerator
+from .torch_rng import BLOCK, TorchGenerator, exponentials
 
 
 def _group_maxima(rows: np.ndarray, k: int) -> np.ndarray:
@@ -60,21 +60,6 @@ def _kth(maxima: np.ndarray, k: int) -> np.ndarray:
     return kth
 
 
-def top_k(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """`head.top_k` by another way: the same values, ids, ties and refusals  [TOPK-1 to TOPK-5].
-
-    >>> top_k(np.array([1.0, 2.0, 3.0, 2.0, 2.0]), 3)
-    (array([3., 2., 2.]), array([2, 1, 3]))
-    """
-    logits, k = validation.logits(logits), validation.count("k", k)
-    rows, k = logits.reshape(-1, logits.shape[-1]), min(k, logits.shape[-1])
-    maxima, token_ids = _group_maxima(rows, k), np.empty((len(rows), k), np.int64)
-    for (values, candidates), winners in zip(_candidates(rows, maxima, _kth(maxima, k)), token_ids, strict=True):
-        winners[:] = candidates[np.argsort(-values, kind="stable")[:k]]
-    token_ids = token_ids.reshape(*logits.shape[:-1], k)
-    return np.take_along_axis(logits, token_ids, axis=-1), token_ids
-
-
 def survivors(logits: Any, temperature: float = 0.7, k: int = 50) -> tuple[np.ndarray, np.ndarray]:
     """Temperature, cut and softmax: `(..., V) -> probs, token_ids`, each `(..., min(k, V))`, ids ascending.
 
@@ -87,9 +72,9 @@ def survivors(logits: Any, temperature: float = 0.7, k: int = 50) -> tuple[np.nd
     >>> survivors(np.array([1.0, 3.0, -np.inf, 3.0]), temperature=1.0, k=2)
     (array([0.5, 0.5]), array([1, 3]))
     """
-    k = validation.count("k", k)
-    logits = validation.vocabulary("logits", logits)
-    divisor = validation.temperature(temperature, logits.dtype)
+    k = validation.check_count("k", k)
+    logits = validation.check_vocabulary("logits", logits)
+    divisor = validation.check_temperature(temperature, logits.dtype)
     rows, k = logits.reshape(-1, logits.shape[-1]), min(k, logits.shape[-1])
     maxima = _group_maxima(rows, k)
     token_ids = np.full((len(rows), k), logits.shape[-1] - 1)
@@ -122,35 +107,30 @@ def _may_divide_to_the_same(kth: np.ndarray, divisor: np.floating) -> np.ndarray
     return lowest
 
 
-class _Logarithms(TorchGenerator):
-    """The step from given U to exponentials, as `TorchGenerator` takes it  [RNG-3]."""
-
-    def __init__(self, uniforms: np.ndarray) -> None:
-        self._left = uniforms
-
-    def _uniform53(self, size: Any) -> np.ndarray:
-        uniforms, self._left = self._left[:size], self._left[size:]
-        return uniforms
-
-
 def _noise(rng: Any, token_ids: np.ndarray, vocab_size: int, dtype: np.dtype) -> np.ndarray:
     """One number for each survivor, from a source that ends where V numbers for each row would have left it."""
     if isinstance(rng, np.random.Generator):  # no seed promises its tokens: any numbers will do
         numbers: np.ndarray = rng.standard_exponential(size=token_ids.shape, dtype=dtype)
         return numbers
-    if isinstance(rng, TorchGenerator):
-        return _Logarithms(_uniforms(rng, token_ids, vocab_size)).standard_exponential(token_ids.shape, dtype)
+    if isinstance(rng, TorchGenerator):  # the logarithm, which takes most of the time, of the survivors' numbers alone
+        uniforms = _uniforms(rng, token_ids, vocab_size)
+        return exponentials(uniforms, dtype).astype(dtype).reshape(token_ids.shape)
+    # Another source is asked for all V numbers of each row, as `head.multinomial` asks; `of_all` has their shape, and
+    # takes no memory.
     of_all = np.broadcast_to(dtype.type(0), (*token_ids.shape[:-1], vocab_size))
-    given = validation.noise(rng.standard_exponential(size=of_all.shape, dtype=dtype), of_all)
+    given = validation.check_noise(rng.standard_exponential(size=of_all.shape, dtype=dtype), of_all)
     return np.take_along_axis(given, token_ids, axis=-1)
 
 
 def _uniforms(rng: TorchGenerator, token_ids: np.ndarray, vocab_size: int) -> np.ndarray:
-    """The U of each survivor, `(rows * k,)`: token v of row r is number `r V + v` of the stream  [RNG-5]."""
+    """The U of each survivor, `(rows * k,)`: token v of row r is number `r V + v` of the stream  [RNG-5].
+
+    The stream cannot skip, so all of it is made, a block at a time, and of each block only the survivors' numbers kept.
+    """
     token_ids = token_ids.reshape(-1, token_ids.shape[-1])
     numbers = (token_ids + vocab_size * np.arange(len(token_ids))[:, None]).reshape(-1)  # ascending
     outputs, end = np.empty(len(numbers), np.uint64), len(token_ids) * vocab_size
-    seams = np.searchsorted(numbers, np.arange(0, end + BLOCK, BLOCK))
+    seams = np.searchsorted(numbers, np.arange(0, end + BLOCK, BLOCK))  # which numbers lie in which block
     for start, first, last in zip(range(0, end, BLOCK), seams[:-1], seams[1:], strict=True):
         block = rng._stream.randint(2**64, size=min(BLOCK, end - start), dtype=np.uint64)
         outputs[first:last] = block[numbers[first:last] - start]
@@ -168,15 +148,17 @@ def draw(probs: Any, token_ids: np.ndarray, vocab_size: int, num_samples: int = 
     >>> draw(np.array([0.25, 0.75]), np.array([1, 2]), 3, 2, rng=TorchGenerator(0))  # as the three of [0, 1, 3]
     array([2, 1])
     """
-    num_samples = validation.count("num_samples", num_samples)
-    probs = validation.probabilities(probs, num_samples)
-    token_ids = validation.ascending(validation.token_ids(token_ids, probs.shape, vocab_size, "probability"))
+    num_samples = validation.check_count("num_samples", num_samples)
+    probs = validation.check_probabilities(probs, num_samples)
+    token_ids = validation.check_ascending(
+        validation.check_token_ids(token_ids, probs.shape, vocab_size, "probability")
+    )
     return _race(probs, token_ids, vocab_size, num_samples, rng)
 
 
 def _race(probs: np.ndarray, token_ids: np.ndarray, vocab_size: int, num_samples: int, rng: Any) -> np.ndarray:
     """`draw` from probabilities that are known to be good."""
-    noise = _noise(validation.generator(rng), token_ids, vocab_size, probs.dtype)
+    noise = _noise(validation.check_generator(rng), token_ids, vocab_size, probs.dtype)
     race = np.full_like(probs, -1)  # where tokens of probability zero stay: behind all others
     with np.errstate(divide="ignore", over="ignore"):  # noise may be 0, which wins; abs because it may be -0.0
         np.divide(probs, np.abs(noise), out=race, where=probs > 0)

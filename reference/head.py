@@ -11,28 +11,36 @@
         |   inverse_cdf          ... or a walk along the running sum (as most other runtimes)
     token ids [..., n]
 
-d is the hidden size, V the vocabulary size, and "..." stands for any number of batch axes, also none. float32 in,
-float32 out; float64 in, float64 out; float16 and bfloat16 are computed in float32. Nothing is modified in place.
-Randomness is always an argument. The rules in brackets are those of `SPEC.md`; what is refused, and with which words,
-is in `validation.py`: TypeError for a wrong kind or dtype, ValueError for a wrong value.
+d is the hidden size, V the vocabulary size, "..." any number of batch axes, or none; a row is one index into them.
+float32 in, float32 out; float64 in, float64 out; float16 and bfloat16 are computed in float32. Nothing is modified in
+place. Randomness is always an argument. The rules in brackets are those of `SPEC.md`. The `check_...` functions of
+`validation.py` return an argument ready to compute with, or raise TypeError (wrong kind) or ValueError (wrong value).
 """
 
+from __future__ import annotations
+
 import math
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from . import validation
+from .validation import (
+    ExponentialSource,
+    check_count,
+    check_factors,
+    check_generator,
+    check_logits,
+    check_noise,
+    check_probabilities,
+    check_scaled,
+    check_temperature,
+    check_total,
+    check_uniform,
+)
 
 
-class ExponentialSource(Protocol):
-    """What `multinomial` draws from: a `numpy.random.Generator` or a `TorchGenerator`."""
-
-    def standard_exponential(self, size: Any, dtype: Any) -> Any:
-        """Standard exponential noise of shape `size`."""
-
-
-def compute_logits(context: Any, embedding: Any) -> np.ndarray:
+def compute_logits(context: ArrayLike, embedding: ArrayLike) -> np.ndarray:
     """One score per token: `logits[..., v] = sum_i context[..., i] * embedding[v, i]`  [LOGITS-1].
 
     `(..., d), (V, d) -> (..., V)`. The context vector is the last block's output after the final layer norm, what
@@ -44,12 +52,12 @@ def compute_logits(context: Any, embedding: Any) -> np.ndarray:
     >>> compute_logits(np.array([3.0, 4.0]), np.array([[1.0, 0.0], [0.0, 1.0], [0.5, -1.0]]))
     array([ 3. ,  4. , -2.5])
     """
-    context, embedding = validation.product(context, embedding)
+    context, embedding = check_factors(context, embedding)
     rows = context.reshape(math.prod(context.shape[:-1]), context.shape[-1])  # [..., d] -> [rows, d]: one product
     return (rows @ embedding.T).reshape(*context.shape[:-1], len(embedding))  # [rows, V] -> [..., V]
 
 
-def apply_temperature(logits: Any, temperature: float) -> np.ndarray:
+def apply_temperature(logits: ArrayLike, temperature: float) -> np.ndarray:
     """`logits / temperature`, a true division  [TEMP-1].
 
     `(..., V) -> (..., V)`. Multiplying by the reciprocal is another function: it differs in the last bit for most
@@ -60,40 +68,41 @@ def apply_temperature(logits: Any, temperature: float) -> np.ndarray:
     >>> apply_temperature(np.array([1.0, 2.0, -np.inf]), 0.5)
     array([  2.,   4., -inf])
     """
-    logits = validation.logits(logits)
-    with np.errstate(over="ignore"):
-        quotient = logits / validation.temperature(temperature, logits.dtype)
-    return validation.scaled(quotient, temperature)
+    logits = check_logits(logits)
+    with np.errstate(over="ignore"):  # an overflow is refused below
+        quotient = logits / check_temperature(temperature, logits.dtype)
+    return check_scaled(quotient, temperature)
 
 
 def _largest(scores: np.ndarray, k: int) -> np.ndarray:
-    """Ids of the k largest of each row, by score descending, then by id ascending: `(..., V) -> (..., k)`."""
-    falling = -scores.reshape(-1, scores.shape[-1])  # [..., V] -> [rows, V], the largest first
-    ids = np.empty((len(falling), k), dtype=np.int64)
-    for row, winners in zip(falling, ids, strict=True):
-        kth = row[np.argpartition(row, k - 1)[k - 1]]  # the k-th of the row, found without sorting V
-        candidates = np.flatnonzero(row <= kth)  # every token as good as it, ids ascending ...
-        winners[:] = candidates[np.argsort(row[candidates], kind="stable")[:k]]  # ... which a stable sort keeps at ties
+    """Ids of the k largest of each row, largest first, equal ones by id ascending: `(..., V) -> (..., min(k, V))`."""
+    rows, k = scores.reshape(-1, scores.shape[-1]), min(k, scores.shape[-1])  # [..., V] -> [rows, V]
+    ids = np.empty((len(rows), k), dtype=np.int64)
+    for row, winners in zip(rows, ids, strict=True):
+        kth = np.partition(row, -k)[-k]  # the k-th largest, found without sorting all V
+        candidates = np.flatnonzero(row >= kth)  # ids ascending; more than k where several tie with the k-th
+        order = np.argsort(-row[candidates], kind="stable")  # stable: of equal scores the lower id stays in front
+        winners[:] = candidates[order[:k]]
     return ids.reshape(*scores.shape[:-1], k)
 
 
-def top_k(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
+def top_k(logits: ArrayLike, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k largest logits and their token ids  [TOPK-1 to TOPK-5].
 
     `(..., V) -> values, token_ids`, each `(..., min(k, V))`, by value descending, then by token id ascending. Exactly
     k survive; of tokens tied for the last place the lowest ids do. `torch.topk` and most runtimes leave ties open;
-    ONNX's TopK settles them this way, and `jax.lax.top_k` but for signed zeros.
-    Raises: ValueError for k < 1 (k > V means V) and for logits as above; TypeError if k is not an integer.
+    ONNX's TopK settles them this way, and so does `jax.lax.top_k`, signed zeros aside.
+    Raises: ValueError for k < 1 (k > V means V), nan, +inf or a row of only -inf; TypeError if k is not an integer.
 
     >>> top_k(np.array([1.0, 2.0, 3.0, 2.0, 2.0]), 3)
     (array([3., 2., 2.]), array([2, 1, 3]))
     """
-    logits, k = validation.logits(logits), validation.count("k", k)
-    token_ids = _largest(logits, min(k, logits.shape[-1]))
+    logits, k = check_logits(logits), check_count("k", k)
+    token_ids = _largest(logits, k)
     return np.take_along_axis(logits, token_ids, axis=-1), token_ids
 
 
-def keep_top_k(logits: Any, k: int, ties: Literal["lowest_id", "all"] = "lowest_id") -> np.ndarray:
+def keep_top_k(logits: ArrayLike, k: int, ties: Literal["lowest_id", "all"] = "lowest_id") -> np.ndarray:
     """The logits with -inf everywhere but at the survivors  [TOPK-6, TOPK-7].
 
     `(..., V) -> (..., V)`. `ties="lowest_id"` keeps exactly k, those of `top_k`; `ties="all"` keeps every logit that
@@ -103,8 +112,9 @@ def keep_top_k(logits: Any, k: int, ties: Literal["lowest_id", "all"] = "lowest_
     >>> keep_top_k(np.array([1.0, 2.0, 3.0, 2.0]), 2), keep_top_k(np.array([1.0, 2.0, 3.0, 2.0]), 2, ties="all")
     (array([-inf,   2.,   3., -inf]), array([-inf,   2.,   3.,   2.]))
     """
-    values, token_ids = top_k(logits, k)
-    logits = validation.logits(logits)
+    logits, k = check_logits(logits), check_count("k", k)
+    token_ids = _largest(logits, k)
+    values = np.take_along_axis(logits, token_ids, axis=-1)
     if ties == "all":
         return np.where(logits >= values[..., -1:], logits, -np.inf)
     if ties != "lowest_id":
@@ -114,7 +124,7 @@ def keep_top_k(logits: Any, k: int, ties: Literal["lowest_id", "all"] = "lowest_
     return kept
 
 
-def softmax(logits: Any) -> np.ndarray:
+def softmax(logits: ArrayLike) -> np.ndarray:
     """Probabilities: `exp(x_i) / sum_j exp(x_j)` over the last axis  [SOFTMAX-1 to SOFTMAX-4].
 
     `(..., V) -> (..., V)`. The row's maximum is subtracted first: GPT-2's logits sit near -100, where exp underflows
@@ -125,13 +135,13 @@ def softmax(logits: Any) -> np.ndarray:
     >>> softmax(np.array([-100.0, -100.0, -np.inf]))
     array([0.5, 0.5, 0. ])
     """
-    logits = validation.logits(logits)
+    logits = check_logits(logits)
     with np.errstate(over="ignore"):  # a spread beyond the dtype's range: exp(-inf) is 0, as it should be
         weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-def multinomial(probs: Any, num_samples: int = 1, *, rng: ExponentialSource) -> np.ndarray:
+def multinomial(probs: ArrayLike, num_samples: int = 1, *, rng: ExponentialSource) -> np.ndarray:
     """Token ids drawn without replacement by an exponential race: the n largest of `probs / E`  [DRAW-1 to DRAW-6].
 
     `(..., V) -> (..., num_samples)`, in the order drawn; E is standard exponential noise, one number per element of
@@ -144,17 +154,16 @@ def multinomial(probs: Any, num_samples: int = 1, *, rng: ExponentialSource) -> 
     >>> multinomial(np.array([0.0, 1.0, 3.0]), 2, rng=np.random.default_rng(0))
     array([2, 1])
     """
-    num_samples = validation.count("num_samples", num_samples)
-    probs = validation.probabilities(probs, num_samples)
-    rng = validation.generator(rng)
-    noise = validation.noise(rng.standard_exponential(size=probs.shape, dtype=probs.dtype), probs)
+    num_samples = check_count("num_samples", num_samples)
+    probs = check_probabilities(probs, num_samples)
+    noise = check_noise(check_generator(rng).standard_exponential(size=probs.shape, dtype=probs.dtype), probs)
     race = np.full_like(probs, -1)  # where tokens of probability zero stay: behind all others
     with np.errstate(divide="ignore", over="ignore"):  # noise may be 0, which wins; abs because it may be -0.0
         np.divide(probs, np.abs(noise), out=race, where=probs > 0)
     return _largest(race, num_samples)
 
 
-def inverse_cdf(probs: Any, uniform: Any) -> np.ndarray:
+def inverse_cdf(probs: ArrayLike, uniform: ArrayLike) -> np.ndarray:
     """The first token id, in id order, whose running sum exceeds `uniform * total`  [CDF-1 to CDF-4].
 
     `(..., V), (...) -> (...)`; `uniform` is in [0, 1), one number per row. The running sum is kept in float64: in
@@ -165,20 +174,18 @@ def inverse_cdf(probs: Any, uniform: Any) -> np.ndarray:
     >>> inverse_cdf(np.array([0.0, 0.25, 0.0, 0.75]), np.array(0.25))
     array(3)
     """
-    probs = validation.probabilities(probs)
-    uniform = validation.uniform(uniform, probs.shape[:-1])
-    with np.errstate(over="ignore"):
-        running = validation.running_sum(np.cumsum(probs, axis=-1, dtype=np.float64))  # [..., V]
+    probs = check_probabilities(probs)
+    uniform = check_uniform(uniform, probs.shape[:-1])
+    with np.errstate(over="ignore"):  # an overflow is refused by the check
+        running = check_total(np.cumsum(probs, axis=-1, dtype=np.float64))  # [..., V]
     target = uniform * running[..., -1]  # [..., V] -> [...]
     exceeds = running > target[..., None]  # first so where the sum has just risen: at a token of probability > 0
     last = probs.shape[-1] - 1 - np.argmax(probs[..., ::-1] > 0, axis=-1)
     return np.where(exceeds.any(axis=-1), exceeds.argmax(axis=-1), last)
 
 
-def lm_head(context: Any, embedding: Any, temperature: float = 0.7, k: int = 50) -> np.ndarray:
+def lm_head(context: ArrayLike, embedding: ArrayLike, temperature: float = 0.7, k: int = 50) -> np.ndarray:
     """The whole head up to the draw: `(..., d), (V, d) -> probs (..., V)`, zero outside the top k  [HEAD-1].
-
-    Raises: what the stages raise.
 
     >>> lm_head(np.array([1.0]), np.array([[0.0], [2.0], [2.0], [1.0]]), temperature=1.0, k=2)
     array([0. , 0.5, 0.5, 0. ])

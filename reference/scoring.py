@@ -25,13 +25,15 @@ class _Blocks:
     """The scaled logits of N positions, `(N, width)` at a time, ids ascending; each block overwrites the last one."""
 
     def __init__(self, context: Any, embedding: Any, temperature: float, block: int) -> None:
-        context, self._embedding, self.dtype = validation.factors(context, embedding)  # blocks are converted singly
+        context, self._embedding, self.dtype = validation.check_stored_factors(
+            context, embedding
+        )  # blocks are converted singly
         self.shape, self.vocab_size = context.shape[:-1], len(self._embedding)
         rows = context.astype(self.dtype, copy=False)
         self._rows = rows.reshape(math.prod(self.shape), context.shape[-1])  # [..., d] -> [N, d]
-        self._divisor = validation.temperature(temperature, self.dtype)
+        self._divisor = validation.check_temperature(temperature, self.dtype)
         self.name = "logits" if self._divisor == 1 else f"(logits / temperature={temperature})"
-        self._block = min(validation.count("block", block), self.vocab_size)
+        self._block = min(validation.check_count("block", block), self.vocab_size)
 
     def __len__(self) -> int:
         """How many positions."""
@@ -46,21 +48,21 @@ class _Blocks:
             with np.errstate(over="ignore", invalid="ignore"):  # refused in the next lines
                 np.matmul(self._rows, part.T, out=logits)
             largest = logits.max(axis=1)
-            validation.block_of_logits(logits, largest, start, self.shape, "logits")
+            validation.check_block(logits, largest, start, self.shape, "logits")
             if self._divisor != 1:  # a division by 1 changes no bit
                 with np.errstate(over="ignore"):
                     np.divide(logits, self._divisor, out=logits)
                     largest /= self._divisor  # dividing keeps the order
-                validation.block_of_logits(logits, largest, start, self.shape, self.name)
+                validation.check_block(logits, largest, start, self.shape, self.name)
             yield start, logits, largest
 
     def token_ids(self, token_ids: Any) -> np.ndarray:
         """The given ids as `(N,)`."""
-        return validation.token_ids(token_ids, self.shape, self.vocab_size).reshape(-1)
+        return validation.check_token_ids(token_ids, self.shape, self.vocab_size).reshape(-1)
 
     def check(self, largest: np.ndarray) -> None:
         """Refuses positions without a finite logit; `largest` `(N,)` is over all of the vocabulary."""
-        validation.some_finite(largest > -np.inf, self.shape, self.name)
+        validation.check_some_finite(largest > -np.inf, self.shape, self.name)
 
 
 def _given(token_ids: np.ndarray, start: int, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -165,7 +167,7 @@ def top_k(
     >>> top_k(np.ones(1), np.array([[1.0], [3.0], [3.0], [2.0]]), 2, block=1)
     (array([3., 3.]), array([1, 2]))
     """
-    blocks, k = _Blocks(context, embedding, temperature, block), validation.count("k", k)
+    blocks, k = _Blocks(context, embedding, temperature, block), validation.check_count("k", k)
     values, token_ids = np.empty((len(blocks), 0), blocks.dtype), np.empty((len(blocks), 0), np.int64)
     for start, logits, _ in blocks:
         ids = np.broadcast_to(start + np.arange(logits.shape[1]), logits.shape)

@@ -50,13 +50,7 @@ class TorchGenerator:
         noise = np.empty(size, _float32_or_64(dtype))
         flat = noise.reshape(-1)
         for start in range(0, flat.size, BLOCK):
-            u = self._uniform53(min(BLOCK, flat.size - start))
-            exact = -np.log1p(-u)
-            # PyTorch calls the C library's log1p, NumPy often a vector library's that is off by a few 2**-53. Where
-            # that could change the rounded result (any float64, one float32 in 10**7) the C library has the last word.
-            doubtful = (exact * (1 - 2**-50)).astype(dtype) != (exact * (1 + 2**-50)).astype(dtype)
-            exact[doubtful] = [-math.log1p(-x) for x in u[doubtful].tolist()]
-            flat[start : start + BLOCK] = exact
+            flat[start : start + BLOCK] = exponentials(self._uniform53(min(BLOCK, flat.size - start)), dtype)
         return noise
 
     def uniform(self, size: Any, dtype: Any = np.float64) -> np.ndarray:
@@ -71,6 +65,18 @@ class TorchGenerator:
 
     def _uniform53(self, size: Any) -> np.ndarray:
         return (self._stream.randint(2**64, size=size, dtype=np.uint64) & (2**53 - 1)) * 2.0**-53
+
+
+def exponentials(u: np.ndarray, dtype: Any) -> np.ndarray:
+    """`-log1p(-u)` of numbers in [0, 1), in float64, to be rounded to `dtype`  [RNG-3].
+
+    PyTorch calls the C library's log1p, NumPy often a vector library's that is off by a few 2**-53. Where that could
+    change the rounded result (any float64, one float32 in 10**7) the C library has the last word.
+    """
+    exact = -np.log1p(-u)
+    doubtful = (exact * (1 - 2**-50)).astype(dtype) != (exact * (1 + 2**-50)).astype(dtype)
+    exact[doubtful] = [-math.log1p(-x) for x in u[doubtful].tolist()]
+    return exact
 
 
 def _float32_or_64(dtype: Any) -> np.dtype:

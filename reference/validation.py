@@ -1,15 +1,15 @@
 """What the head refuses, in one place, so that the arithmetic in `head.py` reads without interruption.
 
-Every function takes an argument as the caller gave it and returns it ready to compute with, or raises: `TypeError` for
-the wrong kind of thing, `ValueError` for the wrong value. The message names the argument, the value, where it stands
-and what to do. The rules are those of `SPEC.md`.
+A `check_...` function takes an argument as the caller gave it and returns it ready to compute with, or raises:
+`TypeError` for the wrong kind of thing, `ValueError` for the wrong value. The message names the argument, the value,
+where it stands and what to do. The rules are those of `SPEC.md`.
 """
 
 import math
 import operator
 from functools import cache
 from numbers import Real
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,11 +19,11 @@ COMPUTE_DTYPE = {"float16": np.float32, "bfloat16": np.float32, "float32": np.fl
 
 @cache
 def _compute_dtype(dtype: np.dtype) -> np.dtype | None:
-    """The dtype to compute in; None for what is no float."""
+    """The dtype to compute in; None for what is not a float."""
     return np.dtype(COMPUTE_DTYPE[dtype.name]) if dtype.name in COMPUTE_DTYPE else None
 
 
-def floats(name: str, values: Any) -> tuple[np.ndarray, np.dtype]:
+def _check_floats(name: str, values: Any) -> tuple[np.ndarray, np.dtype]:
     """`values` as an array of at least one axis, in the dtype that they are stored in, and the one to compute in."""
     array = np.asarray(values)
     dtype = _compute_dtype(array.dtype)
@@ -34,9 +34,9 @@ def floats(name: str, values: Any) -> tuple[np.ndarray, np.dtype]:
     return array, dtype
 
 
-def factors(context: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray, np.dtype]:
+def check_stored_factors(context: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray, np.dtype]:
     """The two factors of the logits as stored, `(..., d)` and `(V, d)`, and the dtype to compute in: the wider one."""
-    (context, dtype), (embedding, other) = floats("context", context), floats("embedding", embedding)
+    (context, dtype), (embedding, other) = _check_floats("context", context), _check_floats("embedding", embedding)
     if embedding.ndim != 2 or embedding.shape[0] == 0:
         raise ValueError(f"embedding has shape {embedding.shape}: it must be (V, d), one row per token and V >= 1")
     if context.shape[-1] != embedding.shape[1]:
@@ -47,15 +47,15 @@ def factors(context: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray, np.dt
     return context, embedding, np.promote_types(dtype, other)
 
 
-def product(context: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray]:
+def check_factors(context: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray]:
     """The two factors of the logits in the dtype to compute in."""
-    context, embedding, dtype = factors(context, embedding)
+    context, embedding, dtype = check_stored_factors(context, embedding)
     return context.astype(dtype, copy=False), embedding.astype(dtype, copy=False)
 
 
-def _vocabulary(name: str, values: Any) -> np.ndarray:
+def check_vocabulary(name: str, values: Any) -> np.ndarray:
     """`values` as `(..., V)`, V >= 1, in C order, so that sums run along memory and no bit depends on the layout."""
-    array, dtype = floats(name, values)
+    array, dtype = _check_floats(name, values)
     array = np.asarray(array, dtype, order="C")
     if array.shape[-1] == 0:
         raise ValueError(f"{name} has shape {array.shape}: the last axis, the vocabulary, is empty")
@@ -66,28 +66,46 @@ def _place(name: str, index: Any) -> str:
     return f"{name}[{', '.join(str(i) for i in index)}]" if len(index) else name
 
 
-def logits(values: Any, name: str = "logits") -> np.ndarray:
+def check_logits(values: Any, name: str = "logits") -> np.ndarray:
     """Logits `(..., V)`: finite or -inf, and in each row at least one finite."""
-    array = _vocabulary(name, values)
+    array = check_vocabulary(name, values)
     largest = array.max(axis=-1)  # nan if the row has a nan, inf if it has an inf, -inf if it has nothing else
     if not np.isfinite(largest).all():
-        row = tuple(np.argwhere(~np.isfinite(largest))[0])
-        if largest[row] == -np.inf:
-            raise ValueError(f"{_place(name, row)} is -inf for every token: leave at least one token unmasked")
-        index = (*row, np.argmax(~(array[row] < np.inf)))
-        raise ValueError(
-            f"{_place(name, index)} is {array[index]}: it must be finite, or -inf for a masked token; "
-            "look for nan, inf or an overflow in the context, the embedding or the mask, or for a tiny temperature"
-        )
+        rows, shape = array.reshape(-1, array.shape[-1]), array.shape[:-1]
+        check_block(rows, largest.reshape(-1), 0, shape, name)
+        check_some_finite(largest.reshape(-1) > -np.inf, shape, name)
     return array
 
 
-def scaled(values: np.ndarray, divisor: Any) -> np.ndarray:
+def check_block(logits: np.ndarray, largest: np.ndarray, start: int, shape: tuple[int, ...], name: str) -> None:
+    """Refuses nan and +inf in a block `(N, width)` of logits, the ids from `start` on, with the place in `(*shape, V)`.
+
+    `largest` `(N,)` are the maxima of its rows.
+    """
+    bad = ~(largest < np.inf)  # written so that nan is bad
+    if bad.any():
+        row = int(np.argmax(bad))
+        column = int(np.argmax(~(logits[row] < np.inf)))
+        index = (*(int(i) for i in np.unravel_index(row, shape)), start + column)
+        raise ValueError(
+            f"{_place(name, index)} is {logits[row, column]}: it must be finite, or -inf for a masked token; "
+            "look for nan, inf or an overflow in the context, the embedding or the mask, or for a tiny temperature"
+        )
+
+
+def check_some_finite(alive: np.ndarray, shape: tuple[int, ...], name: str) -> None:
+    """Refuses rows of which no logit is finite: `alive` `(N,)` is false for them."""
+    if not alive.all():
+        row = np.unravel_index(int(np.argmin(alive)), shape)
+        raise ValueError(f"{_place(name, row)} is -inf for every token: leave at least one token unmasked")
+
+
+def check_scaled(values: np.ndarray, divisor: Any) -> np.ndarray:
     """Logits after the division; refused where a tiny temperature made them overflow."""
-    return logits(values, f"(logits / temperature={divisor})")
+    return check_logits(values, f"(logits / temperature={divisor})")
 
 
-def temperature(value: Any, dtype: np.dtype) -> np.floating:
+def check_temperature(value: Any, dtype: np.dtype) -> np.floating:
     """The temperature as a number of the logits' dtype, in which it must be finite and above zero."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise TypeError(f"temperature is {value!r}: it must be one real number")
@@ -105,7 +123,7 @@ def temperature(value: Any, dtype: np.dtype) -> np.floating:
     return rounded
 
 
-def count(name: str, value: Any) -> int:
+def check_count(name: str, value: Any) -> int:
     """An integer >= 1: how many tokens to keep or to draw."""
     try:
         number = operator.index(value)
@@ -114,13 +132,12 @@ def count(name: str, value: Any) -> int:
     if number is None or isinstance(value, bool):
         raise TypeError(f"{name} is {value!r}: it must be an integer")
     if number < 1:
-        raise ValueError(
-            f"{name} is {number}: it must be at least 1" + " (to keep every token pass k = V)" * (name == "k")
-        )
+        hint = " (to keep every token pass k = V)" if name == "k" else ""
+        raise ValueError(f"{name} is {number}: it must be at least 1{hint}")
     return number
 
 
-def non_negative(name: str, array: np.ndarray) -> np.ndarray:
+def _check_non_negative(name: str, array: np.ndarray) -> np.ndarray:
     """Refuses nan, infinity and numbers below zero."""
     if array.size and not (array.min() >= 0 and array.max() < np.inf):  # written so that nan is refused
         index = tuple(np.argwhere(~((array >= 0) & (array < np.inf)))[0])
@@ -128,40 +145,49 @@ def non_negative(name: str, array: np.ndarray) -> np.ndarray:
     return array
 
 
-def generator(rng: Any) -> Any:
+class ExponentialSource(Protocol):
+    """What the race is run with: a `numpy.random.Generator` or a `TorchGenerator`."""
+
+    def standard_exponential(self, size: Any, dtype: Any) -> np.ndarray:
+        """Standard exponential noise of shape `size`."""
+
+
+def check_generator(rng: Any) -> ExponentialSource:
     """The source of randomness; NumPy's legacy `RandomState` cannot draw float32."""
     if not hasattr(rng, "standard_exponential") or isinstance(rng, np.random.RandomState):
         raise TypeError(
-            f"rng is a {type(rng).__name__}: it must have standard_exponential(size=..., dtype=...), "
+            f"rng has type {type(rng).__name__}: it must have standard_exponential(size=..., dtype=...), "
             "as numpy.random.default_rng(seed) and TorchGenerator(seed) do"
         )
-    return rng
+    source: ExponentialSource = rng
+    return source
 
 
-def noise(values: Any, probs: np.ndarray) -> np.ndarray:
+def check_noise(values: Any, probs: np.ndarray) -> np.ndarray:
     """What `rng` gave: one finite number >= 0 for each element of `probs`."""
     array = np.asarray(values)
     if array.shape != probs.shape:
         raise ValueError(f"noise has shape {array.shape}: rng must give one number per element of probs, {probs.shape}")
-    return non_negative("noise", array)
+    return _check_non_negative("noise", array)
 
 
-def probabilities(values: Any, num_samples: int = 1) -> np.ndarray:
+def check_probabilities(values: Any, num_samples: int = 1) -> np.ndarray:
     """Weights `(..., V)`: finite, >= 0, and in each row at least `num_samples` above zero. They need not sum to 1."""
-    probs = non_negative("probs", _vocabulary("probs", values))
+    probs = _check_non_negative("probs", check_vocabulary("probs", values))
     available = np.count_nonzero(probs, axis=-1)
     if (available < num_samples).any():
         row = tuple(np.argwhere(available < num_samples)[0])
         if available[row] == 0:
             raise ValueError(f"{_place('probs', row)} sums to zero: at least one token needs a probability above zero")
+        tokens = f"{available[row]} token{'s' if available[row] > 1 else ''}"
         raise ValueError(
-            f"num_samples is {num_samples} but {_place('probs', row)} has only {available[row]} tokens of non-zero "
-            "probability: draw fewer, or keep more tokens (a larger k)"
+            f"num_samples is {num_samples} but {_place('probs', row)} has only {tokens} of non-zero probability: "
+            "draw fewer, or keep more tokens (a larger k)"
         )
     return probs
 
 
-def uniform(values: Any, batch_shape: tuple[int, ...]) -> np.ndarray:
+def check_uniform(values: Any, batch_shape: tuple[int, ...]) -> np.ndarray:
     """Numbers in [0, 1), one per row, in float64."""
     array = np.asarray(values)
     if array.dtype.name not in COMPUTE_DTYPE:
@@ -175,44 +201,16 @@ def uniform(values: Any, batch_shape: tuple[int, ...]) -> np.ndarray:
     return array.astype(np.float64)
 
 
-def running_sum(values: np.ndarray) -> np.ndarray:
+def check_total(running: np.ndarray) -> np.ndarray:
     """Running sums `(..., V)` of the probabilities; refused where the last, the total, overflows."""
-    finite = np.isfinite(values[..., -1])
+    finite = np.isfinite(running[..., -1])
     if not finite.all():
         row = tuple(np.argwhere(~finite)[0])
         raise ValueError(f"the sum of {_place('probs', row)} overflows: divide the row by its largest value first")
-    return values
+    return running
 
 
-def vocabulary(name: str, values: Any) -> np.ndarray:
-    """`values` as `(..., V)`, V >= 1, for a caller that looks for nan and inf on its own way through them."""
-    return _vocabulary(name, values)
-
-
-def block_of_logits(logits: np.ndarray, largest: np.ndarray, start: int, shape: tuple[int, ...], name: str) -> None:
-    """Refuses nan and +inf in a block `(N, width)` of logits, the ids from `start` on, with the place in `(*shape, V)`.
-
-    `largest` `(N,)` are the maxima of its rows.
-    """
-    bad = ~(largest < np.inf)
-    if bad.any():
-        row = int(np.argmax(bad))
-        column = int(np.argmax(~(logits[row] < np.inf)))
-        index = (*(int(i) for i in np.unravel_index(row, shape)), start + column)
-        raise ValueError(
-            f"{_place(name, index)} is {logits[row, column]}: it must be finite, or -inf for a masked token; "
-            "look for nan, inf or an overflow in the context, the embedding or the mask, or for a tiny temperature"
-        )
-
-
-def some_finite(alive: np.ndarray, shape: tuple[int, ...], name: str) -> None:
-    """Refuses rows of which no logit is finite: `alive` `(N,)` is false for them."""
-    if not alive.all():
-        row = np.unravel_index(int(np.argmin(alive)), shape)
-        raise ValueError(f"{_place(name, row)} is -inf for every token: leave at least one token unmasked")
-
-
-def token_ids(values: Any, shape: tuple[int, ...], vocab_size: int, of: str = "context vector") -> np.ndarray:
+def check_token_ids(values: Any, shape: tuple[int, ...], vocab_size: int, of: str = "context vector") -> np.ndarray:
     """Integers in [0, V), one for each of what has that shape, as int64."""
     array = np.asarray(values)
     if not np.issubdtype(array.dtype, np.integer):
@@ -229,7 +227,7 @@ def token_ids(values: Any, shape: tuple[int, ...], vocab_size: int, of: str = "c
     return array.astype(np.int64)
 
 
-def ascending(token_ids: np.ndarray) -> np.ndarray:
+def check_ascending(token_ids: np.ndarray) -> np.ndarray:
     """Refuses ids `(..., k)` of which one is less than the one before it."""
     falls = np.diff(token_ids) < 0
     if falls.any():

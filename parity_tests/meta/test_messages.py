@@ -124,10 +124,10 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: reference.multinomial(np.array([0.0, 1.0]), 2, rng=TorchGenerator(0)),
         ValueError,
-        "num_samples is 2 but probs has only 1 tokens of non-zero probability: "
+        "num_samples is 2 but probs has only 1 token of non-zero probability: "
         "draw fewer, or keep more tokens (a larger k)",
     ),
-    (lambda: reference.multinomial(PROBS, rng=7), TypeError, f"rng is a int: {SOURCE}"),  # type: ignore[arg-type]
+    (lambda: reference.multinomial(PROBS, rng=7), TypeError, f"rng has type int: {SOURCE}"),  # type: ignore[arg-type]
     (
         lambda: reference.inverse_cdf(PROBS, np.array([0.5])),
         ValueError,
@@ -146,7 +146,7 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     (lambda: fast.survivors(ROW, k=0), ValueError, "k is 0: it must be at least 1 (to keep every token pass k = V)"),
     (lambda: fast.draw(PROBS, UP, 2, 0, rng=0), ValueError, "num_samples is 0: it must be at least 1"),
-    (lambda: fast.draw(PROBS, UP, 2, rng=7), TypeError, f"rng is a int: {SOURCE}"),
+    (lambda: fast.draw(PROBS, UP, 2, rng=7), TypeError, f"rng has type int: {SOURCE}"),
     (lambda: fast.draw(PROBS, PROBS, 2, rng=0), TypeError, "token_ids has dtype float32: token ids are integers"),
     (
         lambda: fast.draw(PROBS, UP[:1], 2, rng=0),

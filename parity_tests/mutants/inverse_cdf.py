@@ -14,8 +14,8 @@ LLAMA2_C = "https://github.com/karpathy/llama2.c/blob/00401b62bd1afa052cc909af49
 def _inputs(probs: Any, uniform: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weights, uniforms `(..., 1)` and the float64 running sum."""
     inverse_cdf(probs, uniform)  # for what it refuses
-    probs = validation.probabilities(probs)
-    uniform = validation.uniform(uniform, probs.shape[:-1])[..., None]
+    probs = validation.check_probabilities(probs)
+    uniform = validation.check_uniform(uniform, probs.shape[:-1])[..., None]
     return probs, uniform, np.cumsum(probs, axis=-1, dtype=np.float64)
 
 

@@ -19,19 +19,19 @@ def _rounded(values: np.ndarray, dtype: str) -> np.ndarray:
 @mutant("compute_logits", "LOGITS-2", "TF32 inputs", "https://pytorch.org/docs/stable/notes/cuda.html#tf32-on-ampere")
 def tf32_inputs(context: Any, embedding: Any) -> np.ndarray:
     """Matrix units of recent GPUs round float32 inputs to 11 bits when a flag, once on by default, lets them."""
-    context, embedding = validation.product(context, embedding)
+    context, embedding = validation.check_factors(context, embedding)
     return compute_logits(_rounded(context, "tfloat32"), _rounded(embedding, "tfloat32"))
 
 
 @mutant("compute_logits", "LOGITS-2", "bfloat16 inputs")
 def bfloat16_inputs(context: Any, embedding: Any) -> np.ndarray:
-    context, embedding = validation.product(context, embedding)
+    context, embedding = validation.check_factors(context, embedding)
     return compute_logits(_rounded(context, "bfloat16"), _rounded(embedding, "bfloat16"))
 
 
 @mutant("compute_logits", "LOGITS-2", "the embedding rounded to float16")
 def float16_embedding(context: Any, embedding: Any) -> np.ndarray:
-    context, embedding = validation.product(context, embedding)
+    context, embedding = validation.check_factors(context, embedding)
     return compute_logits(context, _rounded(embedding, "float16"))
 
 
@@ -43,7 +43,7 @@ def bfloat16_result(context: Any, embedding: Any) -> np.ndarray:
 
 @mutant("compute_logits", "LOGITS-2", "the running sum kept in float16")
 def float16_accumulator(context: Any, embedding: Any) -> np.ndarray:
-    context, embedding = validation.product(context, embedding)
+    context, embedding = validation.check_factors(context, embedding)
     total = np.zeros((*context.shape[:-1], len(embedding)), context.dtype)
     for i in range(context.shape[-1]):
         total = _rounded(total + context[..., i : i + 1] * embedding[:, i], "float16")
@@ -52,7 +52,7 @@ def float16_accumulator(context: Any, embedding: Any) -> np.ndarray:
 
 @mutant("compute_logits", "LOGITS-2", "an embedding quantised to 8 bits a row")
 def int8_embedding(context: Any, embedding: Any) -> np.ndarray:
-    context, embedding = validation.product(context, embedding)
+    context, embedding = validation.check_factors(context, embedding)
     scale = np.abs(embedding).max(axis=1, keepdims=True, initial=1e-30) / embedding.dtype.type(127)
     return compute_logits(context, np.rint(embedding / scale) * scale)
 
@@ -64,13 +64,13 @@ def keeps_16_bits(context: Any, embedding: Any) -> np.ndarray:
 
 @mutant("compute_logits", "HEAD-2", "float32 inputs give float64 logits")
 def float64_out(context: Any, embedding: Any) -> np.ndarray:
-    context, embedding = validation.product(context, embedding)
+    context, embedding = validation.check_factors(context, embedding)
     return context.astype(np.float64) @ embedding.astype(np.float64).T
 
 
 @mutant("compute_logits", "LOGITS-1", "the embedding read as (d, V) where it is (V, d)")
 def transposed_embedding(context: Any, embedding: Any) -> np.ndarray:
-    context, embedding = validation.product(context, embedding)
+    context, embedding = validation.check_factors(context, embedding)
     return context @ np.ascontiguousarray(embedding).reshape(embedding.shape[1], embedding.shape[0])
 
 
@@ -100,7 +100,7 @@ def soft_capped(context: Any, embedding: Any) -> np.ndarray:
     "https://github.com/Blaizzy/mlx-vlm",
 )
 def padded_vocabulary(context: Any, embedding: Any) -> np.ndarray:
-    context, embedding = validation.product(context, embedding)
+    context, embedding = validation.check_factors(context, embedding)
     missing = -len(embedding) % 8
     return compute_logits(context, np.pad(embedding, ((0, missing), (0, 0))))
 
@@ -121,7 +121,7 @@ def first_row_for_all(context: Any, embedding: Any) -> np.ndarray:
 
 @mutant("compute_logits", "LOGITS-1", "memory read in storage order, whatever the strides")
 def ignores_strides(context: Any, embedding: Any) -> np.ndarray:
-    context, embedding = validation.product(context, embedding)
+    context, embedding = validation.check_factors(context, embedding)
     return compute_logits(context, embedding.ravel(order="K").reshape(embedding.shape))
 
 

@@ -13,9 +13,9 @@ WRONG_SIGN = "https://github.com/chainer/chainerrl/pull/104"
 
 def _inputs(probs: Any, num_samples: int, rng: Any) -> tuple[np.ndarray, np.ndarray]:
     """Weights and their noise, as the reference takes them."""
-    probs = validation.probabilities(probs, validation.count("num_samples", num_samples))
-    noise = validation.generator(rng).standard_exponential(size=probs.shape, dtype=probs.dtype)
-    return probs, np.abs(validation.noise(noise, probs))
+    probs = validation.check_probabilities(probs, validation.check_count("num_samples", num_samples))
+    noise = validation.check_generator(rng).standard_exponential(size=probs.shape, dtype=probs.dtype)
+    return probs, np.abs(validation.check_noise(noise, probs))
 
 
 def _best(race: np.ndarray, n: int) -> np.ndarray:
@@ -79,7 +79,7 @@ def by_inverse_cdf(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
     drawn = multinomial(probs, num_samples, rng=rng)
     if num_samples > 1:
         return drawn
-    probs = validation.probabilities(probs)
+    probs = validation.check_probabilities(probs)
     uniform = -np.expm1(-np.asarray(rng.standard_exponential(size=probs.shape[:-1], dtype=np.float64)))
     return inverse_cdf(probs, np.minimum(uniform, 1 - 2.0**-53))[..., None]
 
@@ -154,9 +154,9 @@ def noise_in_other_order(probs: Any, num_samples: int = 1, *, rng: Any) -> np.nd
 
 @mutant("multinomial", "DRAW-5", "-0.0 in the noise makes a certain winner lose")
 def negative_zero_loses(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
-    probs = validation.probabilities(probs, validation.count("num_samples", num_samples))
-    noise = validation.generator(rng).standard_exponential(size=probs.shape, dtype=probs.dtype)
-    race = np.where(probs > 0, _divide(probs, validation.noise(noise, probs)), -1)
+    probs = validation.check_probabilities(probs, validation.check_count("num_samples", num_samples))
+    noise = validation.check_generator(rng).standard_exponential(size=probs.shape, dtype=probs.dtype)
+    race = np.where(probs > 0, _divide(probs, validation.check_noise(noise, probs)), -1)
     return _best(race, num_samples)
 
 

@@ -25,24 +25,24 @@ def _normalised(weights: np.ndarray) -> np.ndarray:
 @mutant("softmax", "SOFTMAX-2", "the maximum not subtracted", LLM_C)
 def no_shift(logits: Any) -> np.ndarray:
     """GPT-2's logits near -100 give 0 / 0, one above 88 gives inf / inf."""
-    return _normalised(_weights(validation.logits(logits), 0))
+    return _normalised(_weights(validation.check_logits(logits), 0))
 
 
 @mutant("softmax", "SOFTMAX-2", "one maximum for the whole batch subtracted")
 def shift_of_the_batch(logits: Any) -> np.ndarray:
-    logits = validation.logits(logits)
+    logits = validation.check_logits(logits)
     return _normalised(_weights(logits, logits.max(initial=-np.inf) if logits.size else 0))
 
 
 @mutant("softmax", "SOFTMAX-2", "the search for the maximum starts from 0 (or FLT_MIN)")
 def maximum_from_zero(logits: Any) -> np.ndarray:
-    logits = validation.logits(logits)
+    logits = validation.check_logits(logits)
     return _normalised(_weights(logits, logits.max(axis=-1, keepdims=True).clip(min=0)))
 
 
 @mutant("softmax", "SOFTMAX-1", "normalised over the first axis, not the last")
 def other_axis(logits: Any) -> np.ndarray:
-    probs, logits = softmax(logits), validation.logits(logits)
+    probs, logits = softmax(logits), validation.check_logits(logits)
     if not logits.size:
         return probs
     weights = _weights(logits, logits.max(axis=-1, keepdims=True))
@@ -53,34 +53,34 @@ def other_axis(logits: Any) -> np.ndarray:
     "softmax", "SOFTMAX-1", "exp without the division by the sum", "https://github.com/vllm-project/vllm/issues/718"
 )
 def not_normalised(logits: Any) -> np.ndarray:
-    logits = validation.logits(logits)
+    logits = validation.check_logits(logits)
     return _weights(logits, logits.max(axis=-1, keepdims=True))
 
 
 @mutant("softmax", "SOFTMAX-1", "1e-6 added to the sum")
 def epsilon_in_the_sum(logits: Any) -> np.ndarray:
-    logits = validation.logits(logits)
+    logits = validation.check_logits(logits)
     weights = _weights(logits, logits.max(axis=-1, keepdims=True))
     return weights / (weights.sum(axis=-1, keepdims=True) + logits.dtype.type(1e-6))
 
 
 @mutant("softmax", "SOFTMAX-1", "1 added to the sum (the softmax of quiet attention)")
 def one_in_the_sum(logits: Any) -> np.ndarray:
-    logits = validation.logits(logits)
+    logits = validation.check_logits(logits)
     weights = _weights(logits, logits.max(axis=-1, keepdims=True))
     return weights / (weights.sum(axis=-1, keepdims=True) + 1)
 
 
 @mutant("softmax", "SOFTMAX-1", "2 ** x in place of exp(x)")
 def base_two(logits: Any) -> np.ndarray:
-    logits = validation.logits(logits)
+    logits = validation.check_logits(logits)
     with np.errstate(over="ignore"):
         return _normalised(np.exp2(logits - logits.max(axis=-1, keepdims=True)))
 
 
 @mutant("softmax", "SOFTMAX-1", "computed in float16")
 def in_float16(logits: Any) -> np.ndarray:
-    logits = validation.logits(logits)
+    logits = validation.check_logits(logits)
     with np.errstate(over="ignore"):
         return _normalised(rounded(_weights(logits, logits.max(axis=-1, keepdims=True)), "float16")).astype(
             logits.dtype
@@ -101,7 +101,7 @@ def keeps_16_bits(logits: Any) -> np.ndarray:
 @mutant("softmax", "SOFTMAX-1", "a fast exp of 8 good bits")
 def fast_exp(logits: Any) -> np.ndarray:
     """Schraudolph's trick: the exponent field of a float filled by a linear function (a 6% error at worst)."""
-    logits = validation.logits(logits)
+    logits = validation.check_logits(logits)
     with np.errstate(over="ignore"):
         x = np.maximum(logits - logits.max(axis=-1, keepdims=True), -80).astype(np.float32)
     weights = (x * np.float32(2**23 / np.log(2)) + np.float32(127 * 2**23 - 486_411)).astype(np.int32).view(np.float32)
@@ -110,7 +110,7 @@ def fast_exp(logits: Any) -> np.ndarray:
 
 @mutant("softmax", "SOFTMAX-1", "exponents cut off at -20")
 def clips_the_tail(logits: Any) -> np.ndarray:
-    logits = validation.logits(logits)
+    logits = validation.check_logits(logits)
     with np.errstate(over="ignore"):
         x = logits - logits.max(axis=-1, keepdims=True)
     return _normalised(np.where(logits == -np.inf, 0, np.exp(np.maximum(x, -20))))
@@ -125,7 +125,7 @@ def floor_under_masked(logits: Any) -> np.ndarray:
 @mutant("softmax", "SOFTMAX-3", "-inf read as -10,000")
 def finite_mask(logits: Any) -> np.ndarray:
     """An additive mask of -10,000: as good as -inf until the other logits are there too."""
-    logits = validation.logits(logits)
+    logits = validation.check_logits(logits)
     return softmax(np.where(logits == -np.inf, logits.dtype.type(-1e4), logits))
 
 

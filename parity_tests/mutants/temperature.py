@@ -11,25 +11,27 @@ from .registry import mutant
 
 @mutant("apply_temperature", "TEMP-1", "multiplied by the reciprocal")
 def reciprocal(logits: Any, temperature: float) -> np.ndarray:
-    logits = validation.logits(logits)
+    logits = validation.check_logits(logits)
     with np.errstate(over="ignore", invalid="ignore"):
-        return validation.scaled(logits * (1 / validation.temperature(temperature, logits.dtype)), temperature)
+        return validation.check_scaled(
+            logits * (1 / validation.check_temperature(temperature, logits.dtype)), temperature
+        )
 
 
 @mutant("apply_temperature", "TEMP-1", "multiplied instead of divided")
 def multiplies(logits: Any, temperature: float) -> np.ndarray:
-    logits = validation.logits(logits)
+    logits = validation.check_logits(logits)
     with np.errstate(over="ignore"):
-        return validation.scaled(logits * validation.temperature(temperature, logits.dtype), temperature)
+        return validation.check_scaled(logits * validation.check_temperature(temperature, logits.dtype), temperature)
 
 
 @mutant("apply_temperature", "TEMP-1", "the temperature has no effect", "https://github.com/dphnAI/sonar/pull/814")
 def divides_a_copy(logits: Any, temperature: float) -> np.ndarray:
     """The cast made a copy, the in-place division hit the copy."""
-    copy = validation.logits(logits) + 0
+    copy = validation.check_logits(logits) + 0
     with np.errstate(over="ignore"):
-        copy /= validation.temperature(temperature, copy.dtype)
-    return validation.logits(logits)
+        copy /= validation.check_temperature(temperature, copy.dtype)
+    return validation.check_logits(logits)
 
 
 @mutant("apply_temperature", "TEMP-1", "temperatures above 2 cut to 2")
@@ -49,11 +51,11 @@ def clamps_low(logits: Any, temperature: float) -> np.ndarray:
 
 @mutant("apply_temperature", "TEMP-1", "divided by the float64 temperature, not by its float32")
 def float64_divisor(logits: Any, temperature: float) -> np.ndarray:
-    logits = validation.logits(logits)
-    validation.temperature(temperature, logits.dtype)
+    logits = validation.check_logits(logits)
+    validation.check_temperature(temperature, logits.dtype)
     with np.errstate(over="ignore"):
         quotient = (logits.astype(np.float64) / float(temperature)).astype(logits.dtype)
-    return validation.scaled(quotient, temperature)
+    return validation.check_scaled(quotient, temperature)
 
 
 @mutant("apply_temperature", "HEAD-2", "16-bit logits divided in 16 bits")
@@ -73,7 +75,7 @@ def divides_by_zero(logits: Any, temperature: float) -> np.ndarray:
     if temperature != 0 or isinstance(temperature, bool):
         return apply_temperature(logits, temperature)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return validation.logits(logits) / np.float32(0)
+        return validation.check_logits(logits) / np.float32(0)
 
 
 @mutant(
@@ -109,9 +111,9 @@ def accepts_negative(logits: Any, temperature: float) -> np.ndarray:
     "https://github.com/vllm-project/vllm/issues/22180",
 )
 def overflow_goes_on(logits: Any, temperature: float) -> np.ndarray:
-    logits = validation.logits(logits)
+    logits = validation.check_logits(logits)
     with np.errstate(over="ignore"):
-        return logits / validation.temperature(temperature, logits.dtype)
+        return logits / validation.check_temperature(temperature, logits.dtype)
 
 
 @mutant("apply_temperature", "HEAD-3", "the caller's logits divided in place")

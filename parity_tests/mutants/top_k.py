@@ -33,7 +33,7 @@ def strict_threshold(logits: Any, k: int, ties: str = "lowest_id") -> np.ndarray
     """`logits[logits <= kth] = -inf`, with the next value as threshold: right only without ties."""
     kept = keep_top_k(logits, k, ties)
     beyond = top_k(logits, k + 1)[0][..., -1:]
-    logits = validation.logits(logits)
+    logits = validation.check_logits(logits)
     return kept if k >= logits.shape[-1] else np.where(logits > beyond, logits, -np.inf)
 
 
@@ -64,7 +64,7 @@ def masks_with_zero(logits: Any, k: int, ties: str = "lowest_id") -> np.ndarray:
 @mutant("keep_top_k", "TOPK-1", "one threshold for the whole batch")
 def threshold_of_the_batch(logits: Any, k: int, ties: str = "lowest_id") -> np.ndarray:
     """The threshold of row 0 broadcast over all rows."""
-    kept, logits = keep_top_k(logits, k, ties), validation.logits(logits)
+    kept, logits = keep_top_k(logits, k, ties), validation.check_logits(logits)
     if logits.ndim == 1 or not logits.size:
         return kept
     rows = logits.reshape(-1, logits.shape[-1])
@@ -75,7 +75,7 @@ def threshold_of_the_batch(logits: Any, k: int, ties: str = "lowest_id") -> np.n
 @mutant("top_k", "TOPK-2", "ties resolved to the highest id", "https://github.com/Pushkinist/rMLX/issues/373")
 def highest_id(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
     """An iterator's maximum returns the last of equal ones."""
-    logits, k = validation.logits(logits), validation.count("k", k)
+    logits, k = validation.check_logits(logits), validation.check_count("k", k)
     order = np.argsort(-logits[..., ::-1], axis=-1, kind="stable")[..., :k]
     token_ids = logits.shape[-1] - 1 - order
     return np.take_along_axis(logits, token_ids, axis=-1), token_ids
@@ -84,7 +84,7 @@ def highest_id(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
 @mutant("top_k", "TOPK-2", "ties left to torch.topk", "https://github.com/pytorch/pytorch/issues/27542")
 def torch_topk(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Which of several equal values comes first depends on shape, k and device."""
-    logits, k = validation.logits(logits), validation.count("k", k)
+    logits, k = validation.check_logits(logits), validation.check_count("k", k)
     values, token_ids = torch.topk(torch.tensor(logits), min(k, logits.shape[-1]))
     return values.numpy(), token_ids.numpy()
 
@@ -92,7 +92,7 @@ def torch_topk(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
 @mutant("top_k", "TOPK-2", "-0.0 placed below 0.0")
 def total_order(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
     """A radix sort on bit patterns tells the two zeros apart."""
-    logits, k = validation.logits(logits), validation.count("k", k)
+    logits, k = validation.check_logits(logits), validation.check_count("k", k)
     order = np.lexsort((np.broadcast_to(np.arange(logits.shape[-1]), logits.shape), np.signbit(logits), -logits))
     token_ids = order[..., :k]
     return np.take_along_axis(logits, token_ids, axis=-1), token_ids
@@ -120,7 +120,7 @@ def ids_not_sorted_along(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
 @mutant("top_k", "TOPK-1", "the k least likely kept", CANDLE)
 def smallest(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Sorted ascending, then everything from the k-th on zeroed."""
-    logits, k = validation.logits(logits), validation.count("k", k)
+    logits, k = validation.check_logits(logits), validation.check_count("k", k)
     token_ids = np.argsort(logits, axis=-1, kind="stable")[..., :k]
     return np.take_along_axis(logits, token_ids, axis=-1), token_ids
 
@@ -139,7 +139,7 @@ def one_too_many(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 @mutant("top_k", "TOPK-1", "compared by absolute value")
 def by_magnitude(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
-    logits, k = validation.logits(logits), validation.count("k", k)
+    logits, k = validation.check_logits(logits), validation.check_count("k", k)
     token_ids = np.argsort(-np.where(logits == -np.inf, -1, np.abs(logits)), axis=-1, kind="stable")[..., :k]
     return np.take_along_axis(logits, token_ids, axis=-1), token_ids
 
@@ -201,6 +201,6 @@ def casts_k(logits: Any, k: Any) -> tuple[np.ndarray, np.ndarray]:
 def accepts_nan(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
     array = np.asarray(logits)
     if array.dtype.kind == "f" and np.isnan(array).any():
-        token_ids = np.argsort(array, axis=-1)[..., ::-1][..., : validation.count("k", k)]
+        token_ids = np.argsort(array, axis=-1)[..., ::-1][..., : validation.check_count("k", k)]
         return np.take_along_axis(array, token_ids, axis=-1), token_ids
     return top_k(logits, k)

@@ -12,7 +12,8 @@ from reference.operations import STAGES, TIES
 
 from ..values import from_json, number_from_json, to_json
 from . import head
-from .refusals import FLOATS, Refused
+from .build import FLOATS
+from .refusals import Refused
 
 OPERATIONS = {name: getattr(head, name) for name in STAGES if hasattr(head, name)}
 HELLO = {

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
 
-from reference.operations import DEFAULTS, OPERATIONS
+from reference.operations import DEFAULTS, OPERATIONS, STAGES
 
 OPSET, IR_VERSION = 21, 10
 FLOATS = {
@@ -154,7 +154,10 @@ def stage(
     """The graph of one operation of PROTOCOL.md but `lm_head`, which is `head`: the function of its name above.
 
     `dtypes` and `axes`, how many, are those of its tensors by name; `compute` is the dtype of its arithmetic.
+    Raises: ValueError for another operation.
     """
+    if operation not in STAGES or operation == "lm_head":
+        raise ValueError(f"operation is {operation!r}: it must be a function of a head other than lm_head")
     g = Graph(compute)
     given = []
     for name in OPERATIONS[operation].arguments:

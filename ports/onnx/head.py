@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from reference.operations import TIES
 from weights_export import BundleError, open_bundle
 
 from . import build, refusals
@@ -22,7 +23,8 @@ def apply_temperature(logits: np.ndarray, temperature: Any = 0.7) -> dict[str, A
     """`logits`, divided."""
     refusals.logits(logits)
     number = refusals.temperature(temperature, logits.dtype.name)
-    return {"logits": refusals.scaled(run_operation("apply_temperature", logits=logits, temperature=number)["scaled"])}
+    quotient = run_operation("apply_temperature", logits=logits, temperature=number)["scaled"]
+    return {"logits": refusals.scaled(quotient, temperature)}
 
 
 def top_k(logits: np.ndarray, k: Any = 50) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def keep_top_k(logits: np.ndarray, k: Any = 50, ties: str = "lowest_id") -> dict
     """`logits`, -inf outside the survivors."""
     refusals.logits(logits)
     refusals.count("k", k)
-    if ties not in ("lowest_id", "all"):
+    if ties not in TIES:
         raise refusals.Refused("bad_ties", f"ties is {ties!r}: it must be 'lowest_id' or 'all'")
     return {"logits": run_operation("keep_top_k", ties, logits=logits, k=k)["kept"]}
 
@@ -49,7 +51,7 @@ def multinomial(probs: np.ndarray, num_samples: Any = 1, noise: np.ndarray | Non
     refusals.weights(probs, refusals.count("num_samples", num_samples))
     if noise is None:
         raise NotImplementedError(NO_STREAM)
-    refusals.noise(noise, probs.shape)
+    refusals.noise(noise, probs)
     return run_operation("multinomial", probs=probs, noise=noise, num_samples=num_samples)
 
 
