@@ -44,6 +44,29 @@ class Head:
         keeps = self.takes_noise if takes_noise is None else takes_noise
         return replace(self, name=name, operations={**self.operations, **operations}, takes_noise=keeps)
 
+    def composed(self) -> "Head":
+        """The same, its `lm_head` made of its own stages."""
+
+        def lm_head(context: Any, embedding: Any, temperature: float = 0.7, k: int = 50) -> Any:
+            scaled = self.apply_temperature(self.compute_logits(context, embedding), temperature)
+            return self.softmax(self.keep_top_k(scaled, k))
+
+        return self.but(self.name, lm_head=lm_head)
+
+
+def keeps_with(top_k: Callable[..., Any]) -> Callable[..., Any]:
+    """`keep_top_k` that keeps what this `top_k` selects."""
+
+    def keep_top_k(logits: Any, k: int, ties: Any = "lowest_id") -> Any:
+        kept = np.array(reference.keep_top_k(logits, k, ties))
+        if ties == "lowest_id":
+            values, token_ids = top_k(logits, k)
+            kept.fill(-np.inf)
+            np.put_along_axis(kept, token_ids, values, axis=-1)
+        return kept
+
+    return keep_top_k
+
 
 def to_torch(array: Any) -> Any:
     """A tensor with the same values, and the same memory layout where PyTorch can have it; other objects unchanged."""

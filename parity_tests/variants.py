@@ -17,7 +17,7 @@ import reference
 from reference import validation
 from reference.operations import OPERATIONS
 
-from .heads import REFERENCE, Head
+from .heads import REFERENCE, Head, keeps_with
 
 
 def _products(context: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -117,18 +117,6 @@ def heap(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
         values = logits[row].tolist()
         token_ids[row] = heapq.nsmallest(k, range(len(values)), key=lambda i: (-values[i], i))
     return np.take_along_axis(logits, token_ids, axis=-1), token_ids
-
-
-def _keeps_with(top_k: Callable[..., tuple[np.ndarray, np.ndarray]]) -> Callable[..., np.ndarray]:
-    def keep_top_k(logits: Any, k: int, ties: str = "lowest_id") -> np.ndarray:
-        kept = np.array(reference.keep_top_k(logits, k, ties))
-        if ties == "lowest_id":
-            values, token_ids = top_k(logits, k)
-            kept.fill(-np.inf)
-            np.put_along_axis(kept, token_ids, values, axis=-1)
-        return kept
-
-    return keep_top_k
 
 
 def _weights(logits: np.ndarray, shift: np.ndarray) -> np.ndarray:
@@ -305,14 +293,9 @@ def onnx_softmax(logits: Any) -> np.ndarray:
 
 def _variant(name: str, *, takes_noise: bool = True, **operations: Any) -> Head:
     """The reference with some operations replaced; its whole head is made of them."""
-    stages = REFERENCE.but(name, takes_noise=takes_noise, **operations)
-
-    def lm_head(context: Any, embedding: Any, temperature: float = 0.7, k: int = 50) -> np.ndarray:
-        scaled = stages.apply_temperature(stages.compute_logits(context, embedding), temperature)
-        return stages.softmax(stages.keep_top_k(scaled, k))
-
+    variant = REFERENCE.but(name, takes_noise=takes_noise, **operations)
     on_the_way = operations.keys() & set(OPERATIONS["lm_head"].parts)
-    return stages.but(name, **{**({"lm_head": lm_head} if on_the_way else {}), **operations})
+    return variant.composed().but(name, **operations) if on_the_way else variant
 
 
 VARIANTS = (
@@ -326,8 +309,8 @@ VARIANTS = (
     _variant("row by row", compute_logits=row_by_row, multinomial=race_in_blocks, takes_noise=False),
     _variant("transposed product", compute_logits=transposed_product),
     _variant("float64 division", apply_temperature=divides_in_float64),
-    _variant("full sort", top_k=full_sort, keep_top_k=_keeps_with(full_sort)),
-    _variant("heap", top_k=heap, keep_top_k=_keeps_with(heap)),
+    _variant("full sort", top_k=full_sort, keep_top_k=keeps_with(full_sort)),
+    _variant("heap", top_k=heap, keep_top_k=keeps_with(heap)),
     _variant("another shift", softmax=shift_by_a_whole_number),
     _variant("online softmax", softmax=online_softmax),
     _variant("softmax of survivors", softmax=softmax_of_survivors, lm_head=sparse_head),
@@ -339,7 +322,7 @@ VARIANTS = (
         compute_logits=onnx_matmul,
         apply_temperature=onnx_div,
         top_k=onnx_top_k,
-        keep_top_k=_keeps_with(onnx_top_k),
+        keep_top_k=keeps_with(onnx_top_k),
         softmax=onnx_softmax,
     ),
 )

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-import reference
-from parity_tests.heads import Head
+from parity_tests.heads import Head, keeps_with
 from parity_tests.judges import precision
 from parity_tests.judges.words import BAD, Word
 from parity_tests.mutants import MUTANTS, Mutant
@@ -82,23 +81,8 @@ def _head(mutant: Mutant, op: str) -> Head:
     if mutant.stage in (op, "torch_rng"):
         return head
     if mutant.stage == "top_k":
-
-        def keep_top_k(logits: Any, k: int, ties: str = "lowest_id") -> Any:
-            kept = np.array(reference.keep_top_k(logits, k, ties))  # type: ignore[arg-type]
-            if ties == "lowest_id":
-                values, token_ids = head.top_k(logits, k)
-                kept.fill(-np.inf)
-                np.put_along_axis(kept, token_ids, values, axis=-1)
-            return kept
-
-        head = head.but(head.name, keep_top_k=keep_top_k)
-    stages = head
-
-    def lm_head(context: Any, embedding: Any, temperature: float = 0.7, k: int = 50) -> Any:
-        logits = stages.apply_temperature(stages.compute_logits(context, embedding), temperature)
-        return stages.softmax(stages.keep_top_k(logits, k))
-
-    return stages.but(stages.name, lm_head=lm_head)
+        head = head.but(head.name, keep_top_k=keeps_with(head.top_k))
+    return head.composed()
 
 
 @cache
