@@ -21,7 +21,7 @@ def compute_logits(context: Tensor, embedding: Tensor) -> Tensor:
     >>> compute_logits(torch.tensor([3.0, 4.0]), torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, -1.0]]))
     tensor([ 3.0000,  4.0000, -2.5000])
     """
-    context, embedding = validation.product(context, embedding)
+    context, embedding = validation.check_factors(context, embedding)
     return torch.nn.functional.linear(context, embedding)
 
 
@@ -36,9 +36,9 @@ def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
     >>> apply_temperature(torch.tensor([1.0, 2.0, -torch.inf]), 0.5)
     tensor([2., 4., -inf])
     """
-    logits = validation.logits(logits)
-    quotient = logits / validation.temperature(temperature, logits)
-    return validation.logits(quotient, validation.QUOTIENT.format(temperature))
+    logits = validation.check_logits(logits)
+    quotient = logits / validation.check_temperature(temperature, logits)
+    return validation.check_logits(quotient, validation.QUOTIENT.format(temperature))
 
 
 def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -64,7 +64,7 @@ def top_k(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
     >>> top_k(torch.tensor([1.0, 2.0, 3.0, 2.0, 2.0]), 3)
     (tensor([3., 2., 2.]), tensor([2, 1, 3]))
     """
-    logits, k = validation.logits(logits), validation.count("k", k)
+    logits, k = validation.check_logits(logits), validation.check_count("k", k)
     return largest(logits, min(k, logits.shape[-1]))
 
 
@@ -79,7 +79,7 @@ def keep_top_k(logits: Tensor, k: int, ties: Literal["lowest_id", "all"] = "lowe
     tensor([-inf, 2., 3., -inf])
     """
     values, token_ids = top_k(logits, k)
-    logits = validation.logits(logits)
+    logits = validation.check_logits(logits)
     if ties == "all":
         return logits.masked_fill(logits < values[..., -1:], -torch.inf)
     if ties != "lowest_id":
@@ -95,7 +95,7 @@ def softmax(logits: Tensor) -> Tensor:
     >>> softmax(torch.tensor([-100.0, -100.0, -torch.inf]))
     tensor([0.5000, 0.5000, 0.0000])
     """
-    return torch.softmax(validation.logits(logits), dim=-1)
+    return torch.softmax(validation.check_logits(logits), dim=-1)
 
 
 def race(probs: Tensor, noise: Tensor, num_samples: int) -> Tensor:
@@ -118,8 +118,8 @@ def multinomial(probs: Tensor, num_samples: int = 1, *, rng: torch.Generator) ->
     >>> multinomial(torch.tensor([0.0, 1.0, 3.0]), 2, rng=torch.Generator().manual_seed(0))
     tensor([2, 1])
     """
-    num_samples, rng = validation.count("num_samples", num_samples), validation.generator(rng)
-    probs = validation.probabilities(probs, num_samples)
+    num_samples, rng = validation.check_count("num_samples", num_samples), validation.check_generator(rng)
+    probs = validation.check_probabilities(probs, num_samples)
     rows = probs.reshape(-1, probs.shape[-1])  # torch.multinomial takes one batch axis: [..., V] -> [rows, V]
     before = rng.get_state()
     token_ids = torch.multinomial(rows, num_samples, generator=rng)
@@ -139,9 +139,9 @@ def inverse_cdf(probs: Tensor, uniform: Any) -> Tensor:
     >>> inverse_cdf(torch.tensor([0.0, 0.25, 0.0, 0.75]), torch.tensor(0.25))
     tensor(3)
     """
-    probs = validation.probabilities(probs)
-    uniform = validation.uniform(uniform, probs)
-    running = validation.running_sum(probs.cumsum(dim=-1, dtype=torch.float64))  # [..., V]
+    probs = validation.check_probabilities(probs)
+    uniform = validation.check_uniform(uniform, probs)
+    running = validation.check_total(probs.cumsum(dim=-1, dtype=torch.float64))  # [..., V]
     target = uniform * running[..., -1]
     exceeds = (running > target[..., None]) & (probs > 0)
     last = probs.shape[-1] - 1 - (probs > 0).flip(-1).int().argmax(dim=-1)

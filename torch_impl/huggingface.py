@@ -25,7 +25,7 @@ def lm_head(model: PreTrainedModel, last_token_context_vector: Tensor, temperatu
     """
     logits = _output_logits(model, last_token_context_vector)
     scaled_logits = head.apply_temperature(logits, temperature)
-    k = min(validation.count("k", k), logits.shape[-1])
+    k = min(validation.check_count("k", k), logits.shape[-1])
     top_k_logits, top_k_indices = torch.topk(scaled_logits, k, dim=-1)
     filtered_logits = torch.full_like(scaled_logits, -torch.inf).scatter(-1, top_k_indices, top_k_logits)
     return torch.softmax(filtered_logits, dim=-1)
@@ -62,7 +62,7 @@ def processed_lm_head(
     logits = _output_logits(model, last_token_context_vector)
     no_input_ids = torch.empty(0, dtype=torch.long)  # both processors ignore them
     scores = TemperatureLogitsWarper(float(temperature))(no_input_ids, logits)
-    scores = TopKLogitsWarper(top_k=validation.count("k", k))(no_input_ids, scores)
+    scores = TopKLogitsWarper(top_k=validation.check_count("k", k))(no_input_ids, scores)
     return torch.softmax(scores, dim=-1)
 
 
@@ -72,7 +72,7 @@ def _output_logits(model: PreTrainedModel, context: Tensor) -> Tensor:
     if output_embeddings is None:
         raise ValueError(f"model is a {type(model).__name__} without output embeddings: pass a ...LMHeadModel")
     with torch.no_grad():
-        return validation.logits(output_embeddings(context))
+        return validation.check_logits(output_embeddings(context))
 
 
 @torch.no_grad()

@@ -22,12 +22,12 @@ class _Blocks:
     def __init__(self, context: Any, embedding: Any, temperature: float, block: int) -> None:
         # Checked as a tensor without memory, so that a conversion copies nothing: blocks are converted one by one.
         checked = embedding.to("meta") if isinstance(embedding, Tensor) and embedding.dim() else embedding
-        context, _ = validation.product(context, checked)
+        context, _ = validation.check_factors(context, checked)
         self._embedding, self._rows = embedding, context.reshape(math.prod(context.shape[:-1]), context.shape[-1])
         self.shape, self.dtype, self.vocab_size = context.shape[:-1], context.dtype, len(embedding)
-        self._divisor = validation.temperature(temperature, context)
+        self._divisor = validation.check_temperature(temperature, context)
         self.name = "logits" if self._divisor == 1 else validation.QUOTIENT.format(temperature)
-        self._block = min(validation.count("block", block), self.vocab_size)
+        self._block = min(validation.check_count("block", block), self.vocab_size)
 
     def full(self, value: float, dtype: torch.dtype | None = None) -> Tensor:
         """One number for each position, `(N,)`."""
@@ -41,19 +41,19 @@ class _Blocks:
             part = self._embedding[start : start + self._block].to(self.dtype)
             logits = memory[: count * len(part)].view(count, len(part))
             torch.mm(self._rows, part.T, out=logits)
-            validation.block_of_logits(logits, start, self.shape)
+            validation.check_block(logits, start, self.shape)
             if self._divisor != 1:  # a division by 1 changes no bit
                 logits /= self._divisor
-                validation.block_of_logits(logits, start, self.shape, self.name)
+                validation.check_block(logits, start, self.shape, self.name)
             yield start, logits, logits.amax(dim=1)
 
     def check(self, largest: Tensor) -> None:
         """Refuses positions without a finite logit; `largest` `(N,)` is taken over all of the vocabulary."""
-        validation.some_unmasked((largest > -math.inf).reshape(self.shape), self.name)
+        validation.check_some_unmasked((largest > -math.inf).reshape(self.shape), self.name)
 
     def token_ids(self, values: Any) -> Tensor:
         """The given ids as `(N,)`."""
-        return validation.token_ids(values, self.shape, self.vocab_size).to(self._rows.device).reshape(-1)
+        return validation.check_token_ids(values, self.shape, self.vocab_size).to(self._rows.device).reshape(-1)
 
 
 def given(token_ids: Tensor, start: int, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -154,7 +154,7 @@ def top_k(
     >>> top_k(torch.ones(1), torch.tensor([[1.0], [3.0], [3.0], [2.0]]), 2, block=1)
     (tensor([3., 3.]), tensor([1, 2]))
     """
-    blocks, k = _Blocks(context, embedding, temperature, block), validation.count("k", k)
+    blocks, k = _Blocks(context, embedding, temperature, block), validation.check_count("k", k)
     values, ids = blocks.full(0)[:, None][:, :0], blocks.full(0, torch.long)[:, None][:, :0]
     for start, logits, _ in blocks:
         new = torch.arange(start, start + logits.shape[1], device=logits.device).expand(logits.shape)

@@ -28,10 +28,10 @@ def _first(mask: Tensor) -> tuple[int, ...]:
     return tuple(mask.nonzero()[0].tolist())
 
 
-def floats(name: str, values: Any) -> Tensor:
+def _check_floats(name: str, values: Any) -> Tensor:
     """A tensor of at least one axis, in the dtype to compute in."""
     if not isinstance(values, Tensor):
-        raise TypeError(f"{name} is a {type(values).__name__}: it must be a torch.Tensor")
+        raise TypeError(f"{name} has type {type(values).__name__}: it must be a torch.Tensor")
     if values.dtype not in COMPUTE_DTYPE:
         raise TypeError(f"{name} has dtype {values.dtype}: convert it to float32 or float64")
     if values.dim() == 0:
@@ -39,9 +39,9 @@ def floats(name: str, values: Any) -> Tensor:
     return values.to(COMPUTE_DTYPE[values.dtype])
 
 
-def product(context: Any, embedding: Any) -> tuple[Tensor, Tensor]:
+def check_factors(context: Any, embedding: Any) -> tuple[Tensor, Tensor]:
     """The two factors of the logits, shapes `(..., d)` and `(V, d)`, in one dtype."""
-    context, embedding = floats("context", context), floats("embedding", embedding)
+    context, embedding = _check_floats("context", context), _check_floats("embedding", embedding)
     if embedding.dim() != 2 or embedding.shape[0] == 0:
         raise ValueError(
             f"embedding has shape {tuple(embedding.shape)}: it must be (V, d), one row per token and V >= 1"
@@ -56,8 +56,8 @@ def product(context: Any, embedding: Any) -> tuple[Tensor, Tensor]:
     return context.to(dtype), embedding.to(dtype)
 
 
-def _vocabulary(name: str, values: Any) -> Tensor:
-    tensor = floats(name, values)
+def _check_vocabulary(name: str, values: Any) -> Tensor:
+    tensor = _check_floats(name, values)
     if tensor.shape[-1] == 0:
         raise ValueError(f"{name} has shape {tuple(tensor.shape)}: the last axis, the vocabulary, is empty")
     return tensor.contiguous()
@@ -70,20 +70,20 @@ def _not_finite(name: str, index: Sequence[int], value: Tensor) -> ValueError:
     )
 
 
-def logits(values: Any, name: str = "logits") -> Tensor:
+def check_logits(values: Any, name: str = "logits") -> Tensor:
     """Logits `(..., V)`: finite or -inf, and in each row at least one finite."""
-    tensor = _vocabulary(name, values)
+    tensor = _check_vocabulary(name, values)
     largest = tensor.amax(dim=-1)  # nan if the row has a nan, inf if it has an inf, -inf if it has nothing else
     if not largest.isfinite().all():
         row = _first(~largest.isfinite())
         if largest[row] == -math.inf:
-            some_unmasked(largest > -math.inf, name)  # raises, and for this row: all before it are finite
+            check_some_unmasked(largest > -math.inf, name)  # raises, and for this row: all before it are finite
         index = (*row, *_first(~(tensor[row] < math.inf)))
         raise _not_finite(name, index, tensor[index])
     return tensor
 
 
-def block_of_logits(block: Tensor, first: int, shape: Sequence[int], name: str = "logits") -> None:
+def check_block(block: Tensor, first: int, shape: Sequence[int], name: str = "logits") -> None:
     """Refuses nan and +inf in some columns `(N, width)` of the logits `(*shape, V)`, those from token id `first` on."""
     if block.numel() and not (block.amax(dim=1) < math.inf).all():
         row, column = _first(~(block < math.inf))
@@ -91,14 +91,14 @@ def block_of_logits(block: Tensor, first: int, shape: Sequence[int], name: str =
         raise _not_finite(name, (*map(int, place), first + column), block[row, column])
 
 
-def some_unmasked(alive: Tensor, name: str = "logits") -> None:
+def check_some_unmasked(alive: Tensor, name: str = "logits") -> None:
     """Refuses rows of logits of which none is finite: `alive` `(...)` is false for them."""
     if not alive.all():
         place = _place(name, _first(~alive))
         raise ValueError(f"{place} is -inf for every token: leave at least one token unmasked")
 
 
-def temperature(value: Any, like: Tensor) -> Tensor:
+def check_temperature(value: Any, like: Tensor) -> Tensor:
     """The temperature as a 0-d tensor on the device and in the dtype of `like`, in which it must be finite and > 0."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"temperature is {value!r}: it must be one real number")
@@ -115,7 +115,7 @@ def temperature(value: Any, like: Tensor) -> Tensor:
     return torch.tensor(rounded, dtype=like.dtype, device=like.device)
 
 
-def count(name: str, value: Any) -> int:
+def check_count(name: str, value: Any) -> int:
     """An integer >= 1: how many tokens to keep or to draw."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or isinstance(value, Tensor):
         raise TypeError(f"{name} is {value!r}: it must be an integer")
@@ -127,9 +127,9 @@ def count(name: str, value: Any) -> int:
     return number
 
 
-def probabilities(values: Any, num_samples: int = 1) -> Tensor:
+def check_probabilities(values: Any, num_samples: int = 1) -> Tensor:
     """Weights `(..., V)`: finite, >= 0, and in each row at least `num_samples` above zero. They need not sum to 1."""
-    probs = _vocabulary("probs", values)
+    probs = _check_vocabulary("probs", values)
     good = (probs >= 0) & (probs < math.inf)  # false for nan
     if not good.all():
         index = _first(~good)
@@ -147,19 +147,19 @@ def probabilities(values: Any, num_samples: int = 1) -> Tensor:
     return probs
 
 
-def generator(rng: Any) -> torch.Generator:
+def check_generator(rng: Any) -> torch.Generator:
     """The source of randomness: always an argument, never PyTorch's hidden global one."""
     if not isinstance(rng, torch.Generator):
-        raise TypeError(f"rng is a {type(rng).__name__}: it must be a torch.Generator on the device of probs")
+        raise TypeError(f"rng has type {type(rng).__name__}: it must be a torch.Generator on the device of probs")
     return rng
 
 
-def uniform(values: Any, probs: Tensor) -> Tensor:
+def check_uniform(values: Any, probs: Tensor) -> Tensor:
     """Numbers in [0, 1), one per row of `probs`, in float64."""
     try:
         tensor = values if isinstance(values, Tensor) else torch.as_tensor(values, device=probs.device)
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"uniform is a {type(values).__name__}: it must be a torch.Tensor") from None
+        raise TypeError(f"uniform has type {type(values).__name__}: it must be a torch.Tensor") from None
     if tensor.dtype not in COMPUTE_DTYPE:
         raise TypeError(f"uniform has dtype {tensor.dtype}: convert it to float32 or float64")
     if tensor.shape != probs.shape[:-1]:
@@ -174,7 +174,7 @@ def uniform(values: Any, probs: Tensor) -> Tensor:
     return tensor.double()
 
 
-def running_sum(values: Tensor) -> Tensor:
+def check_total(values: Tensor) -> Tensor:
     """Running sums `(..., V)` of the probabilities; refused where the last, the total, overflows."""
     finite = values[..., -1].isfinite()
     if not finite.all():
@@ -183,7 +183,7 @@ def running_sum(values: Tensor) -> Tensor:
     return values
 
 
-def token_ids(values: Any, shape: Sequence[int], vocab_size: int) -> Tensor:
+def check_token_ids(values: Any, shape: Sequence[int], vocab_size: int) -> Tensor:
     """Integers in [0, V), one for each context vector."""
     tensor = torch.as_tensor(values)
     if tensor.dtype.is_floating_point or tensor.dtype.is_complex or tensor.dtype == torch.bool:

@@ -25,7 +25,7 @@ def test_pytorch_draws_probability_zero() -> None:
 @spec("HEAD-5")
 @pytest.mark.parametrize("uniform", [None, "x", {}])
 def test_the_mirror_names_what_is_no_tensor(uniform: Any) -> None:
-    with pytest.raises(TypeError, match=rf"^uniform is a {type(uniform).__name__}: it must be a torch.Tensor$"):
+    with pytest.raises(TypeError, match=rf"^uniform has type {type(uniform).__name__}: it must be a torch.Tensor$"):
         torch_impl.inverse_cdf(torch.ones(2), uniform)
 
 

@@ -146,7 +146,7 @@ def test_dtensor(world: int, vocab_size: int, tmp_path: Path) -> None:
         ("another k", "ValueError", "k differs between ranks 0 and 2: 3 and 4"),
         ("another temperature", "ValueError", "temperature differs between ranks 0 and 2; start all ranks alike"),
         ("another seed", "ValueError", "random state or tokens to score differs between ranks 0 and 2"),
-        ("no generator", "TypeError", "rank 2 cannot take part: rng is a NoneType"),
+        ("no generator", "TypeError", "rank 2 cannot take part: rng has type NoneType"),
         ("nan", "ValueError", "rank 2 cannot take part: logits[0, 15] is nan: it must be finite"),
     ],
 )

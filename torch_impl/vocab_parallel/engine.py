@@ -88,7 +88,7 @@ class VocabParallelHead:
         Raises, on every rank: as `top_k`; ValueError if the generators differ.
         """
         with self.ranks.together():
-            state = validation.generator(rng).get_state()
+            state = validation.check_generator(rng).get_state()
         probs, token_ids = self._survivors(context, temperature, k, state.numpy().tobytes())
         places = head.race(probs, self._noise(token_ids, probs, rng), 1)  # ids ascend: at ties the first is the lowest
         return token_ids.gather(-1, places)[..., 0]
@@ -102,7 +102,8 @@ class VocabParallelHead:
         """
         with self.ranks.together():
             scaled = self._scaled(context, temperature)
-            ids = validation.token_ids(token_ids, context.shape[:-1], self._vocab_size).to(context.device).reshape(-1)
+            ids = validation.check_token_ids(token_ids, context.shape[:-1], self._vocab_size)
+            ids = ids.to(context.device).reshape(-1)
         self._begin(scaled, 0, temperature, ids.cpu().numpy().tobytes())
         lowest = scaled.new_full((len(scaled),), torch.finfo(scaled.dtype).min)
         shift = scaled.amax(dim=1).clamp(min=lowest) if scaled.shape[1] else lowest
@@ -113,7 +114,7 @@ class VocabParallelHead:
         shifts, totals, givens = torch.stack(gathered, dim=1)  # [world, N] each
         maximum = shifts.amax(dim=0)
         total = (totals * (shifts - maximum).exp()).sum(dim=0)
-        validation.some_unmasked((total > 0).reshape(context.shape[:-1]))
+        validation.check_some_unmasked((total > 0).reshape(context.shape[:-1]))
         scores: Tensor = (givens.amax(dim=0) - maximum) - total.log()
         return scores.reshape(context.shape[:-1])
 
@@ -121,16 +122,16 @@ class VocabParallelHead:
         """This rank's scaled logits `(N, n)`, checked; what is refused is named by its place in all of V."""
         d = self._embedding.shape[1]
         whole = torch.empty(self._vocab_size, d, dtype=self._embedding.dtype, device="meta")
-        context, _ = validation.product(context, whole)  # the context must fit the whole embedding
-        divisor = validation.temperature(temperature, context)
+        context, _ = validation.check_factors(context, whole)  # the context must fit the whole embedding
+        divisor = validation.check_temperature(temperature, context)
         rows = context.reshape(math.prod(context.shape[:-1]), d)
         # Rows stored in another dtype are converted some at a time, so that no second copy of them is held.
         converted = self._embedding.dtype != rows.dtype
         parts = self._embedding.split(CONVERTED if converted else max(1, len(self._embedding)))
         logits = torch.cat([torch.nn.functional.linear(rows, part.to(rows.dtype)) for part in parts], dim=1)
-        validation.block_of_logits(logits, self._first, context.shape[:-1])
+        validation.check_block(logits, self._first, context.shape[:-1])
         logits /= divisor
-        validation.block_of_logits(logits, self._first, context.shape[:-1], validation.QUOTIENT.format(temperature))
+        validation.check_block(logits, self._first, context.shape[:-1], validation.QUOTIENT.format(temperature))
         return logits
 
     def _begin(self, scaled: Tensor, k: int, temperature: float, state: bytes) -> None:
@@ -140,7 +141,7 @@ class VocabParallelHead:
 
     def _top_k(self, context: Tensor, k: int, temperature: float, state: bytes = b"") -> tuple[Tensor, Tensor]:
         with self.ranks.together():
-            k = min(validation.count("k", k), self._vocab_size)
+            k = min(validation.check_count("k", k), self._vocab_size)
             scaled = self._scaled(context, temperature)
         self._begin(scaled, k, temperature, state)
         values, ids = head.largest(scaled, min(k, scaled.shape[1]))
@@ -156,7 +157,7 @@ class VocabParallelHead:
         values = torch.cat([part[seam:].view(values.dtype).reshape(values.shape) for part in parts], dim=1)
         ids, order = ids.sort(dim=1, stable=True)  # so that the first of equal values has the lowest id
         values, places = head.largest(values.gather(1, order), k)
-        validation.some_unmasked((values[:, 0] > -math.inf).reshape(context.shape[:-1]))
+        validation.check_some_unmasked((values[:, 0] > -math.inf).reshape(context.shape[:-1]))
         shape = (*context.shape[:-1], k)
         return values.reshape(shape), ids.gather(1, places).reshape(shape)
 
