@@ -38,6 +38,7 @@ def test_keyboard_alone(visit: Callable[..., View], made: Path, bundle: Bundle) 
     go("prompt")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
+    view.settle()  # no hand is faster
     go("candidates")
     page.keyboard.press("Tab")
     view.settle()
