@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import lm_head_parity_pytest
 from ports.vectors import load_all
 
 Run = Callable[..., tuple[int, str]]
@@ -82,3 +83,33 @@ def test_without_the_option_nothing_is_added(run: Run) -> None:
     status, out = run()
     assert status == 5, out
     assert "no tests ran" in out
+
+
+def test_nothing_of_ours_is_imported_without_the_option() -> None:
+    """pytest loads the plugin wherever the package is installed."""
+    program = (
+        "import sys, pytest\n"
+        "assert pytest.main(['-q', '-p', 'no:cacheprovider', '--collect-only']) == 5\n"
+        f"ours = {lm_head_parity_pytest.NEEDED!r} + ('torch_impl', 'numpy', 'torch')\n"
+        "assert 'lm_head_parity_pytest' in sys.modules and not set(ours) & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["ports", "reference"])
+def test_a_project_with_a_package_of_the_same_name(name: str, tmp_path: Path) -> None:
+    """Its tests pass; with the option, which would need our package in its place, one line says so."""
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text("theirs = 1\n", encoding="utf-8")
+    (tmp_path / "test_theirs.py").write_text(f"import {name}\ndef test(): assert {name}.theirs\n", encoding="utf-8")
+    status, out = run_process(tmp_path)
+    assert status == 0, out
+    assert "1 passed" in out
+    status, out = run_process(tmp_path, "--lm-head-port", "true")
+    assert status == pytest.ExitCode.USAGE_ERROR, out
+    found = tmp_path / name / "__init__.py"
+    assert out.strip() == (
+        f"ERROR: --lm-head-port: the package `{name}` is {found} here, not lm-head-parity's: "
+        f"run this where no other `{name}` is in front of it"
+    )

@@ -2,14 +2,20 @@
 
 The command speaks PROTOCOL.md; MODULE[:OBJECT] in its place is a Python object, called without a process. The port is
 started once, when the first of its items runs, and is always stopped at the end.
+
+pytest loads this file in every environment that lm-head-parity is installed in. So it stands alone under a name that
+nobody else has, and imports nothing of ours before the option is given.
 """
 
 import shlex
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 _PORT = pytest.StashKey[Any]()
+NEEDED = ("ports", "parity_tests", "weights_export", "reference")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,11 +30,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--lm-head-timeout", type=float, default=10.0, metavar="S", help="seconds a request may take")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse before anything is collected."""
+    if config.getoption("--lm-head-port") is not None:
+        _refuse_the_packages_of_others()
+
+
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Add an item for each group of each vectors file."""
     if config.getoption("--lm-head-port") is None:
         return
-    from .vectors import load_all
+    _refuse_the_packages_of_others()  # once more: what was collected may have put its folder in front
+    from ports.vectors import load_all
 
     for vectors in load_all():
         for group in vectors.groups:
@@ -40,6 +53,21 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     port = config.stash.get(_PORT, None)
     if port is not None:
         port.close()
+
+
+def _refuse_the_packages_of_others() -> None:
+    """Ours lie beside this file.
+
+    Raises: pytest.UsageError, on one line, for the first name under which Python finds another package.
+    """
+    for name in NEEDED:
+        spec = find_spec(name)
+        found = spec.origin if spec else None
+        if Path(str(found)).resolve() != Path(__file__).resolve().with_name(name) / "__init__.py":
+            raise pytest.UsageError(
+                f"--lm-head-port: the package `{name}` is {found} here, not lm-head-parity's: "
+                f"run this where no other `{name}` is in front of it"
+            )
 
 
 class PortDivergedError(Exception):
@@ -56,8 +84,7 @@ class VectorGroup(pytest.Item):
     def runtest(self) -> None:
         """Skipped where the port has nothing of the group, failed where any vector fails."""
         from parity_tests.judges.words import BAD, Word
-
-        from .checker import vector_cases
+        from ports.checker import vector_cases
 
         verdicts = [verdict for _, verdict in vector_cases.run(self._port(), list(self.group.cases), "vectors")]
         bad = [verdict for verdict in verdicts if verdict.word in BAD]
@@ -68,8 +95,8 @@ class VectorGroup(pytest.Item):
 
     def _port(self) -> Any:
         if _PORT not in self.config.stash:
-            from .checker.port import NoPortError, from_command, from_python
-            from .checker.process import Process
+            from ports.checker.port import NoPortError, from_command, from_python
+            from ports.checker.process import Process
 
             text = self.config.getoption("--lm-head-port")
             words = shlex.split(text)
