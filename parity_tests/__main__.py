@@ -7,10 +7,14 @@ import argparse
 import json
 import os
 import sys
+from importlib.util import find_spec
+
+from reference.version import VERSION
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m parity_tests", description=__doc__)
+    parser.add_argument("--version", action="version", version=VERSION)
     commands = parser.add_subparsers(dest="command", required=True)
     side = commands.add_parser("side-by-side", help="one prompt by NumPy, PyTorch and Transformers")
     side.add_argument("prompt", nargs="?", help="default: a line that the embedded model knows")
@@ -135,9 +139,12 @@ def _mutants(_: argparse.Namespace) -> int:
     from rich.table import Table
 
     from .mutants import MUTANTS
-    from .suite import run
+    from .suite import MODULES, run
     from .terminal import console
 
+    if find_spec(f"{__package__}.{MODULES['softmax']}") is None:
+        print("mutants: this runs the suite's tests, which are not installed: run it in a clone", file=sys.stderr)
+        return 2
     table, survivors = Table(), 0
     for column in ("stage", "mistake", "rule", "caught by"):
         table.add_column(column, overflow="fold")

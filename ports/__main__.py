@@ -10,9 +10,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from reference.version import VERSION
+
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ports", description=__doc__.splitlines()[0])
+    parser.add_argument("--version", action="version", version=VERSION)
     commands = parser.add_subparsers(dest="command", required=True)
     check = commands.add_parser(
         "check",

@@ -12,12 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-try:
-    from safetensors.numpy import load
-except ModuleNotFoundError:
-    raise SystemExit("python -m reference reads bundles with safetensors: pip install safetensors") from None
-
 from . import TorchGenerator, apply_temperature, compute_logits, keep_top_k, multinomial, softmax, top_k
+from .version import VERSION
 
 SHOWN, BAR = 10, 30
 SHOWN_FILES = ("prompts.json", "tokens.json", "head.safetensors", "contexts.safetensors")
@@ -50,8 +46,10 @@ def walk(
     """The stages as text, one section each.
 
     Raises: OSError for a missing file, IndexError for a prompt that is not there, ValueError for a bundle that is
-    damaged or of another kind, and as the stages do.
+    damaged or of another kind, ModuleNotFoundError without safetensors, and as the stages do.
     """
+    from safetensors.numpy import load
+
     read = _files(bundle)
     prompts, tokens = json.loads(read["prompts.json"]), json.loads(read["tokens.json"])["tokens"]
     if not 0 <= prompt < len(prompts):
@@ -98,6 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--temperature", type=float, default=0.7, metavar="T")
     parser.add_argument("--top-k", type=int, default=50, metavar="K")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of PyTorch's CPU stream")
+    parser.add_argument("--version", action="version", version=VERSION)
     options = parser.parse_args(arguments)
     try:
         text = walk(options.bundle, options.prompt, options.temperature, options.top_k, options.seed)
@@ -105,6 +104,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(text, flush=True)
     except BrokenPipeError:  # whoever read this has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        print(f"python -m reference: this needs {package}: pip install '.[bundle]' in a clone", file=sys.stderr)
+        return 1
     except (OSError, IndexError, KeyError, ValueError) as error:
         print(f"python -m reference: {error}", file=sys.stderr)
         return 1

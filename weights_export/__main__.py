@@ -7,6 +7,8 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
+from reference.version import VERSION
+
 from . import Bundle, open_bundle, staging
 from .checkpoint import find
 from .containers import CONTAINERS
@@ -64,6 +66,7 @@ def _export(arguments: list[str]) -> int:
     add("--force", action="store_true", help="replace an existing bundle")
     add("--offline", action="store_true", help="use the Hub's cache and no network")
     add("--stats", action="store_true", help="print the time and the peak memory of this process")
+    add("--version", action="version", version=VERSION)
     given = parser.parse_args(arguments)
     start = time.monotonic()
     staging.check_target(given.output, given.force)  # before anything that takes time

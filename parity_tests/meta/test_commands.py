@@ -1,6 +1,7 @@
 """The commands: as a user runs them, in a process of their own, or, where that imports for seconds, by `main` here."""
 
 import argparse
+import importlib
 import json
 import os
 import re
@@ -20,6 +21,7 @@ import torch_impl
 from weights_export import __main__ as export
 
 from .. import __main__ as command
+from .. import suite
 from ..local_torch_rng import local_stream_is_mt19937
 from ..terminal import console
 
@@ -165,6 +167,7 @@ def test_walk_through_refusals(
 @pytest.mark.parametrize(
     ("module", "missing", "arguments"),
     [
+        ("reference", "safetensors", "'nowhere'"),
         ("weights_export", "tokenizers", "'tiny', '-o', 'nowhere'"),
         ("parity_tests", "rich", "'side-by-side'"),
         ("ports", "rich", "'check', 'reference'"),
@@ -175,6 +178,36 @@ def test_a_package_that_is_not_installed_is_named(module: str, missing: str, arg
     result = run("-c", f"{program}sys.exit(main([{arguments}]))")
     assert result.returncode in (1, 2)
     assert re.fullmatch(rf".*: this needs {missing}: pip install '.*' in a clone\n", result.stderr), result.stderr
+
+
+COMMANDS = ("reference", "weights_export", "parity_tests", "ports", "ports.atlas", "ports.vectors.generate")
+
+
+@pytest.mark.parametrize("module", [*(f"{name}.__main__" for name in COMMANDS), "ports.onnx.build"])
+def test_version(module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["command", "--version"])
+    with pytest.raises(SystemExit, match=r"^0$"):
+        importlib.import_module(module).main()
+    assert re.fullmatch(r"lm-head-parity \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_version_where_nothing_is_installed() -> None:
+    """Python with the folders on its path alone: no `importlib.metadata` knows of them."""
+    program = (
+        "import importlib.metadata as metadata, runpy, sys\n"
+        "metadata.Distribution.from_name = lambda name: (_ for _ in ()).throw(metadata.PackageNotFoundError(name))\n"
+        "sys.argv = ['command', '--version']\n"
+        "runpy.run_module('reference', run_name='__main__')"
+    )
+    result = run("-c", program)
+    assert (result.returncode, result.stdout) == (0, "lm-head-parity (not installed)\n"), result.stderr
+
+
+def test_mutants_without_the_suites_tests(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those are not installed."""
+    monkeypatch.setattr(suite, "MODULES", {"softmax": "test_not_there"})
+    assert command.main(["mutants"]) == 2
+    assert re.fullmatch(r"mutants: .*: run it in a clone\n", capsys.readouterr().err)
 
 
 def test_walk_through_without_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from reference.version import VERSION
+
 from . import records
 from .page import NAMES, page
 from .survey import survey
@@ -21,6 +23,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m ports.atlas", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(NAMES)} (default: all)")
     parser.add_argument("--date", default=datetime.date.today().isoformat(), help="of the records (default: today)")
+    parser.add_argument("--version", action="version", version=VERSION)
     parser.add_argument("--print", action="store_true", help="print one record as JSON and write nothing")
     options = parser.parse_args()
     unknown = set(options.names) - set(NAMES)

@@ -16,6 +16,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
 
 from reference.operations import DEFAULTS, OPERATIONS, STAGES
+from reference.version import VERSION
 
 OPSET, IR_VERSION = 21, 10
 FLOATS = {
@@ -219,6 +220,7 @@ def main() -> None:
     parser.add_argument("file", type=Path, help="where to, such as lm_head.onnx")
     parser.add_argument("--draw", choices=["uniform", "noise"], default="uniform", help="the walk or the race")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="put the embedding of an exported bundle inside")
+    parser.add_argument("--version", action="version", version=VERSION)
     options = parser.parse_args()
     embedding = None
     if options.bundle:
