@@ -39,10 +39,13 @@ class Head:
     def __repr__(self) -> str:
         return self.name
 
-    def but(self, name: str, *, takes_noise: bool | None = None, **operations: Callable[..., Any]) -> "Head":
+    def but(self, name: str, **operations: Callable[..., Any]) -> "Head":
         """Another head, called `name`: this one with some operations replaced."""
-        keeps = self.takes_noise if takes_noise is None else takes_noise
-        return replace(self, name=name, operations={**self.operations, **operations}, takes_noise=keeps)
+        return replace(self, name=name, operations={**self.operations, **operations})
+
+    def drawing_its_own_noise(self) -> "Head":
+        """The same, said not to take noise through `rng`."""
+        return replace(self, takes_noise=False)
 
     def composed(self) -> "Head":
         """The same, its `lm_head` made of its own stages."""
@@ -135,7 +138,7 @@ def from_name(name: str) -> Head:
         raise TypeError(f"head {name!r} has none of the functions {', '.join(STAGES)}")
     for operation, function in given.items():
         _refuse_other_arguments(operation, function)
-    ties = TIES
+    ties: tuple[str, ...] = TIES
     if "keep_top_k" in given and not _accepts(given["keep_top_k"], ["logits", "k", "ties"]):
         ties, given["keep_top_k"] = ("lowest_id",), _without_ties(given["keep_top_k"], name)
     for called in ("generator", "TorchGenerator"):  # the second as `reference` calls it

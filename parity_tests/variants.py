@@ -291,9 +291,9 @@ def onnx_softmax(logits: Any) -> np.ndarray:
     return _onnx("Softmax", logits, axis=-1)[0] if logits.size else logits
 
 
-def _variant(name: str, *, takes_noise: bool = True, **operations: Any) -> Head:
+def _variant(name: str, **operations: Any) -> Head:
     """The reference with some operations replaced; its whole head is made of them."""
-    variant = REFERENCE.but(name, takes_noise=takes_noise, **operations)
+    variant = REFERENCE.but(name, **operations)
     on_the_way = operations.keys() & set(OPERATIONS["lm_head"].parts)
     return variant.composed().but(name, **operations) if on_the_way else variant
 
@@ -306,7 +306,7 @@ VARIANTS = (
     _variant("pairwise sum", compute_logits=pairwise_sum),
     _variant("blocked sum", compute_logits=blocked_sum, inverse_cdf=blocked_prefix_sums),
     _variant("einsum", compute_logits=einsum),
-    _variant("row by row", compute_logits=row_by_row, multinomial=race_in_blocks, takes_noise=False),
+    _variant("row by row", compute_logits=row_by_row, multinomial=race_in_blocks).drawing_its_own_noise(),
     _variant("transposed product", compute_logits=transposed_product),
     _variant("float64 division", apply_temperature=divides_in_float64),
     _variant("full sort", top_k=full_sort, keep_top_k=keeps_with(full_sort)),
@@ -314,7 +314,7 @@ VARIANTS = (
     _variant("another shift", softmax=shift_by_a_whole_number),
     _variant("online softmax", softmax=online_softmax),
     _variant("softmax of survivors", softmax=softmax_of_survivors, lm_head=sparse_head),
-    _variant("Gumbel-max", multinomial=gumbel_max, takes_noise=False),
+    _variant("Gumbel-max", multinomial=gumbel_max).drawing_its_own_noise(),
     _variant("arrival times", multinomial=arrival_times),
     _variant("binary search", inverse_cdf=binary_search),
     _variant(

@@ -126,7 +126,7 @@ def _row_of_probs(probs: np.ndarray, scaled: np.ndarray, error: np.ndarray, k: i
         return _diverged("lm_head", "TOPK-1", "a token of the top k is missing", place=(int(missing[0]),))
     kept = np.where(survivors, scaled, -np.inf)
     bound = bounds.softmax(kept, dtype, error) + bounds.softmax(kept, "float64")
-    ratio, place = worst_element(probs, exact_softmax(kept), bound)
+    ratio, worst = worst_element(probs, exact_softmax(kept), bound)
     if ratio <= 1:
         return Verdict(operation="lm_head", word=Word.WITHIN_BOUND, ratio=ratio)
-    return _diverged("lm_head", "HEAD-1", "a probability outside the derived bound", place=place, ratio=ratio)
+    return _diverged("lm_head", "HEAD-1", "a probability outside the derived bound", place=worst, ratio=ratio)

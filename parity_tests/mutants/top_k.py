@@ -22,14 +22,14 @@ def _keep(logits: np.ndarray, survivors: np.ndarray, masked: float = -np.inf) ->
 
 
 @mutant("keep_top_k", "TOPK-1", "every token tied with the k-th survives", TIES_ALIVE)
-def threshold(logits: Any, k: int, ties: str = "lowest_id") -> np.ndarray:
+def threshold(logits: Any, k: int, ties: Any = "lowest_id") -> np.ndarray:
     """`logits[logits < kth] = -inf`."""
     keep_top_k(logits, k, ties)  # for what it refuses
     return keep_top_k(logits, k, ties="all")
 
 
 @mutant("keep_top_k", "TOPK-1", "tokens tied with the k-th all go")
-def strict_threshold(logits: Any, k: int, ties: str = "lowest_id") -> np.ndarray:
+def strict_threshold(logits: Any, k: int, ties: Any = "lowest_id") -> np.ndarray:
     """`logits[logits <= kth] = -inf`, with the next value as threshold: right only without ties."""
     kept = keep_top_k(logits, k, ties)
     beyond = top_k(logits, k + 1)[0][..., -1:]
@@ -38,31 +38,31 @@ def strict_threshold(logits: Any, k: int, ties: str = "lowest_id") -> np.ndarray
 
 
 @mutant("keep_top_k", "TOPK-7", 'ties="all" keeps exactly k')
-def all_is_exactly_k(logits: Any, k: int, ties: str = "lowest_id") -> np.ndarray:
+def all_is_exactly_k(logits: Any, k: int, ties: Any = "lowest_id") -> np.ndarray:
     keep_top_k(logits, k, ties)
     return keep_top_k(logits, k)
 
 
 @mutant("keep_top_k", "TOPK-6", "masked with -1e10, not -inf", OPENAI_GPT2)
-def masks_with_a_number(logits: Any, k: int, ties: str = "lowest_id") -> np.ndarray:
+def masks_with_a_number(logits: Any, k: int, ties: Any = "lowest_id") -> np.ndarray:
     kept = keep_top_k(logits, k, ties)
     return np.where(kept == -np.inf, kept.dtype.type(-1e10), kept)
 
 
 @mutant("keep_top_k", "TOPK-6", "masked with the smallest finite number, not -inf")
-def masks_with_finfo_min(logits: Any, k: int, ties: str = "lowest_id") -> np.ndarray:
+def masks_with_finfo_min(logits: Any, k: int, ties: Any = "lowest_id") -> np.ndarray:
     kept = keep_top_k(logits, k, ties)
     return np.where(kept == -np.inf, np.finfo(kept.dtype).min, kept)
 
 
 @mutant("keep_top_k", "TOPK-6", "masked with 0")
-def masks_with_zero(logits: Any, k: int, ties: str = "lowest_id") -> np.ndarray:
+def masks_with_zero(logits: Any, k: int, ties: Any = "lowest_id") -> np.ndarray:
     kept = keep_top_k(logits, k, ties)
     return np.where(kept == -np.inf, kept.dtype.type(0), kept)
 
 
 @mutant("keep_top_k", "TOPK-1", "one threshold for the whole batch")
-def threshold_of_the_batch(logits: Any, k: int, ties: str = "lowest_id") -> np.ndarray:
+def threshold_of_the_batch(logits: Any, k: int, ties: Any = "lowest_id") -> np.ndarray:
     """The threshold of row 0 broadcast over all rows."""
     kept, logits = keep_top_k(logits, k, ties), validation.check_logits(logits)
     if logits.ndim == 1 or not logits.size:

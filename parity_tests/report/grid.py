@@ -86,15 +86,16 @@ def _warped_head(context: torch.Tensor, embedding: torch.Tensor, temperature: fl
 
 
 TRANSFORMERS = Implementation(
-    Head("", {}).but(
+    Head("", {})
+    .but(
         "Transformers",
-        takes_noise=False,
         torch_rng=torch_generator,
         apply_temperature=on_tensors(_warped_temperature),
         keep_top_k=on_tensors(_warped_top_k),
         lm_head=on_tensors(_warped_head),
         multinomial=on_tensors(lambda probs, rng: torch.multinomial(probs, 1, generator=rng)),
-    ),
+    )
+    .drawing_its_own_noise(),
     ties="all",
     dtypes=("float32", "float64"),
 )

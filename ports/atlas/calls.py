@@ -93,7 +93,7 @@ def _tied(given: dict[str, Any]) -> bool:
     try:
         logits = reference.compute_logits(given["context"], given["embedding"])
         logits = reference.apply_temperature(logits, temperature)
-        kept = [reference.keep_top_k(logits, k, ties) for ties in ("lowest_id", "all")]
+        lowest, every = reference.keep_top_k(logits, k), reference.keep_top_k(logits, k, ties="all")
     except (ValueError, TypeError):
         return False
-    return not np.array_equal(*kept)
+    return not np.array_equal(lowest, every)

@@ -105,7 +105,7 @@ QUESTIONS: dict[str, tuple[tuple[str, ...], Callable[[ModuleType], str]]] = {
     ),
     "the walk over twelve 1/12 and one 0 at the largest uniform": (
         ("inverse_cdf",),
-        lambda m: "id " + value(m.inverse_cdf(_row(*[TWELVE] * 12, 0), np.array(BELOW_ONE))),
+        lambda m: "id " + value(m.inverse_cdf(_row(*[float(TWELVE)] * 12, 0), np.array(BELOW_ONE))),
     ),
     "one token drawn from the logits [20, 0] at temperature 0": (
         ("apply_temperature", "sample"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,12 @@ def run(port: Port, bundle: Bundle, thorough: bool) -> Iterator[Verdict]:
     for operation, arguments in _arguments(contexts[0], embedding):
         if operation in port.operations and not port.lacks(operation, arguments):
             blank = _blank(operation, {})
-            yield _guarded(blank, lambda o=operation, a=arguments: one(port, o, a, "bundle"))
+            yield _guarded(blank, partial(one, port, operation, arguments, "bundle"))
     blank = _blank("open_bundle", {"path": bundle.folder})
     if "open_bundle" not in port.operations:
         yield replace(blank, word=Word.NOT_CHECKED, reason="it has no open_bundle")
         return
-    opened = _guarded(blank, lambda: _open(port, bundle.folder, embedding, contexts, blank))
+    opened = _guarded(blank, partial(_open, port, bundle.folder, embedding, contexts, blank))
     yield opened
     if not opened.conforms:
         return
@@ -47,14 +48,14 @@ def run(port: Port, bundle: Bundle, thorough: bool) -> Iterator[Verdict]:
         for i in range(asked):
             for (temperature, k), uniform in zip(SETTINGS, uniforms[i].tolist(), strict=True):
                 blank = _blank("step", {"context": i, "temperature": temperature, "k": k, "uniform": uniform})
-                yield _guarded(blank, lambda b=blank: _step(port, contexts, embedding, b))
+                yield _guarded(blank, partial(_step, port, contexts, embedding, blank))
     if "sequence" in port.operations:
         for seed in range(20 if thorough else 4):
             temperature, k = SETTINGS[seed % len(SETTINGS)]
             which = [[(seed + step + 3 * row) % len(contexts) for row in range(BATCH)] for step in range(STEPS)]
             inputs = {"contexts": which, "temperature": temperature, "k": k, "seed": seed}
             blank = replace(_blank("sequence", inputs), phase="sequences")
-            yield _guarded(blank, lambda b=blank: _sequence(port, contexts, embedding, b))
+            yield _guarded(blank, partial(_sequence, port, contexts, embedding, blank))
 
 
 def _blank(operation: str, inputs: dict[str, Any]) -> Verdict:
@@ -110,7 +111,7 @@ def _step(port: Port, contexts: np.ndarray, embedding: np.ndarray, blank: Verdic
     head |= {"temperature": given["temperature"], "k": given["k"]}
     verdict = compare("lm_head", reference.lm_head(**head), probs, **head)
     if verdict.conforms:
-        walk = {"probs": probs, "uniform": np.array(given["uniform"])}
+        walk: dict[str, Any] = {"probs": probs, "uniform": np.array(given["uniform"])}
         drawn = compare("inverse_cdf", reference.inverse_cdf(**walk), np.array(token_id), **walk)
         verdict = verdict if drawn.conforms else drawn
     case = shown(given)

@@ -36,7 +36,8 @@ def check(port: Port, plan: Plan, watch: Callable[[str], None] = lambda phase: N
     Raises: OSError or ValueError if the bundle cannot be read; nothing that the port does raises.
     """
     described = {name: getattr(port, name) for name in ("name", "version", "language", "dtypes", "ties", "operations")}
-    report, answers = Report(described), {}
+    report = Report(described)
+    answers: Answers = {}
     try:
         bundle = None if plan.bundle is None else _opened(plan.bundle)  # refused before all that takes time
         for phase, verdicts in _phases(port, plan, bundle, answers):

@@ -33,8 +33,8 @@ def judge(case: Case, call: Call, phase: str = "") -> Verdict:
     blank = Verdict(operation=case.op, word=Word.DIVERGED, phase=phase, case=about, inputs=before)
     try:
         actual: Any = call(case.op, given)
-    except SkippedError as reason:
-        return replace(blank, word=Word.NOT_CHECKED, reason=str(reason))
+    except SkippedError as skipped:
+        return replace(blank, word=Word.NOT_CHECKED, reason=str(skipped))
     except (ValueError, TypeError) as error:
         actual = error
     except Exception as error:

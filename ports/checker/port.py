@@ -81,12 +81,9 @@ def _greeted(process: Process) -> Port:
             raise NoPortError(f"hello: {key} is {given!r}: it must be a list of words from {', '.join(words)}")
     if not set(hello["operations"]) & {operation.name for operation in WITH_VECTORS}:
         raise NoPortError("hello: operations names no stage and no torch_rng: there is nothing to check")
-    return Port(
-        *(brief(hello[key], 60) for key in ("name", "version", "language")),
-        *(tuple(hello[key]) for key in ("dtypes", "ties", "operations")),
-        call=process.call,
-        close=process.close,
-    )
+    name, version, language = (brief(hello[key], 60) for key in ("name", "version", "language"))
+    dtypes, ties, operations = (tuple(hello[key]) for key in ("dtypes", "ties", "operations"))
+    return Port(name, version, language, dtypes, ties, operations, process.call, process.close)
 
 
 def from_python(name: str) -> Port:
