@@ -13,21 +13,24 @@ name it with `dtype`.
 """
 
 from collections.abc import Callable
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import numpy as np
 
 from reference.operations import OPERATIONS, STAGES
 
-from .judges import draws, elements, survivors
+from . import judges
 from .judges.elements import exact_softmax
 from .judges.words import BAD, Verdict, Word, same_bits
 
 __all__ = ["BAD", "Verdict", "Word", "compare", "exact_softmax", "same_bits"]
 
-# The judge of an operation is the function of its name in one of these modules.
+# The judge of an operation is the function of its name in a module of `judges`.
+_MODULES = [import_module(f"{judges.__name__}.{found.name}") for found in iter_modules(judges.__path__)]
 JUDGES: dict[str, Callable[..., Verdict]] = {
-    name: getattr(module, name) for module in (elements, survivors, draws) for name in STAGES if hasattr(module, name)
+    name: getattr(module, name) for name in STAGES for module in _MODULES if hasattr(module, name)
 }
 
 

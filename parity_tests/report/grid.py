@@ -10,7 +10,7 @@ import torch
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper
 
 import reference
-from reference.operations import OPERATIONS, STAGES
+from reference.operations import DEFAULTS, OPERATIONS, STAGES
 from torch_impl.huggingface import context_of
 from weights_export.checkpoint import PROMPTS, load
 
@@ -23,7 +23,7 @@ from ..variants import stages as replaced
 from ..verdict import Verdict, compare
 
 DTYPES = {"float32": np.float32, "float64": np.float64, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
-ROWS, TEMPERATURE, K, SEED = 8, 0.7, 50, 0
+ROWS, SEED = 8, 0
 
 
 @dataclass(frozen=True)
@@ -110,18 +110,18 @@ def settings(shape: str, contexts: np.ndarray, embedding: np.ndarray) -> Iterato
     for dtype, kind in DTYPES.items():
         h, w = contexts[:ROWS].astype(kind), embedding.astype(kind)
         logits = reference.compute_logits(h, w).astype(kind)
-        kept = reference.keep_top_k(reference.apply_temperature(logits, TEMPERATURE), K)
+        kept = reference.keep_top_k(reference.apply_temperature(logits, DEFAULTS["temperature"]), DEFAULTS["k"])
         probs = reference.softmax(kept).astype(kind)
         values = {
+            **DEFAULTS,
             "context": h,
             "embedding": w,
             "logits": logits,
             "probs": probs,
             "noise": reference.TorchGenerator(SEED).standard_exponential(probs.shape, compute_dtype(probs)),
             "uniform": reference.TorchGenerator(SEED).uniform(len(probs)),
-            "temperature": TEMPERATURE,
-            "k": K,
         }
+        del values["ties"], values["num_samples"]  # each implementation has its own rule, and draws one token
         yield Setting(shape, dtype, {stage: OPERATIONS[stage].given(values) for stage in STAGES})
 
 

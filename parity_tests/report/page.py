@@ -13,7 +13,7 @@ from reference import bounds
 
 from ..judges.precision import rounded
 from .grid import Cell, Implementation, Setting
-from .plots import ERRORS, svg
+from .plots import ERRORS, MARGINS, svg
 from .table import matrix
 
 PACKAGES = ("numpy", "torch", "transformers", "onnxruntime")
@@ -48,7 +48,7 @@ def html(cells: Sequence[Cell], settings: Sequence[Setting], implementations: Se
         blocks=blocks,
         total=len(cells),
         counts=Counter(str(cell.verdict.word) for cell in cells),
-        plots={stage: svg(stage, settings, implementations) for stage, _ in blocks},
+        plots={stage: svg(stage, settings, implementations) for stage, _ in blocks if stage in {**ERRORS, **MARGINS}},
         computes=set(ERRORS),
         shapes=shapes,
         fingerprints=fingerprints([s for s in settings if s.dtype == "float32"][-1]),
