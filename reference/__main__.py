@@ -20,14 +20,14 @@ SHOWN_FILES = ("prompts.json", "tokens.json", "head.safetensors", "contexts.safe
 
 
 def _files(bundle: Path) -> dict[str, bytes]:
-    """The files that are shown, by name; each has the sha256 that `manifest.json` gives."""
+    """The content of the files that are shown, by name, checked against the SHA-256 in `manifest.json`."""
     path = bundle / "manifest.json"
     try:
         manifest = json.loads(path.read_bytes())
         container, dtype, prompts = (manifest[key] for key in ("container", "dtype", "prompts"))
         digests = {name: file["sha256"] for name, file in manifest["files"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f"{path} is no manifest of a bundle: export it again") from None
+        raise ValueError(f"{path} is not the manifest of a bundle: export it again") from None
     if container != "safetensors" or dtype not in ("float32", "float16") or not prompts:
         raise ValueError(
             f"{bundle} holds {dtype} in {container} and {prompts} prompts: this command reads float32 and float16 in "
@@ -36,17 +36,19 @@ def _files(bundle: Path) -> dict[str, bytes]:
     read = {name: (bundle / name).read_bytes() for name in SHOWN_FILES}
     for name, content in read.items():
         if hashlib.sha256(content).hexdigest() != digests.get(name):
-            raise ValueError(f"{bundle / name} is damaged, or of another bundle: its sha256 is not the manifest's")
+            raise ValueError(
+                f"{bundle / name} is damaged, or belongs to another bundle: its sha256 differs from the manifest's"
+            )
     return read
 
 
 def walk(
     bundle: Path, prompt: int = 0, temperature: float = 0.7, k: int = 50, seed: int = 0, shown: int = SHOWN
 ) -> str:
-    """The stages as text, one section each.
+    """The stages as text, one section for each.
 
-    Raises: OSError for a missing file, IndexError for a prompt that is not there, ValueError for a bundle that is
-    damaged or of another kind, ModuleNotFoundError without safetensors, and as the stages do.
+    Raises: OSError for a missing file; IndexError for a prompt that the bundle does not have; ValueError for a bundle
+    that is damaged or of another kind; ModuleNotFoundError if safetensors is not installed; and as the stages do.
     """
     from safetensors.numpy import load
 
@@ -92,17 +94,17 @@ def walk(
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m reference", description=__doc__.splitlines()[0])
     parser.add_argument("bundle", type=Path, help="a folder written by python -m weights_export")
-    parser.add_argument("--prompt", type=int, default=0, metavar="N", help="which of the bundle's prompts (default 0)")
+    parser.add_argument("--prompt", type=int, default=0, metavar="N", help="which prompt of the bundle (default 0)")
     parser.add_argument("--temperature", type=float, default=0.7, metavar="T")
     parser.add_argument("--top-k", type=int, default=50, metavar="K")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of PyTorch's CPU stream")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of PyTorch's CPU stream")
     parser.add_argument("--version", action="version", version=VERSION)
     options = parser.parse_args(arguments)
     try:
         text = walk(options.bundle, options.prompt, options.temperature, options.top_k, options.seed)
-        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal may not have every letter
+        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # not every terminal can show every character
         print(text, flush=True)
-    except BrokenPipeError:  # whoever read this has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, closed the pipe: not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]

@@ -1,13 +1,13 @@
-"""How far two correct implementations may differ, derived, per element: nobody picks a tolerance.
+"""How far two correct implementations may differ: a derived bound for each element, no tolerance picked by hand.
 
-Every function returns the largest error that a correct computation in a given dtype can have against the exact value,
-whatever the order of its sums, with or without fused multiply-add, on any processor. Two implementations of one stage,
-computing in dtypes a and b, may then differ by the sum of their two bounds. Bounds are float64 arrays.
+Each function returns the largest error, against the exact value, that a correct computation in a given dtype can have.
+The bound holds for any order of summation, with or without fused multiply-add, on any processor. Two implementations
+of a stage that compute in dtypes a and b may differ by the sum of their two bounds. Bounds are float64 arrays.
 
-The model of arithmetic: each operation is rounded to nearest, `fl(x op y) = (x op y)(1 + e)`, `|e| <= u`, plus an
-absolute error where the result underflows; results below the smallest normal number may be flushed to zero. `exp`
-is accurate to EXP_ULPS units in the last place: glibc and CUDA stay below 2, the vector libraries of NumPy and PyTorch
-below 4, a hardware approximation such as CUDA's `__expf` does not conform.
+The model of arithmetic: each operation is rounded to nearest, `fl(x op y) = (x op y)(1 + e)` with `|e| <= u`. A result
+that underflows has an absolute error besides; it may also be flushed to zero. `exp` is accurate to EXP_ULPS units in
+the last place. glibc and CUDA stay below 2, the vector libraries of NumPy and PyTorch below 4. A hardware
+approximation such as CUDA's `__expf` does not conform.
 Sources: N. J. Higham, Accuracy and Stability of Numerical Algorithms (2002), ch. 2 to 4; N. J. Higham & T. Mary, A New
 Approach to Probabilistic Rounding Error Analysis (2019); P. Blanchard, D. J. Higham & N. J. Higham, Accurately
 Computing the Log-Sum-Exp and Softmax Functions (2021).
@@ -30,22 +30,23 @@ def unit_roundoff(dtype: str) -> float:
 
 
 def smallest_normal(dtype: str) -> float:
-    """Below it results lose bits or are flushed to zero; 2**-126 for float32."""
+    """The smallest positive normal number, 2**-126 for float32. Smaller results lose bits or are flushed to zero."""
     unit_roundoff(dtype)  # refuses unknown names
     return 2.0 ** _SMALLEST_NORMAL[dtype]
 
 
 def gamma(n: int, dtype: str) -> float:
-    """`gamma_n = n u / (1 - n u)`: the relative error of n roundings in a row (Higham 2002, lemma 3.1)."""
+    """`gamma_n = n u / (1 - n u)`: bounds the relative error of n roundings in a row (Higham 2002, lemma 3.1)."""
     nu = n * unit_roundoff(dtype)
     return nu / (1 - nu) if nu < 1 else np.inf
 
 
 def probabilistic_gamma(n: int, dtype: str, confidence: float = 1 - 1e-9) -> float:
-    """As `gamma`, but holding with a probability, for roundings that behave like independent ones of mean zero.
+    """As `gamma`, but it holds only with probability `confidence`, if roundings are independent and have mean zero.
 
     `exp(lambda sqrt(n) u + n u^2 / (1 - u)) - 1` holds with probability `1 - 2 exp(-lambda^2 (1 - u)^2 / 2)`
-    (Higham & Mary 2019, theorem 2.4). Information for a reader of a report, never a verdict: roundings may conspire.
+    (Higham & Mary 2019, theorem 2.4). It informs the reader of a report and never decides a verdict: real roundings
+    may all go the same way.
     """
     u = unit_roundoff(dtype)
     factor = np.sqrt(2 * np.log(2 / (1 - confidence))) / (1 - u)
@@ -53,9 +54,9 @@ def probabilistic_gamma(n: int, dtype: str, confidence: float = 1 - 1e-9) -> flo
 
 
 def exact_logits(context: Any, embedding: Any) -> np.ndarray:
-    """`(..., d), (V, d) -> (..., V)`: the product in float64, the value that bounds are measured from.
+    """`(..., d), (V, d) -> (..., V)`: the product in float64, the value that errors are measured from.
 
-    It is itself off by at most `logits(context, embedding, "float64")`: what is judged against it is allowed that too.
+    It is itself off by at most `logits(context, embedding, "float64")`. A judge therefore adds that to the bound.
     """
     h, w = (np.asarray(factor).astype(np.float64) for factor in (context, embedding))
     exact: np.ndarray = h @ w.T
@@ -65,14 +66,15 @@ def exact_logits(context: Any, embedding: Any) -> np.ndarray:
 def logits(context: Any, embedding: Any, dtype: str, *others: str, probabilistic: bool = False) -> np.ndarray:
     """`|z^ - z| <= gamma_d sum_i |h_i| |w_i|`: `(..., d), (V, d) -> (..., V)`  [LOGITS-2].
 
-    Each product is rounded once and takes part in at most d - 1 additions: d roundings, in any order of summation
-    (Higham 2002, sec. 3.1, 4.2); a fused multiply-add only leaves some out. Each operation that underflows adds at
-    most the smallest normal number. Of several dtypes it is the sum: how far apart their results can be.
+    Each product is rounded once and takes part in at most d - 1 additions. That makes d roundings, in any order of
+    summation (Higham 2002, sec. 3.1, 4.2); a fused multiply-add only omits some of them. Each operation that underflows
+    adds at most the smallest normal number. With several dtypes the result is the sum of their bounds: how far apart
+    two results in these dtypes can be.
     """
     h, w = np.abs(np.asarray(context, dtype=np.float64)), np.asarray(embedding)
     d = h.shape[-1]
     blocks = [h @ np.abs(w[start : start + 8192].astype(np.float64)).T for start in range(0, len(w), 8192)]
-    magnitude = np.concatenate(blocks, axis=-1) * (1 + 2 * gamma(d, "float64"))  # its own rounding, covered
+    magnitude = np.concatenate(blocks, axis=-1) * (1 + 2 * gamma(d, "float64"))  # covers its own rounding
     relative = sum((probabilistic_gamma if probabilistic else gamma)(d, name) for name in (dtype, *others))
     return relative * magnitude + 2 * d * sum(map(smallest_normal, (dtype, *others)))
 
@@ -80,8 +82,8 @@ def logits(context: Any, embedding: Any, dtype: str, *others: str, probabilistic
 def temperature(logits: Any, temperature: float, dtype: str, error: Any = 0.0) -> np.ndarray:
     """Error of `z / T` from logits that are off by at most `error`: `(error + u (|z| + error)) / T`  [TEMP-1].
 
-    One correctly rounded division (IEEE 754). With bit-identical logits two implementations are bit-identical; T is the
-    number rounded to the dtype, which both divide by.
+    One correctly rounded division (IEEE 754), so bit-identical logits give bit-identical quotients. T is the
+    temperature after it was rounded to the dtype.
     """
     z = np.abs(np.asarray(logits, dtype=np.float64))
     scaled = (error + unit_roundoff(dtype) * (z + error)) / temperature + smallest_normal(dtype)
@@ -92,12 +94,13 @@ def softmax(logits: Any, dtype: str, error: Any = 0.0) -> np.ndarray:
     """Absolute error of the softmax of logits that are themselves off by at most `error`  [SOFTMAX-1].
 
     With x = logits - max, the computed weight is `exp(x_i (1 + e))(1 + eps)`, that is `exp(x_i + a_i)` with
-    `|a_i| <= A_i = u |x_i| + eps_exp + error`. The sum of n weights is off by the factor `sum_j p_j exp(A_j)` and by
-    `gamma_n`; the division rounds once more. To first order the relative error is
+    `|a_i| <= A_i = u |x_i| + eps_exp + error`. The sum of the n weights is off by at most the factor
+    `sum_j p_j exp(A_j)`, and by `gamma_n` for its additions. The division rounds once more. To first order the relative
+    error is
 
         u (|x_i| + sum_j p_j |x_j|) + 2 eps_exp + gamma_n + u
 
-    and the closed form below also holds where these are not small. -inf is exactly 0 and has bound 0.
+    The closed form in the code also holds where these terms are not small. -inf gives exactly 0 and has bound 0.
     """
     z = np.asarray(logits, dtype=np.float64)
     alive = np.isfinite(z)
@@ -106,24 +109,26 @@ def softmax(logits: Any, dtype: str, error: Any = 0.0) -> np.ndarray:
     weights = np.where(alive, np.exp(x), 0.0)
     p = weights / weights.sum(axis=-1, keepdims=True)
     eps_exp = 2 * EXP_ULPS * u
-    # The subtraction rounds x + its error; the maximum that is subtracted carries one too, the same for every token.
+    # The logit and the maximum both carry an error, and the subtraction rounds their difference. Hence the 2 below;
+    # the error of the maximum is the same for every token of the row.
     worst = np.max(np.where(alive, error, 0.0), axis=-1, keepdims=True)
     a = u * (np.abs(x) + 2 * worst) + eps_exp / (1 - eps_exp) + error
     with np.errstate(over="ignore", invalid="ignore"):
-        # (1 + off)(1 + gamma) - 1 and exp(a)(1 + u) / (1 - sum_error) - 1, written so that nothing cancels.
+        # These are (1 + off)(1 + gamma) - 1 and exp(a)(1 + u) / (1 - sum_error) - 1. They are written with expm1, since
+        # "- 1" at the end would cancel nearly all digits of numbers so close to 1.
         off = np.sum(np.where(p > 0, p * np.expm1(a), 0.0), axis=-1, keepdims=True)
         sum_error = off + gamma(n, dtype) * (1 + off) + n * smallest_normal(dtype)
         relative = np.where(sum_error < 1, (np.expm1(a) * (1 + u) + u + sum_error) / (1 - sum_error), np.inf)
         bound = np.where(p > 0, p * relative, 0.0) + 2 * smallest_normal(dtype)
-    covers_float64 = 1 + 2 * (n + 8) * unit_roundoff("float64")  # this evaluation's own rounding
+    covers_float64 = 1 + 2 * (n + 8) * unit_roundoff("float64")  # the rounding of this function itself
     return np.where(alive, np.minimum(bound * covers_float64, 1.0), 0.0)
 
 
 def race(probs: Any, noise: Any, dtype: str, error: Any = 0.0) -> np.ndarray:
-    """Absolute error of the race values `p / E` from probabilities off by at most `error`  [DRAW-1].
+    """Absolute error of the race values `p / E`, from probabilities that are off by at most `error`  [DRAW-1].
 
-    `(error + u (p + error)) / E`, one correctly rounded division. Two implementations given the same noise may draw
-    different tokens only where the values of the two tokens are closer than the sum of their errors.
+    `(error + u (p + error)) / E`: one correctly rounded division. From the same noise, two implementations may draw
+    different tokens only where the race values of the two tokens are closer than the sum of their errors.
     """
     p, e = np.asarray(probs, dtype=np.float64), np.asarray(noise, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -132,11 +137,12 @@ def race(probs: Any, noise: Any, dtype: str, error: Any = 0.0) -> np.ndarray:
 
 
 def running_sum(probs: Any, dtype: str = "float64", error: Any = 0.0) -> np.ndarray:
-    """How far a running sum may be from its target `uniform * total` and still cross it by rounding  [CDF-1].
+    """How far a running sum may be from its target `uniform * total` for rounding to decide the draw  [CDF-1].
 
-    `(..., V) -> (...)`. In any order of summation a running sum is off by at most `gamma_V` of the total, the target by
-    that and one more rounding: `2 gamma_(V+1) total`, and as much again for the float64 evaluation of the judge.
-    Probabilities off by at most `error` move both sums by the sum of their errors.
+    `(..., V) -> (...)`. In any order of summation a running sum is off by at most `gamma_V` of the total. The target is
+    off by that and one more rounding. Together that is at most `2 gamma_(V+1) total`, and as much again for the judge,
+    which evaluates both in float64. If the probabilities are off by at most `error`, the running sum and the target
+    each move by at most the sum of these errors.
     """
     p = np.asarray(probs, dtype=np.float64)
     total, n = p.sum(axis=-1), p.shape[-1] + 1
@@ -144,20 +150,25 @@ def running_sum(probs: Any, dtype: str = "float64", error: Any = 0.0) -> np.ndar
     return 2 * (gamma(n, dtype) + gamma(n, "float64")) * total + moved + smallest_normal(dtype)
 
 
-LOG_ULPS = 4  # as EXP_ULPS, and for the same libraries
+LOG_ULPS = 4  # accuracy of log, for the same libraries as EXP_ULPS
 
 
 def log_probs(logits: Any, dtype: str, error: Any = 0.0, blocks: int = 1) -> np.ndarray:
     """Absolute error of `z - max - log sum_j exp(z_j - max)`: `(..., V) -> (..., V)`, from logits off by `error`.
 
-    Of any token, where the sum is taken in up to `blocks` parts with a running maximum (`scoring.log_probs`). A weight
-    is rescaled by `exp(old maximum - new)` whenever the maximum rises. The exponents of a weight and of its factors
-    are all <= 0 and add up to `x_j = z_j - max`, so their subtractions round by `u |x_j|` together, however many there
-    are. With one exp and one product more for each block, a weight is off by the factor `exp(a_j)`,
-    `|a_j| <= A_j = u |x_j| + blocks (eps_exp + u) + error`; the sum S of n weights by `sum_j p_j exp(A_j)` and by
-    `gamma_(n + blocks)`. As S >= 1 (the maximum's own weight is 1), its logarithm is off by `-log(1 - sum_error)` and
-    by its own accuracy, and two subtractions round. -inf is exactly -inf and has bound 0. Tokens of a sum
-    that underflow add n times the smallest normal number.
+    `scoring.log_probs` takes the sum in up to `blocks` parts with a running maximum: whenever the maximum rises, the
+    weights so far are rescaled by `exp(old maximum - new maximum)`. The error builds up in these steps:
+
+    - The exponents of a weight and of its factors are all <= 0 and add up to `x_j = z_j - max`. However many there are,
+      their subtractions therefore round by `u |x_j|` in all.
+    - Each block adds one exp and one product. A weight is then off by the factor `exp(a_j)` with
+      `|a_j| <= A_j = u |x_j| + blocks (eps_exp + u) + error`.
+    - The sum S of n weights is off by the factor `sum_j p_j exp(A_j)` and by `gamma_(n + blocks)`. Weights that
+      underflow add at most n times the smallest normal number.
+    - S >= 1, because the weight of the maximum is 1. Its logarithm is off by `-log(1 - sum_error)` and by the accuracy
+      of the log function. Two subtractions round after that.
+
+    -inf gives exactly -inf and has bound 0.
     """
     z = np.asarray(logits, dtype=np.float64)
     alive = np.isfinite(z)
@@ -175,5 +186,5 @@ def log_probs(logits: Any, dtype: str, error: Any = 0.0, blocks: int = 1) -> np.
         of_log = np.where(sum_error < 1, -np.log1p(-np.minimum(sum_error, 1 - 2.0**-53)), np.inf)
         bound = error + u * (np.abs(x) + 2 * worst) + of_log + eps_log * (np.log(total) + of_log)
         bound = bound + u * (np.abs(x) + np.log(total) + bound) + smallest_normal(dtype)
-    covers_float64 = 1 + 2 * (n + 8) * unit_roundoff("float64")  # this evaluation's own rounding
+    covers_float64 = 1 + 2 * (n + 8) * unit_roundoff("float64")  # the rounding of this function itself
     return np.where(alive, bound * covers_float64, 0.0)

@@ -1,18 +1,18 @@
-"""From context vector to drawn token, fast: what `head.py` computes, on the k survivors alone after the cut.
+"""From context vector to drawn token, fast: the same as `head.py`, but after the cut only the k survivors are computed.
 
-`head.py` is the one to read; this file says what can be left out without changing a rule of `SPEC.md`.
+Read `head.py` first. This file shows what can be skipped without breaking a rule of `SPEC.md`.
 
     context [..., d]
         |   compute_logits   the product: nearly all of the time, and the only array as long as the vocabulary
     logits [..., V]
-        |   survivors        the candidates are found through the largest logit of each of about sqrt(V k) groups; only
-        |                    they are divided by the temperature, sorted and put through the softmax
+        |   survivors        a row is split into about sqrt(V k) groups; only groups with a large maximum are looked at,
+        |                    and only their large logits are divided, sorted and put through the softmax
     probs, token_ids [..., k]
-        |   draw             the race among the survivors: noise is made for them alone
+        |   draw             the race among the survivors, with noise for them alone
     token ids [...]
 
-Bad input is refused as in `head.py`, with the same words. The maxima of the groups show nan and inf, so good logits pay
-nothing for the check; once something is wrong, the functions of `head.py` are asked to say where.
+Bad input is refused as in `head.py`, with the same messages. nan and inf show up in the maxima of the groups, so the
+check costs good logits nothing. If there are any, the functions of `head.py` are called to report where they are.
 """
 
 import math
@@ -26,11 +26,12 @@ from .torch_rng import BLOCK, TorchGenerator, exponentials
 
 
 def _group_maxima(rows: np.ndarray, k: int) -> np.ndarray:
-    """The largest of each group of a row, `(rows, V) -> (rows, width)`, k <= width: nan wins, as in `max`.
+    """The largest logit of each group of a row, `(rows, V) -> (rows, width)` with k <= width. nan wins, as in `max`.
 
-    A row is laid out as a table of about sqrt(V / k) lines, and a group is one of its columns: token v is in group
-    `v % width`. So the maxima are taken line by line, along memory, and k groups hold about as many tokens as there are
-    groups.
+    A row is laid out as a table of about sqrt(V / k) lines. A group is one column: token v is in group `v % width`.
+    Columns, because NumPy then compares whole lines, which are contiguous in memory. sqrt(V / k), because the cost is
+    the number of maxima, V / lines, plus the tokens in the k groups that are looked at, k * lines. The sum is smallest
+    where the two are equal.
     """
     vocab_size = rows.shape[1]
     width = -(-vocab_size // math.isqrt(vocab_size // k))
@@ -42,12 +43,15 @@ def _group_maxima(rows: np.ndarray, k: int) -> np.ndarray:
 
 
 def _candidates(rows: np.ndarray, maxima: np.ndarray, lowest: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each row the logits not below its `lowest`, and their ids, ascending: only groups that reach it are read."""
+    """For each row, the logits that are not below its `lowest`, and their ids in ascending order.
+
+    A group whose maximum is below `lowest` has no such logit and is not read.
+    """
     vocab_size, width = rows.shape[1], maxima.shape[1]
     lines = np.arange(0, vocab_size, width)[:, None]
     for row, largest, low in zip(rows, maxima, lowest, strict=True):
         token_ids = (lines + np.flatnonzero(largest >= low)).reshape(-1)  # line by line: ascending
-        if token_ids[-1] >= vocab_size:
+        if token_ids[-1] >= vocab_size:  # the last line of the table may be shorter
             token_ids = token_ids[token_ids < vocab_size]
         logits = row.take(token_ids)
         reach = (logits >= low).nonzero()[0]
@@ -55,7 +59,10 @@ def _candidates(rows: np.ndarray, maxima: np.ndarray, lowest: np.ndarray) -> Ite
 
 
 def _kth(maxima: np.ndarray, k: int) -> np.ndarray:
-    """The k-th largest maximum of each row. k tokens are at least as large, so the k-th token is: `-> (rows,)`."""
+    """The k-th largest group maximum of each row, `-> (rows,)`: a lower bound of the k-th largest logit.
+
+    Each of the k largest maxima is itself a logit, so at least k logits are that large.
+    """
     kth: np.ndarray = np.partition(maxima, maxima.shape[1] - k, axis=1)[:, maxima.shape[1] - k]
     return kth
 
@@ -63,10 +70,9 @@ def _kth(maxima: np.ndarray, k: int) -> np.ndarray:
 def survivors(logits: Any, temperature: float = 0.7, k: int = 50) -> tuple[np.ndarray, np.ndarray]:
     """Temperature, cut and softmax: `(..., V) -> probs, token_ids`, each `(..., min(k, V))`, ids ascending.
 
-    The probabilities are those of `softmax(keep_top_k(apply_temperature(logits, temperature), k))` within its bound:
-    the sum is taken over k weights, not V  [TEMP-1, TOPK-2, SOFTMAX-1]. Dividing keeps the order but can make ties,
-    which the lowest ids win: so the cut takes along what could be the k-th once divided. If fewer than k logits are
-    finite, places with probability 0 are left over at the end.
+    The probabilities are those of `softmax(keep_top_k(apply_temperature(logits, temperature), k))`, within its bound:
+    the sum is taken over k weights instead of V  [TEMP-1, TOPK-2, SOFTMAX-1]. If fewer than k logits are finite, the
+    places left over come last and have probability 0.
     Raises: as the stages do.
 
     >>> survivors(np.array([1.0, 3.0, -np.inf, 3.0]), temperature=1.0, k=2)
@@ -82,12 +88,15 @@ def survivors(logits: Any, temperature: float = 0.7, k: int = 50) -> tuple[np.nd
     with np.errstate(over="ignore"):  # single logits may overflow to -inf (TEMP-3)
         largest = maxima.max(axis=1, keepdims=True) / divisor
         if not np.isfinite(largest).all():
-            head.apply_temperature(logits, temperature)  # raises, with the place
+            head.apply_temperature(logits, temperature)  # raises the error, which names the place
+        # The rule cuts after the division. Division keeps the order of logits, but rounding may make two of them equal,
+        # and then the lower id wins. So the candidates reach a little below the k-th logit: down to whatever could have
+        # the same quotient.
         lowest = _may_divide_to_the_same(_kth(maxima, k), divisor)
         for i, (values, candidates) in enumerate(_candidates(rows, maxima, lowest)):
             quotients = values / divisor
             kept = (-quotients).argsort(kind="stable")[:k]
-            kept.sort()
+            kept.sort()  # back from the order of value to the order of id
             x[i, : len(kept)], token_ids[i, : len(kept)] = quotients.take(kept), candidates.take(kept)
         weights = np.exp(x - largest)
     probs = weights / weights.sum(axis=1, keepdims=True)
@@ -96,10 +105,11 @@ def survivors(logits: Any, temperature: float = 0.7, k: int = 50) -> tuple[np.nd
 
 
 def _may_divide_to_the_same(kth: np.ndarray, divisor: np.floating) -> np.ndarray:
-    """A number below which no finite logit can have the same quotient as `kth`, masked tokens being below it.
+    """A number so low that no finite logit below it can have the same quotient as `kth`; masked tokens are below it.
 
-    Two quotients that round to one number q are at most `2 u |q| + s` apart, s being the smallest subnormal, and so
-    their numerators at most `2 u |kth| (1 + u) + 2 s divisor`: here four times that, which covers its own rounding.
+    Two quotients that round to the same number q are at most `2 u |q| + s` apart, where s is the smallest subnormal.
+    Their numerators are therefore at most `2 u |kth| (1 + u) + 2 s divisor` apart. The slack is four times that, which
+    also covers the rounding of this function itself.
     """
     limits = np.finfo(kth.dtype)
     slack = 4 * limits.eps * np.abs(kth) + kth.dtype.type(8 * float(limits.smallest_subnormal) * float(divisor))
@@ -108,29 +118,36 @@ def _may_divide_to_the_same(kth: np.ndarray, divisor: np.floating) -> np.ndarray
 
 
 def _noise(rng: Any, token_ids: np.ndarray, vocab_size: int, dtype: np.dtype) -> np.ndarray:
-    """One number for each survivor, from a source that ends where V numbers for each row would have left it."""
-    if isinstance(rng, np.random.Generator):  # no seed promises its tokens: any numbers will do
+    """The noise of each survivor, one number each.
+
+    `head.multinomial` takes V numbers of the stream for each row. If this took only k, the next call would meet another
+    place of the stream and draw other tokens [RNG-5]. So V are taken here too, except where nobody can tell.
+    """
+    if isinstance(rng, np.random.Generator):
+        # No rule ties a NumPy seed to certain tokens, so k fresh numbers do as well as k out of V, and cost far less.
         numbers: np.ndarray = rng.standard_exponential(size=token_ids.shape, dtype=dtype)
         return numbers
-    if isinstance(rng, TorchGenerator):  # the logarithm, which takes most of the time, of the survivors' numbers alone
+    if isinstance(rng, TorchGenerator):
+        # All V numbers of the stream are made, but the logarithm, which takes most of the time, only of k.
         uniforms = _uniforms(rng, token_ids, vocab_size)
         return exponentials(uniforms, dtype).astype(dtype).reshape(token_ids.shape)
-    # Another source is asked for all V numbers of each row, as `head.multinomial` asks; `of_all` has their shape, and
-    # takes no memory.
+    # An unknown source may have a stream too, so it is asked for all V numbers, as by `head.multinomial`. `of_all` only
+    # gives the check their shape: an array broadcast from one number takes no memory.
     of_all = np.broadcast_to(dtype.type(0), (*token_ids.shape[:-1], vocab_size))
     given = validation.check_noise(rng.standard_exponential(size=of_all.shape, dtype=dtype), of_all)
     return np.take_along_axis(given, token_ids, axis=-1)
 
 
 def _uniforms(rng: TorchGenerator, token_ids: np.ndarray, vocab_size: int) -> np.ndarray:
-    """The U of each survivor, `(rows * k,)`: token v of row r is number `r V + v` of the stream  [RNG-5].
+    """The U of each survivor, `(rows * k,)`: token v of row r takes number `r V + v` of the stream  [RNG-5].
 
-    The stream cannot skip, so all of it is made, a block at a time, and of each block only the survivors' numbers kept.
+    A Mersenne Twister cannot skip numbers. So the whole stream is made, one block at a time, and only the numbers of
+    the survivors are kept.
     """
     token_ids = token_ids.reshape(-1, token_ids.shape[-1])
     numbers = (token_ids + vocab_size * np.arange(len(token_ids))[:, None]).reshape(-1)  # ascending
     outputs, end = np.empty(len(numbers), np.uint64), len(token_ids) * vocab_size
-    seams = np.searchsorted(numbers, np.arange(0, end + BLOCK, BLOCK))  # which numbers lie in which block
+    seams = np.searchsorted(numbers, np.arange(0, end + BLOCK, BLOCK))  # block i holds numbers[seams[i] : seams[i + 1]]
     for start, first, last in zip(range(0, end, BLOCK), seams[:-1], seams[1:], strict=True):
         block = rng._stream.randint(2**64, size=min(BLOCK, end - start), dtype=np.uint64)
         outputs[first:last] = block[numbers[first:last] - start]
@@ -140,12 +157,16 @@ def _uniforms(rng: TorchGenerator, token_ids: np.ndarray, vocab_size: int) -> np
 def draw(probs: Any, token_ids: np.ndarray, vocab_size: int, num_samples: int = 1, *, rng: Any) -> np.ndarray:
     """`head.multinomial` among survivors: `probs`, `token_ids` `(..., k) -> (..., num_samples)`  [DRAW-1 to DRAW-6].
 
-    The ids of a row must ascend, as those of `survivors` do, those of `top_k` not. A `TorchGenerator` gives the
-    same tokens as if all V had taken part and ends at the same place of its stream; a `numpy.random.Generator` gives
-    the same distribution; any other source is asked for V numbers for each row, as `head.multinomial` asks.
-    Raises: as `head.multinomial`; TypeError and ValueError for ids of another kind, shape or order, or outside [0, V).
+    The ids of a row must ascend. Those of `survivors` do, those of `top_k` do not. What is promised depends on `rng`:
 
-    >>> draw(np.array([0.25, 0.75]), np.array([1, 2]), 3, 2, rng=TorchGenerator(0))  # as the three of [0, 1, 3]
+    - A `TorchGenerator` gives the same tokens as a draw from all V, and its stream ends in the same place.
+    - A `numpy.random.Generator` gives the same distribution.
+    - Any other source is asked for V numbers for each row, as by `head.multinomial`.
+
+    Raises: as `head.multinomial`; TypeError for ids that are not integers; ValueError for ids of another shape, not in
+    ascending order, or outside [0, V).
+
+    >>> draw(np.array([0.25, 0.75]), np.array([1, 2]), 3, 2, rng=TorchGenerator(0))  # the tokens of [0, 0.25, 0.75]
     array([2, 1])
     """
     num_samples = validation.check_count("num_samples", num_samples)
@@ -157,7 +178,7 @@ def draw(probs: Any, token_ids: np.ndarray, vocab_size: int, num_samples: int = 
 
 
 def _race(probs: np.ndarray, token_ids: np.ndarray, vocab_size: int, num_samples: int, rng: Any) -> np.ndarray:
-    """`draw` from probabilities that are known to be good."""
+    """`draw`, from probabilities and ids that have been checked."""
     noise = _noise(validation.check_generator(rng), token_ids, vocab_size, probs.dtype)
     race = np.full_like(probs, -1)  # where tokens of probability zero stay: behind all others
     with np.errstate(divide="ignore", over="ignore"):  # noise may be 0, which wins; abs because it may be -0.0
@@ -169,9 +190,9 @@ def _race(probs: np.ndarray, token_ids: np.ndarray, vocab_size: int, num_samples
 def next_token(context: Any, embedding: Any, temperature: float = 0.7, k: int = 50, *, rng: Any) -> np.ndarray:
     """One token for each context vector, `(..., d), (V, d) -> (...)`: `multinomial(lm_head(...), rng=rng)[..., 0]`.
 
-    Sums are taken over k numbers instead of V, so a probability may differ in its last bits; and the drawn token only
-    where two race values are closer than that  [HEAD-1, DRAW-1, RNG-5].
-    Raises: what the stages raise.
+    The softmax sums over k numbers instead of V, so a probability may differ in its last bits. The token drawn may
+    differ only where two race values are closer than that  [HEAD-1, DRAW-1, RNG-5].
+    Raises: as the stages do.
 
     >>> next_token(np.array([1.0]), np.array([[0.0], [2.0], [2.0], [1.0]]), k=2, rng=TorchGenerator(0))
     array(2)

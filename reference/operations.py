@@ -1,20 +1,20 @@
-"""Every operation of an LM head as data: its name, arguments, results, rules, refusals, defaults.
+"""Every operation of an LM head as data: its name, arguments, results, rules, refusals and defaults.
 
-This is the one list. The suite, the vectors with their schemas, the protocol, the checker and the report derive theirs
-from it. `CONTRIBUTING.md` says how a row is added. An argument or a result means the same
-wherever its name stands, so `temperature` is always the number that logits are divided by.
+This is the only such list. The suite, the test vectors and their schemas, the protocol, the checker and the report all
+derive theirs from it. `CONTRIBUTING.md` says how to add a row. A name means the same wherever it occurs: `temperature`
+is always the number that logits are divided by.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-# What a request may leave out, and what is assumed then (HEAD-1); the type is the one that the argument must have.
+# The arguments that a request may leave out, and their values then (HEAD-1). An argument must have the type given here.
 DEFAULTS: dict[str, Any] = {"temperature": 0.7, "k": 50, "ties": "lowest_id", "num_samples": 1}
 
-TIES = ("lowest_id", "all")  # the two contracts for ties at the k-th place: TOPK-2, TOPK-7
+TIES = ("lowest_id", "all")  # the two rules for ties at the k-th place: TOPK-2 and TOPK-7
 
-# Why an input is refused, and by which rules: the codes of `ports/PROTOCOL.md`.
+# The codes of `ports/PROTOCOL.md`: what each code refuses, and the rules that say so.
 REFUSALS: dict[str, tuple[str, tuple[str, ...]]] = {
     "bad_dtype": ("a tensor of integers or bools where floats belong", ("HEAD-2",)),
     "bad_shape": (
@@ -40,12 +40,14 @@ REFUSALS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """One operation. Where `on` is "arrays" it is a function of `reference` and of `torch_impl` with this name.
+    """One operation. Where `on` is "arrays", `reference` and `torch_impl` have a function with this name.
 
-    `arguments` and `results` map names to shapes, or to what stands there in words. `rule` is the one that defines the
-    operation: broken where nothing more exact can be said, as by an answer of another shape; `rules` are all that an
-    answer can break. `file` names its vectors, `{file}.json`, their schema and `parity_tests/test_{file}.py`. `rounds`
-    says that its results are judged within bounds, all others being exact. `parts` are the operations it is made of.
+    - `arguments` and `results` map each name to its shape, or to a description.
+    - `rule` defines the operation. It counts as broken where no rule is more precise, as by a result of a wrong shape.
+    - `rules` are all rules that a result can break.
+    - `file` names the vectors `{file}.json`, their schema, and `parity_tests/test_{file}.py`.
+    - `rounds`: results are judged within bounds. All others must be exact.
+    - `parts` are the operations that this one is made of.
     """
 
     name: str
@@ -61,7 +63,7 @@ class Operation:
     note: str = field(default="", repr=False)
 
     def given(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Of `values` by name, those that this operation takes.
+        """The values that this operation takes, out of `values` by name.
 
         >>> OPERATIONS["top_k"].given({"logits": [1, 2], "k": 1, "temperature": 0.7})
         {'logits': [1, 2], 'k': 1}

@@ -1,13 +1,14 @@
-"""How probable given tokens are, for many positions at once, in bounded memory: no N x V logits at any time.
+"""How probable given tokens are, for many positions at once, in bounded memory: the N x V logits never exist at once.
 
-The vocabulary is taken in blocks of rows of the embedding. Each block gives `(N, block)` logits, which go into a
+The vocabulary is processed in blocks of rows of the embedding. Each block gives `(N, block)` logits. They update a
 running maximum and a running sum of exponentials (the online log-sum-exp of Milakov & Gimelshein 2018,
-https://arxiv.org/abs/1805.02867) and are then forgotten. What is held beyond the inputs: one block of logits, one
-more of its size for `top_k`, the block's rows of the embedding where they have to be converted, and a few numbers for
-each position; so O(N block), whatever V is.
+https://arxiv.org/abs/1805.02867) and are then overwritten.
 
-Logits and temperature are those of `head.py` [LOGITS-1, LOGITS-2, TEMP-1 to TEMP-3]; tokens are not cut. `...` are any
-number of batch axes, N positions in all. Bad input is refused as there [HEAD-5, SOFTMAX-4].
+Beyond the inputs, memory holds one block of logits, another one of that size for `top_k`, the block's rows of the
+embedding if they must be converted, and a few numbers for each position. That is O(N block), whatever V is.
+
+Logits and temperature are those of `head.py` [LOGITS-1, LOGITS-2, TEMP-1 to TEMP-3]. There is no top-k cut. `...`
+stands for any number of batch axes, N positions in all. Bad input is refused as in `head.py` [HEAD-5, SOFTMAX-4].
 """
 
 import math
@@ -18,11 +19,11 @@ import numpy as np
 
 from . import head, validation
 
-BLOCK = 1024  # rows of the embedding at a time
+BLOCK = 1024  # how many rows of the embedding are multiplied at a time
 
 
 class _Blocks:
-    """The scaled logits of N positions, `(N, width)` at a time, ids ascending; each block overwrites the last one."""
+    """The scaled logits of N positions, `(N, width)` at a time, in order of id. Each block overwrites the last one."""
 
     def __init__(self, context: Any, embedding: Any, temperature: float, block: int) -> None:
         context, self._embedding, self.dtype = validation.check_stored_factors(
@@ -36,11 +37,11 @@ class _Blocks:
         self._block = min(validation.check_count("block", block), self.vocab_size)
 
     def __len__(self) -> int:
-        """How many positions."""
+        """The number of positions."""
         return len(self._rows)
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """The first id of each block, its logits `(N, width)`, and the largest of each row `(N,)`."""
+        """For each block: its first token id, its logits `(N, width)`, and the largest logit of each row `(N,)`."""
         memory = np.empty(len(self) * self._block, self.dtype)
         for start in range(0, self.vocab_size, self._block):
             part = self._embedding[start : start + self._block].astype(self.dtype, copy=False)
@@ -52,21 +53,21 @@ class _Blocks:
             if self._divisor != 1:  # a division by 1 changes no bit
                 with np.errstate(over="ignore"):
                     np.divide(logits, self._divisor, out=logits)
-                    largest /= self._divisor  # dividing keeps the order
+                    largest /= self._divisor  # division keeps the order, so the largest logit is still the largest
                 validation.check_block(logits, largest, start, self.shape, self.name)
             yield start, logits, largest
 
     def token_ids(self, token_ids: Any) -> np.ndarray:
-        """The given ids as `(N,)`."""
+        """The given token ids, checked, as `(N,)`."""
         return validation.check_token_ids(token_ids, self.shape, self.vocab_size).reshape(-1)
 
     def check(self, largest: np.ndarray) -> None:
-        """Refuses positions without a finite logit; `largest` `(N,)` is over all of the vocabulary."""
+        """Refuse positions without a finite logit. `largest` `(N,)` is taken over the whole vocabulary."""
         validation.check_some_finite(largest > -np.inf, self.shape, self.name)
 
 
 def _given(token_ids: np.ndarray, start: int, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which positions have their token in this block, and its logit there."""
+    """The positions whose given token is in this block, and the logits of these tokens."""
     here = np.flatnonzero((token_ids >= start) & (token_ids < start + logits.shape[1]))
     return here, logits[here, token_ids[here] - start]
 
@@ -74,10 +75,11 @@ def _given(token_ids: np.ndarray, start: int, logits: np.ndarray) -> tuple[np.nd
 def log_probs(context: Any, embedding: Any, token_ids: Any, temperature: float = 1.0, block: int = BLOCK) -> np.ndarray:
     """The log-probability of one given token for each position: `(..., d), (V, d), (...) -> (...)`.
 
-    `x_t - log sum_j exp(x_j)`, `x = logits / temperature - maximum`. The result differs with `block` as sums in another
-    order do, within `bounds.log_probs`. -inf for a token whose logit is -inf.
-    Raises: as `compute_logits`, `apply_temperature` and `softmax`; ValueError for ids outside [0, V), for another
-    shape than the context's and for `block` < 1; TypeError for ids that are no integers.
+    `x_t - log sum_j exp(x_j)` with `x = logits / temperature - maximum`. Another `block` means another order of
+    summation, so the result may differ in its last bits, within `bounds.log_probs`. A token whose logit is -inf
+    gives -inf.
+    Raises: as `compute_logits`, `apply_temperature` and `softmax`; ValueError for ids outside [0, V), for ids whose
+    shape is not that of the batch, and for `block` < 1; TypeError for ids that are not integers.
 
     >>> log_probs(np.ones((2, 1)), np.log([[1.0], [2.0], [5.0]]), np.array([0, 1])).round(4)  # log(1/8), log(2/8)
     array([-2.0794, -1.3863])
@@ -85,7 +87,7 @@ def log_probs(context: Any, embedding: Any, token_ids: Any, temperature: float =
     blocks = _Blocks(context, embedding, temperature, block)
     token_ids = blocks.token_ids(token_ids)
     maximum = np.full(len(blocks), -np.inf, blocks.dtype)
-    lowest = np.finfo(blocks.dtype).min  # stands in for a maximum of -inf, so that no -inf is subtracted from itself
+    lowest = np.finfo(blocks.dtype).min  # replaces a maximum of -inf, since -inf minus -inf would be nan
     shift, total, given = np.full_like(maximum, lowest), np.zeros_like(maximum), np.empty_like(maximum)
     with np.errstate(over="ignore", under="ignore"):
         for start, logits, largest in blocks:
@@ -102,9 +104,9 @@ def log_probs(context: Any, embedding: Any, token_ids: Any, temperature: float =
 
 
 def cross_entropy(context: Any, embedding: Any, token_ids: Any, temperature: float = 1.0, block: int = BLOCK) -> float:
-    """Minus the mean of `log_probs` over all positions, in nats: what a language model is trained on.
+    """Minus the mean of `log_probs` over all positions, in nats: the loss that a language model is trained on.
 
-    Raises: as `log_probs`; ValueError for no positions, of which there is no mean.
+    Raises: as `log_probs`; ValueError if there are no positions, which have no mean.
 
     >>> round(cross_entropy(np.ones((2, 1)), np.log([[1.0], [3.0]]), np.array([0, 1])), 4)  # -(log 1/4 + log 3/4) / 2
     0.837
@@ -116,7 +118,7 @@ def cross_entropy(context: Any, embedding: Any, token_ids: Any, temperature: flo
 
 
 def perplexity(context: Any, embedding: Any, token_ids: Any, temperature: float = 1.0, block: int = BLOCK) -> float:
-    """`exp(cross_entropy)`: of how many equally probable tokens the model was as uncertain; inf where it overflows.
+    """`exp(cross_entropy)`: the model is as uncertain as among that many equally probable tokens; inf if it overflows.
 
     Raises: as `cross_entropy`.
 
@@ -130,9 +132,10 @@ def perplexity(context: Any, embedding: Any, token_ids: Any, temperature: float 
 def rank(context: Any, embedding: Any, token_ids: Any, temperature: float = 1.0, block: int = BLOCK) -> np.ndarray:
     """How many tokens come before the given one, `(..., d), (V, d), (...) -> (...)`: 0 for the most probable.
 
-    In the order of `top_k`, by logit descending, then by id ascending [TOPK-3]: `top_k(...)[1][rank]` is the token.
-    The product is taken twice: a token can be counted only once the given one's logit is known, and that must come
-    from the same block, bit for bit.
+    The order is that of `top_k`: by logit descending, then by id ascending [TOPK-3]. So `top_k(...)[1][rank]` is the
+    token. The product is computed twice. The first pass finds the logit of the given token, the second one counts the
+    tokens before it. Both use the same blocks: other blocks could give other bits, and then the token would not equal
+    itself.
     Raises: as `log_probs`.
 
     >>> rank(np.ones(1), np.array([[1.0], [3.0], [3.0], [2.0]]), np.array(2))
@@ -159,9 +162,9 @@ def top_k(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k largest scaled logits of each position and their ids: `(..., d), (V, d) -> (..., min(k, V))` twice.
 
-    `head.top_k(head.apply_temperature(head.compute_logits(context, embedding), temperature), k)`, ties included, but
-    for rounding of the product [TOPK-1 to TOPK-5]. The best so far stand before each block's logits in id order among
-    equals, so that the lowest ids win again.
+    Equal to `head.top_k(head.apply_temperature(head.compute_logits(context, embedding), temperature), k)`, ties
+    included, except that the product may be rounded differently [TOPK-1 to TOPK-5]. The best tokens so far are placed
+    before the logits of each block. Their ids are lower, so at a tie the lowest ids win here too.
     Raises: as `log_probs`; ValueError for `k` < 1.
 
     >>> top_k(np.ones(1), np.array([[1.0], [3.0], [3.0], [2.0]]), 2, block=1)

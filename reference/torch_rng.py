@@ -1,9 +1,11 @@
 """PyTorch's CPU random stream, in NumPy: the same seed gives the same bits, so the head draws the same tokens.
 
-PyTorch's CPU generator is MT19937 (Matsumoto & Nishimura 1998), seeded with the low 32 bits of the seed by the
-algorithm's own `init_genrand`. NumPy's legacy `RandomState` is that generator, seeded that way, its stream frozen (NEP
-19). An exponential takes 64 bits, the first 32-bit output being the high word, keeps the low 53 as U in [0, 1) and
-is `-log1p(-U)`, computed in double precision and then rounded to the dtype asked for (PyTorch's
+PyTorch's CPU generator is MT19937 (Matsumoto & Nishimura 1998). It is seeded with the low 32 bits of the seed, by
+`init_genrand` of the original code. NumPy's legacy `RandomState` is the same generator, seeded the same way, and its
+stream will not change any more (NEP 19).
+
+An exponential takes two 32-bit outputs, the first as the high word. The low 53 of these 64 bits are U in [0, 1). The
+number is `-log1p(-U)`, computed in double precision and then rounded to the dtype asked for (PyTorch's
 `ATen/core/DistributionsHelper.h` and `TransformationHelper.h`).
 """
 
@@ -13,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-BLOCK = 2**14  # numbers made at a time: the intermediate arrays stay in the cache
+BLOCK = 2**14  # how many numbers are made at a time: few enough for the intermediate arrays to stay in the cache
 
 
 class TorchGenerator:
-    """The stream of `torch.Generator().manual_seed(seed)`; each call goes on where the last one ended  [RNG-1, RNG-2].
+    """The stream of `torch.Generator().manual_seed(seed)`. Each call goes on where the last one ended  [RNG-1, RNG-2].
 
     Seeds are those that PyTorch takes, -2**63 to 2**64 - 1.
-    Raises: TypeError for a seed that is no integer, ValueError for one out of range.
+    Raises: TypeError for a seed that is not an integer, ValueError for one out of range.
 
     >>> TorchGenerator(7).standard_exponential(2, np.float32).tolist()
     [0.3276439309120178, 0.319783478975296]
@@ -30,7 +32,7 @@ class TorchGenerator:
         self.manual_seed(seed)
 
     def manual_seed(self, seed: int) -> "TorchGenerator":
-        """Go to the beginning of the stream of `seed`."""
+        """Start the stream of `seed` from the beginning."""
         try:
             number = operator.index(seed)
         except TypeError:
@@ -43,9 +45,10 @@ class TorchGenerator:
         return self
 
     def standard_exponential(self, size: Any, dtype: Any = np.float64) -> np.ndarray:
-        """Noise of shape `size` in C order, as `torch.empty(size, dtype=dtype).exponential_()`  [RNG-3].
+        """Noise of shape `size`, filled in C order, as `torch.empty(size, dtype=dtype).exponential_()`  [RNG-3].
 
-        `dtype` is float32 or float64 (else TypeError); both take the same 64 bits of the stream for each number.
+        `dtype` is float32 or float64. Both take the same 64 bits of the stream for each number.
+        Raises: TypeError for another dtype.
         """
         noise = np.empty(size, _float32_or_64(dtype))
         flat = noise.reshape(-1)
@@ -56,7 +59,7 @@ class TorchGenerator:
     def uniform(self, size: Any, dtype: Any = np.float64) -> np.ndarray:
         """Numbers in [0, 1) of shape `size`, as `torch.rand(size, dtype=dtype)`  [RNG-4].
 
-        float64 takes 64 bits of the stream and keeps the low 53, float32 takes 32 and keeps the low 24.
+        Each float64 takes 64 bits of the stream and keeps the low 53. Each float32 takes 32 bits and keeps the low 24.
         """
         if _float32_or_64(dtype) == np.float64:
             return np.asarray(self._uniform53(size))
@@ -68,12 +71,14 @@ class TorchGenerator:
 
 
 def exponentials(u: np.ndarray, dtype: Any) -> np.ndarray:
-    """`-log1p(-u)` of numbers in [0, 1), in float64, to be rounded to `dtype`  [RNG-3].
+    """`-log1p(-u)` of numbers in [0, 1), in float64, for the caller to round to `dtype`  [RNG-3].
 
-    PyTorch calls the C library's log1p, NumPy often a vector library's that is off by a few 2**-53. Where that could
-    change the rounded result (any float64, one float32 in 10**7) the C library has the last word.
+    PyTorch calls log1p of the C library. NumPy often calls that of a vector library, which is faster but may be off by
+    a few 2**-53. Where such an error could change the rounded result, the number is computed again with the C library.
+    That is every float64, but only about one float32 in 10**7.
     """
     exact = -np.log1p(-u)
+    # A number is doubtful if an error of 2**-50, far above NumPy's, would change what it rounds to.
     doubtful = (exact * (1 - 2**-50)).astype(dtype) != (exact * (1 + 2**-50)).astype(dtype)
     exact[doubtful] = [-math.log1p(-x) for x in u[doubtful].tolist()]
     return exact
