@@ -1,16 +1,27 @@
 """A file of vectors under construction: flags, groups and tests, each answered in exact arithmetic as it is added."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, nan
 from typing import Any
 
 import numpy as np
 
-from ...values import number_to_json, to_json
+from reference.operations import OPERATIONS
+
+from ...values import DTYPES, number_to_json, to_json
+from .. import FORMAT, VERSION
+from .. import Answer as Answer
 from .exact import rounded_up
 
-FORMAT, VERSION = "lm-head-vectors", 1
+BAD_LOGITS = """
+BadLogits (SOFTMAX-4): nan, +inf, a row of only -inf or an empty vocabulary goes on
+"""
+KIND_ERROR = """
+KindError (HEAD-5): whole numbers cast to floats, or refused with the code of a wrong value
+"""
 
 
 @dataclass(frozen=True)
@@ -22,20 +33,51 @@ class Flag:
 
     rule: str
     mistake: str
-    links: tuple[str, ...] = ()
-    mutants: tuple[str, ...] = ()
+    links: tuple[str, ...]
+    mutants: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Answer:
-    """One outcome that conforms: the `result` object of the protocol, and the bounds of its floats by name."""
+def flags_of(table: str, op: str) -> dict[str, Flag]:
+    """The flags of a table: name, rule, mistake, mutants; indented beneath, what was too long and one link a line.
 
-    expected: dict[str, Any]
-    bound: dict[str, Any] | None = None
+    A mutant of another operation is written with its name before it.
 
-    def to_json(self) -> dict[str, Any]:
-        """As the keys of a test."""
-        return {"expected": self.expected} | ({} if self.bound is None else {"bound": self.bound})
+    >>> flags_of('''
+    ... Clamped (TEMP-1): the temperature forced into a range [clamps_high clamps_low]
+    ...     https://github.com/state-spaces/mamba/pull/1041
+    ... ''', "apply_temperature")["Clamped"].mutants
+    ('apply_temperature-clamps_high', 'apply_temperature-clamps_low')
+    """
+    flags = {}
+    for entry in re.split(r"\n(?=\S)", table.strip()):
+        first, *links = re.split(r"\s+(?=https://)", entry)
+        text = " ".join(first.split())
+        parts = re.fullmatch(r"(\w+) \(([\w-]+)\): (.+?)(?: \[([\w -]+)\])?", text)
+        if parts is None:
+            raise ValueError(f"{text!r} is no flag: write Name (RULE-1): mistake [mutants]")
+        name, rule, mistake, mutants = parts.groups("")
+        named = tuple(mutant if "-" in mutant else f"{op}-{mutant}" for mutant in mutants.split())
+        flags[name] = Flag(rule, mistake, tuple(links), named)
+    return flags
+
+
+def array(values: Any, dtype: str = "float32") -> np.ndarray:
+    """An input tensor."""
+    return np.array(values, dtype=DTYPES[dtype])
+
+
+def float64(values: Any) -> np.ndarray:
+    """An input tensor of that dtype."""
+    return array(values, "float64")
+
+
+def empty(*shape: int) -> np.ndarray:
+    """An input tensor without elements."""
+    return np.zeros(shape, np.float32)
+
+
+BAD_ROWS = {"nan": [0, nan, 1], "+inf": [0, inf, 1], "only -inf": [-inf, -inf]}
+NO_FLOATS = {"int64": array([1, 2], "int64"), "bools": array([True, False], "bool")}
 
 
 def refusal(code: str) -> Answer:
@@ -48,68 +90,95 @@ def floats(values: Sequence[float], shape: Sequence[int], dtype: str) -> dict[st
     return {"dtype": dtype, "shape": list(shape), "data": [number_to_json(x) for x in values]}
 
 
-def bound(allowed: Any, values: Sequence[float], shape: Sequence[int]) -> dict[str, Any]:
-    """The bounds of a tensor: what an implementation may be off, and half a unit for the rounding of `values`."""
-    allowed = np.asarray(allowed, dtype=np.float64).reshape(-1).tolist()
-    with_rounding = [a + math.ulp(x) / 2 if a else 0.0 for a, x in zip(allowed, values, strict=True)]
-    return floats([rounded_up(x) for x in with_rounding], shape, "float64")
-
-
 def ids(values: Any, shape: Sequence[int]) -> dict[str, Any]:
     """A tensor of token ids."""
     return to_json(np.asarray(values, dtype=np.int64).reshape(tuple(shape)))
 
 
-@dataclass
+def within(name: str, values: Sequence[float], allowed: Any, shape: Sequence[int], dtype: str) -> Answer:
+    """The tensor `name`, and its bound: what an answer may be off, and half a unit for the rounding of `values`."""
+    flat = np.asarray(allowed, dtype=np.float64).reshape(-1).tolist()
+    bound = [rounded_up(a + math.ulp(x) / 2 if a else 0.0) for a, x in zip(flat, values, strict=True)]
+    return Answer({name: floats(values, shape, dtype)}, {name: floats(bound, shape, "float64")})
+
+
 class File:
-    """The vectors of one stage. `answer(**inputs)` gives every outcome that conforms, the expected one first."""
+    """The vectors of one operation. `answer(**inputs)` gives every outcome that conforms, the expected one first.
 
-    stage: str
-    op: str
-    flags: dict[str, Flag]
-    answer: Callable[..., list[Answer]]
-    groups: list[dict[str, Any]] = field(default_factory=list)
+    `shared` are inputs of every test that does not give its own, here of the whole file, in `group` of one group.
+    """
 
-    def group(self, name: str, rule: str, comment: str) -> None:
+    def __init__(self, op: str, flags: str, answer: Callable[..., list[Answer]], **shared: Any) -> None:
+        self.op, self.stage = op, OPERATIONS[op].file
+        self.flags = flags_of(flags, op)
+        self._answer = answer
+        self._groups: list[dict[str, Any]] = []
+        self._of_all, self._of_group = shared, dict[str, Any]()
+
+    def group(self, name: str, rule: str, comment: str, **shared: Any) -> None:
         """What follows belongs to this group."""
-        self.groups.append({"name": name, "rule": rule, "comment": comment, "tests": []})
+        self._groups.append({"name": name, "rule": rule, "comment": comment, "tests": []})
+        self._of_group = shared
 
     def valid(self, comment: str, flags: str = "", **inputs: Any) -> None:
-        """A test with one right answer."""
-        answers = self.answer(**inputs)
+        """A test with one right answer. In place of a float32 tensor its numbers will do."""
+        inputs = self._complete(inputs)
+        answers = self._answer(**inputs)
         if len(answers) != 1:
             raise ValueError(f"{comment!r} has {len(answers)} answers that conform: it is not valid but acceptable")
         self._add(comment, flags, inputs, "valid", answers)
 
     def acceptable(self, comment: str, flags: str = "", answers: list[Answer] | None = None, **inputs: Any) -> None:
         """A test with several right answers; the comment says why."""
-        answers = self.answer(**inputs) if answers is None else answers
+        inputs = self._complete(inputs)
+        answers = self._answer(**inputs) if answers is None else answers
         if len(answers) < 2:
             raise ValueError(f"{comment!r} has only one answer that conforms: it is not acceptable but valid")
         self._add(comment, flags, inputs, "acceptable", answers)
 
     def invalid(self, code: str, comment: str, flags: str = "", **inputs: Any) -> None:
         """A test that must be refused."""
-        self._add(comment, flags, inputs, "invalid", [refusal(code)])
+        self._add(comment, flags, self._complete(inputs), "invalid", [refusal(code)])
+
+    def bad_tensor(self, name: str, flag: str, no_tokens: Any, kinds: str = "int64", **others: Any) -> None:
+        """What every operation refuses: a tensor without tokens, one without an axis, numbers of another kind."""
+        self.invalid("bad_shape", "no tokens", flag, **{name: no_tokens}, **others)
+        self.invalid("bad_shape", "no axis", flag, **{name: 1}, **others)
+        for kind in kinds.split():
+            self.invalid("bad_dtype", kind, "KindError", **{name: NO_FLOATS[kind]}, **others)
+
+    def bad_logits(self, rows: Mapping[str, Any] = BAD_ROWS, no_tokens: Any = (), kinds: str = "int64") -> None:
+        """What every operation on logits refuses; `rows` by comment."""
+        for comment, row in rows.items():
+            self.invalid("bad_logits", comment, "BadLogits", logits=row)
+        self.bad_tensor("logits", "BadLogits", no_tokens, kinds)
+
+    def _complete(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """With the shared inputs, in the order of the operation's arguments, plain numbers made tensors."""
+        shapes = OPERATIONS[self.op].arguments
+        inputs = self._of_all | self._of_group | inputs
+        for name, value in inputs.items():
+            if shapes[name].startswith("(") and not isinstance(value, np.ndarray):
+                inputs[name] = array(value)
+        return {name: inputs[name] for name in shapes if name in inputs}
 
     def _add(self, comment: str, flags: str, inputs: dict[str, Any], result: str, answers: list[Answer]) -> None:
         unknown = set(flags.split()) - set(self.flags)
         if unknown:
             raise ValueError(f"{comment!r} has flags without a note: {', '.join(sorted(unknown))}")
+        expected, *others = map(_answer_to_json, answers)
         test = {
             "comment": comment,
             "flags": flags.split(),
-            "inputs": {name: _input(value) for name, value in inputs.items()},
+            "inputs": {name: _input_to_json(value) for name, value in inputs.items()},
             "result": result,
-            **answers[0].to_json(),
+            **expected,
         }
-        if len(answers) > 1:
-            test["alternatives"] = [answer.to_json() for answer in answers[1:]]
-        self.groups[-1]["tests"].append(test)
+        self._groups[-1]["tests"].append(test | ({"alternatives": others} if others else {}))
 
     def to_json(self, first_id: int) -> dict[str, Any]:
         """The whole file; tests are numbered from `first_id` on."""
-        used = {flag for group in self.groups for test in group["tests"] for flag in test["flags"]}
+        used = {flag for group in self._groups for test in group["tests"] for flag in test["flags"]}
         if used != set(self.flags):
             raise ValueError(f"flags that no test of {self.stage} carries: {', '.join(sorted(set(self.flags) - used))}")
         numbers = iter(range(first_id, first_id + 1000))
@@ -123,20 +192,19 @@ class File:
                 for name, flag in self.flags.items()
             },
             "groups": [
-                {**group, "tests": [{"id": next(numbers), **test} for test in group["tests"]]} for group in self.groups
+                {**group, "tests": [{"id": next(numbers), **test} for test in group["tests"]]} for group in self._groups
             ],
         }
 
 
-def _input(value: Any) -> Any:
+def _answer_to_json(answer: Answer) -> dict[str, Any]:
+    return {"expected": answer.expected} | ({"bound": answer.bound} if answer.bound else {})
+
+
+def _input_to_json(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return to_json(value)
     return number_to_json(value) if isinstance(value, float) else value
-
-
-def array(values: Any, dtype: Any = np.float32) -> np.ndarray:
-    """An input tensor."""
-    return np.array(values, dtype=dtype)
 
 
 class Numbers:
@@ -150,4 +218,5 @@ class Numbers:
 
     def normal(self, *shape: int) -> np.ndarray:
         """Mean 0, deviation 1, in float64."""
-        return self._whole.randint(2**48, size=(12, *shape), dtype=np.int64).sum(axis=0) / 2.0**48 - 6
+        whole = self._whole.randint(2**48, size=(12, *shape), dtype=np.int64)
+        return np.asarray(whole.sum(axis=0) / 2.0**48 - 6)

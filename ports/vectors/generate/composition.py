@@ -1,7 +1,7 @@
 """The stages composed in exact arithmetic: probabilities, their bounds, and every set of survivors that conforms."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import combinations, product
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from reference import bounds
 
 from . import exact
-from .build import Answer, bound, floats
+from .build import Answer, within
 from .top_k import best
 
 
@@ -35,42 +35,34 @@ def survivors(z: list[Fraction], error: list[float], k: int) -> Iterator[list[in
             yield [*sure, *chosen]
 
 
-def _errors(context: np.ndarray, embedding: np.ndarray, z: np.ndarray, divisor: float, dtype: str) -> np.ndarray:
-    """Of the logits after the division: `(..., V)`."""
-    before = bounds.logits(context.astype(np.float64), embedding.astype(np.float64), dtype)
-    return bounds.temperature(z, divisor, dtype, before)
-
-
-def _whole(context: np.ndarray, embedding: np.ndarray) -> bool:
+def _is_exact(context: np.ndarray, embedding: np.ndarray) -> bool:
     """Small whole numbers: the product is exact in any order, equal logits are equal on every machine."""
-    both = [*exact.fractions(context), *exact.fractions(embedding)]
-    return all(isinstance(x, Fraction) and x.denominator == 1 and abs(x) < 2**8 for x in both)
+    return all(x.is_integer() and abs(x) < 2**8 for row in exact.rows(context) + exact.rows(embedding) for x in row)
 
 
 def answers(context: np.ndarray, embedding: np.ndarray, temperature: float = 0.7, k: int = 50) -> list[Answer]:
     """The exact probabilities, rounded once to float64; the defaults are HEAD-1's."""
     dtype, v = exact.compute_dtype(context, embedding), len(embedding)
-    shape = (*context.shape[:-1], v)
-    divisor = float(np.dtype(dtype).type(temperature))
+    shape, divisor = (*context.shape[:-1], v), exact.divisor(temperature, dtype)
     logits = exact.product(context, embedding)
-    exact_z = np.array([[float(z) for z in row] for row in logits]).reshape(shape)
-    errors = _errors(context, embedding, exact_z, divisor, dtype).reshape(-1, v)
-    whole = _whole(context, embedding)
-    rows = []
-    for row, error in zip(logits, errors, strict=True):
-        scaled = [z / Fraction(divisor) for z in row]
-        at_the_cut = [0.0] * v if whole else error.tolist()
-        rows.append([_row(scaled, error, kept, dtype) for kept in survivors(scaled, at_the_cut, min(k, v))])
-    return [_answer(chosen, shape, dtype) for chosen in product(*rows)]
+    of_product = bounds.logits(context.astype(np.float64), embedding.astype(np.float64), dtype).reshape(-1, v)
+    close = not _is_exact(context, embedding)
+    outcomes = []
+    for row, before in zip(logits, of_product, strict=True):
+        error = bounds.temperature([float(z) for z in row], float(divisor), dtype, before)
+        scaled = [z / divisor for z in row]
+        at_the_cut = error.tolist() if close else [0.0] * v
+        outcomes.append([_probs(scaled, error, kept, dtype) for kept in survivors(scaled, at_the_cut, min(k, v))])
+    return [_answer(chosen, shape, dtype) for chosen in product(*outcomes)]
 
 
-def _row(scaled: list[Fraction], error: np.ndarray, kept: list[int], dtype: str) -> tuple[list[float], list[float]]:
+def _probs(scaled: list[Fraction], error: np.ndarray, kept: list[int], dtype: str) -> tuple[list[float], list[float]]:
     """Probabilities and their bounds where `kept` survive."""
     masked: list[Any] = [x if i in kept else -math.inf for i, x in enumerate(scaled)]
-    return exact.softmax(masked), bounds.softmax(np.array([float(x) for x in masked]), dtype, error).tolist()
+    return exact.softmax(masked), bounds.softmax([float(x) for x in masked], dtype, error).tolist()
 
 
-def _answer(rows: tuple[Any, ...], shape: tuple[int, ...], dtype: str) -> Answer:
+def _answer(rows: Sequence[tuple[list[float], list[float]]], shape: Sequence[int], dtype: str) -> Answer:
     values = [p for probs, _ in rows for p in probs]
-    allowed = [b for _, bound_ in rows for b in bound_]
-    return Answer({"probs": floats(values, shape, dtype)}, {"probs": bound(allowed, values, shape)})
+    allowed = [bound for _, of_row in rows for bound in of_row]
+    return within("probs", values, allowed, shape, dtype)

@@ -6,9 +6,10 @@ computes in floats, and nothing comes from the heads that the vectors judge.
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import ROUND_CEILING, Context
 from fractions import Fraction
+from operator import mul
 from typing import Any
 
 import mpmath
@@ -37,10 +38,20 @@ def rounded(value: Fraction, dtype: str) -> float:
     return math.copysign(number, value)
 
 
-def fractions(values: Any) -> list[Any]:
-    """The flat numbers of an array as fractions; infinities and nan stay floats."""
-    flat = np.asarray(values).astype(np.float64).reshape(-1).tolist()
-    return [Fraction(x) if math.isfinite(x) else x for x in flat]
+def rows(array: np.ndarray) -> list[list[float]]:
+    """The rows of `(..., V)`, one after the other, in float64."""
+    flat: list[list[float]] = array.astype(np.float64).reshape(-1, array.shape[-1]).tolist()
+    return flat
+
+
+def fractions(row: Iterable[float]) -> list[Any]:
+    """Numbers as fractions; infinities and nan stay floats."""
+    return [Fraction(x) if math.isfinite(x) else x for x in row]
+
+
+def divisor(temperature: float, dtype: str) -> Fraction:
+    """The temperature as rounded to the dtype of the logits, which they are divided by (TEMP-1)."""
+    return Fraction(rounded(Fraction(temperature), dtype))
 
 
 def compute_dtype(*arrays: Any) -> str:
@@ -50,9 +61,9 @@ def compute_dtype(*arrays: Any) -> str:
 
 def product(context: np.ndarray, embedding: np.ndarray) -> list[list[Fraction]]:
     """Logits `(rows, V)` as fractions."""
-    rows = [fractions(row) for row in context.reshape(math.prod(context.shape[:-1]), context.shape[-1])]
-    tokens = [fractions(token) for token in embedding]
-    return [[sum((h * w for h, w in zip(row, token, strict=True)), Fraction(0)) for token in tokens] for row in rows]
+    tokens = [fractions(token) for token in rows(embedding)]
+    contexts = [fractions(row) for row in rows(context)]
+    return [[sum(map(mul, row, token), Fraction(0)) for token in tokens] for row in contexts]
 
 
 def softmax(row: Sequence[Any]) -> list[float]:
@@ -61,7 +72,11 @@ def softmax(row: Sequence[Any]) -> list[float]:
     with mpmath.workprec(_BITS):
         weights = [mpmath.mpf(0) if x == -math.inf else mpmath.exp(_mpf(x - highest)) for x in row]
         total = mpmath.fsum(weights)
-        return [_rounded_mpf(weight / total, "float64") for weight in weights]
+        # Below 2^-1200 nothing is left in float64, and an exact fraction would be far too long.
+        return [
+            0.0 if weight < mpmath.ldexp(total, -1200) else rounded(_as_fraction(weight / total), "float64")
+            for weight in weights
+        ]
 
 
 def _mpf(value: Fraction) -> Any:
@@ -70,11 +85,8 @@ def _mpf(value: Fraction) -> Any:
 
 def _as_fraction(value: Any) -> Fraction:
     sign, mantissa, exponent, _ = value._mpf_
-    return (-1) ** sign * Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
-
-
-def _rounded_mpf(value: Any, dtype: str) -> float:
-    return 0.0 if abs(value) < mpmath.ldexp(1, -1200) else rounded(_as_fraction(value), dtype)
+    magnitude = Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
+    return -magnitude if sign else magnitude
 
 
 def rounded_up(bound: float) -> float:

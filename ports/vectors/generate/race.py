@@ -19,7 +19,7 @@ MOST = 12  # alternatives of one row
 class Race:
     """One row: exact race values, and which token may come before which."""
 
-    def __init__(self, probs: np.ndarray, noise: np.ndarray, dtype: str) -> None:
+    def __init__(self, probs: list[float], noise: list[float], dtype: str) -> None:
         p, e = exact.fractions(probs), exact.fractions(noise)
         self.possible = [i for i, x in enumerate(p) if x > 0]
         self.values: dict[int, Any] = {i: p[i] / abs(e[i]) if e[i] else math.inf for i in self.possible}
@@ -30,10 +30,10 @@ class Race:
         """Whether a correct race may have `a` before `b`."""
         x, y = self.values[a], self.values[b]
         if self.computed[a] == x and self.computed[b] == y:  # nothing is rounded: no coin to flip
-            return (-x, a) < (-y, b)
+            return bool((-x, a) < (-y, b))
         if self.computed[a] == self.computed[b] == math.inf:  # overflown in this dtype, perhaps not in a longer one
             return True
-        return x >= y or (y < math.inf and y - x <= self.u * (x + y) + 2 * self.smallest)
+        return bool(x >= y or (y < math.inf and y - x <= self.u * (x + y) + 2 * self.smallest))
 
     def order(self) -> list[int]:
         """As computed in the dtype: the first of equal values is the lowest id."""
@@ -50,19 +50,15 @@ class Race:
                 yield from self.orders(n, (*drawn, i))
 
 
-def answers(
-    probs: np.ndarray, num_samples: int, noise: np.ndarray | None = None, seed: str | None = None
-) -> list[Answer]:
+def answers(probs: np.ndarray, num_samples: int, noise: np.ndarray | None = None, seed: str = "") -> list[Answer]:
     """The order of arrival by exact quotients; others where two are closer than their bounds."""
     dtype = exact.compute_dtype(probs)
     if noise is None:
-        noise = np.array(exact.Stream(int(seed or "")).exponential(probs.size, dtype, 1)).reshape(probs.shape)
-    flat = (math.prod(probs.shape[:-1]), probs.shape[-1])
-    rows = [Race(p, e, dtype) for p, e in zip(probs.reshape(flat), noise.reshape(flat), strict=True)]
-    shape = (*probs.shape[:-1], num_samples)
-    expected = [tuple(race.order()[:num_samples]) for race in rows]
-    allowed = [list(islice(race.orders(num_samples), MOST)) for race in rows]
+        noise = np.array(exact.Stream(int(seed)).exponential(probs.size, dtype, 1)).reshape(probs.shape)
+    races = [Race(p, e, dtype) for p, e in zip(exact.rows(probs), exact.rows(noise), strict=True)]
+    expected = tuple(tuple(race.order()[:num_samples]) for race in races)
+    allowed = [list(islice(race.orders(num_samples), MOST)) for race in races]
     if any(row not in orders or len(orders) == MOST for row, orders in zip(expected, allowed, strict=True)):
         raise ValueError(f"a race has too many outcomes that conform: {allowed}")
-    others = [drawn for drawn in product(*allowed) if list(drawn) != expected]
-    return [Answer({"token_ids": ids(drawn, shape)}) for drawn in (expected, *others)]
+    others = [drawn for drawn in product(*allowed) if drawn != expected]
+    return [Answer({"token_ids": ids(drawn, (*probs.shape[:-1], num_samples))}) for drawn in (expected, *others)]

@@ -3,51 +3,26 @@
 from typing import Any
 
 from . import exact
-from .build import Answer, File, Flag, floats
+from .build import Answer, File, floats
 
-FLAGS = {
-    "Seeding": Flag(
-        "RNG-1",
-        "another generator than MT19937, or seeded by init_by_array",
-        (),
-        ("torch_rng-SeededByArray", "torch_rng-AnotherGenerator"),
-    ),
-    "SeedBits": Flag(
-        "RNG-1",
-        "a seed cut to 31 bits, all 64 bits used, or a negative one made positive",
-        (),
-        ("torch_rng-SeedOf31Bits", "torch_rng-SeedOf64Bits", "torch_rng-AbsoluteSeed"),
-    ),
-    "BadSeed": Flag("RNG-1", "a seed out of range wrapped around, a fraction cut off"),
-    "StateLost": Flag(
-        "RNG-2",
-        "seeded anew at every call, or the rest of a block of numbers thrown away",
-        (
-            "https://github.com/vllm-project/tpu-inference/pull/1189",
-            "https://github.com/sgl-project/sglang-jax/pull/940",
-        ),
-        ("torch_rng-SeededAtEveryCall", "torch_rng-DropsTheRestOfABlock"),
-    ),
-    "StateKept": Flag("RNG-2", "the state of an earlier request goes on under a new seed"),
-    "WordOrder": Flag(
-        "RNG-3",
-        "the low word first, the high 53 bits or only 52 bits kept, or one output each",
-        (),
-        ("torch_rng-LowWordFirst", "torch_rng-HighBits", "torch_rng-FiftyTwoBits", "torch_rng-OneOutputEach"),
-    ),
-    "Logarithm": Flag(
-        "RNG-3",
-        "-log(U), a logarithm taken in float32, or one that is off by a unit in the last place",
-        (),
-        ("torch_rng-LogOfU", "torch_rng-Float32Logarithm", "torch_rng-VectorLogarithm"),
-    ),
-    "UniformBits": Flag(
-        "RNG-4",
-        "the high 24 bits kept, or a division by 2^32 - 1 that reaches 1",
-        ("https://github.com/sgl-project/sglang/issues/25106", "https://github.com/ohdearquant/lattice/issues/345"),
-        ("torch_rng-HighUniformBits", "torch_rng-ReachesOne"),
-    ),
-}
+FLAGS = """
+Seeding (RNG-1): another generator than MT19937, or seeded by init_by_array [SeededByArray AnotherGenerator]
+SeedBits (RNG-1): a seed cut to 31 bits, all 64 bits used, or a negative one made positive
+    [SeedOf31Bits SeedOf64Bits AbsoluteSeed]
+BadSeed (RNG-1): a seed out of range wrapped around, a fraction cut off
+StateLost (RNG-2): seeded anew at every call, or the rest of a block of numbers thrown away
+    [SeededAtEveryCall DropsTheRestOfABlock]
+    https://github.com/vllm-project/tpu-inference/pull/1189
+    https://github.com/sgl-project/sglang-jax/pull/940
+StateKept (RNG-2): the state of an earlier request goes on under a new seed
+WordOrder (RNG-3): the low word first, the high 53 bits or only 52 bits kept, or one output each
+    [LowWordFirst HighBits FiftyTwoBits OneOutputEach]
+Logarithm (RNG-3): -log(U), a logarithm taken in float32, or one that is off by a unit in the last place
+    [LogOfU Float32Logarithm VectorLogarithm]
+UniformBits (RNG-4): the high 24 bits kept, or a division by 2^32 - 1 that reaches 1 [HighUniformBits ReachesOne]
+    https://github.com/sgl-project/sglang/issues/25106
+    https://github.com/ohdearquant/lattice/issues/345
+"""
 
 
 def answers(seed: str, calls: list[dict[str, Any]]) -> list[Answer]:
@@ -57,66 +32,61 @@ def answers(seed: str, calls: list[dict[str, Any]]) -> list[Answer]:
     return [Answer({"numbers": [floats(x, [len(x)], call["dtype"]) for x, call in zip(numbers, calls, strict=True)]})]
 
 
-def call(draw: str, dtype: str, size: int) -> dict[str, Any]:
-    """One call of a request."""
-    return {"draw": draw, "dtype": dtype, "size": size}
+def exponential(size: int, dtype: str = "float32") -> dict[str, Any]:
+    """A call that draws exponentials."""
+    return {"draw": "exponential", "dtype": dtype, "size": size}
+
+
+def uniform(size: int, dtype: str = "float32") -> dict[str, Any]:
+    """A call that draws uniforms."""
+    return {"draw": "uniform", "dtype": dtype, "size": size}
 
 
 def build() -> File:
     """The file."""
-    file = File("torch_rng", "torch_rng", FLAGS, answers)
-    single, double = "float32", "float64"
-    four = [call("exponential", single, 4)]
+    file = File("torch_rng", FLAGS, answers)
+    four = [exponential(4)]
 
-    file.group("seeds", "RNG-1", "MT19937 by init_genrand from the low 32 bits of the seed. Seed 7 is SPEC.md's.")
-    file.valid("seed 7", "Seeding WordOrder", seed="7", calls=four)
-    file.valid("seed 0", "Seeding", seed="0", calls=four)
-    file.valid("seed 2^32 is seed 0", "SeedBits", seed=str(2**32), calls=four)
-    file.valid("seed 2^32 + 5 is seed 5", "SeedBits", seed=str(2**32 + 5), calls=four)
-    file.valid("seed 2^31: its highest bit counts", "SeedBits", seed=str(2**31), calls=four)
-    file.valid("seed -1 is 2^64 - 1", "SeedBits", seed="-1", calls=four)
-    file.valid("seed 2^64 - 1", "SeedBits", seed=str(2**64 - 1), calls=four)
-    file.valid("seed -2^63", "SeedBits", seed=str(-(2**63)), calls=four)
+    file.group(
+        "seeds", "RNG-1", "MT19937 by init_genrand from the low 32 bits of the seed. Seed 7 is SPEC.md's.", calls=four
+    )
+    file.valid("seed 7", "Seeding WordOrder", seed="7")
+    file.valid("seed 0", "Seeding", seed="0")
+    file.valid("seed 2^32 is seed 0", "SeedBits", seed=str(2**32))
+    file.valid("seed 2^32 + 5 is seed 5", "SeedBits", seed=str(2**32 + 5))
+    file.valid("seed 2^31: its highest bit counts", "SeedBits", seed=str(2**31))
+    file.valid("seed -1 is 2^64 - 1", "SeedBits", seed="-1")
+    file.valid("seed 2^64 - 1", "SeedBits", seed=str(2**64 - 1))
+    file.valid("seed -2^63", "SeedBits", seed=str(-(2**63)))
     for seed in (str(2**64), str(-(2**63) - 1)):
-        file.invalid("bad_seed", f"seed {seed} is out of range", "BadSeed", seed=seed, calls=four)
-    file.invalid("bad_seed", "a fraction", "BadSeed", seed="0.5", calls=four)
+        file.invalid("bad_seed", f"seed {seed} is out of range", "BadSeed", seed=seed)
+    file.invalid("bad_seed", "a fraction", "BadSeed", seed="0.5")
 
     file.group("uniforms", "RNG-4", "float32: the low 24 bits of one output. float64: the low 53 bits of two.")
-    file.valid("float32", "UniformBits", seed="0", calls=[call("uniform", single, 6)])
-    file.valid("float64", "WordOrder", seed="0", calls=[call("uniform", double, 6)])
+    file.valid("float32", "UniformBits", seed="0", calls=[uniform(6)])
+    file.valid("float64", "WordOrder", seed="0", calls=[uniform(6, "float64")])
 
     file.group(
         "exponentials", "RNG-3", "-log1p(-U) in double precision, then rounded; two outputs each in both dtypes."
     )
-    file.valid("float32", "WordOrder Logarithm", seed="2024", calls=[call("exponential", single, 12)])
+    file.valid("float32", "WordOrder Logarithm", seed="2024", calls=[exponential(12)])
     for seed in ("0", "14", "15"):
         file.valid(
             "float64: each exact value lies so near its float64 that any good log1p gives it",
             "Logarithm WordOrder",
             seed=seed,
-            calls=[call("exponential", double, 3)],
+            calls=[exponential(3, "float64")],
         )
 
     file.group("one stream", "RNG-2", "A call goes on where the last one ended, whichever kind of number that drew.")
-    file.valid("two calls of 3", "StateLost", seed="7", calls=[call("exponential", single, 3)] * 2)
+    file.valid("two calls of 3", "StateLost", seed="7", calls=[exponential(3)] * 2)
     file.valid(
         "all kinds in turn, an odd number of outputs first",
         "StateLost",
         seed="11",
-        calls=[
-            call("uniform", single, 3),
-            call("exponential", single, 2),
-            call("uniform", double, 2),
-            call("uniform", single, 1),
-            call("exponential", single, 2),
-        ],
+        calls=[uniform(3), exponential(2), uniform(2, "float64"), uniform(1), exponential(2)],
     )
-    file.valid("a call of no numbers", "StateLost", seed="7", calls=[call("exponential", single, 0), *four])
+    file.valid("a call of no numbers", "StateLost", seed="7", calls=[exponential(0), *four])
     file.valid("seed 7 again starts at the beginning", "StateKept", seed="7", calls=four)
-    file.valid(
-        "beyond the 624 words of the state",
-        "StateLost",
-        seed="1",
-        calls=[call("uniform", single, 600), call("exponential", single, 40)],
-    )
+    file.valid("beyond the 624 words of the state", "StateLost", seed="1", calls=[uniform(600), exponential(40)])
     return file
