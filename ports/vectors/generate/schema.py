@@ -33,12 +33,12 @@ _SPECIAL: dict[str, dict[str, Any]] = {
 }
 
 
-def _argument(name: str) -> dict[str, Any]:
+def _argument(name: str, shape: str) -> dict[str, Any]:
     if name in _SPECIAL:
         return _SPECIAL[name]
     if isinstance(DEFAULTS.get(name), str):
         return {"type": "string"}
-    return {"$ref": f"{_COMMON}#/$defs/{'scalar' if name in DEFAULTS else 'tensor'}"}
+    return {"$ref": f"{_COMMON}#/$defs/{'tensor' if shape.startswith('(') else 'scalar'}"}
 
 
 def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def _of(operation: Operation) -> dict[str, Any]:
     answer: dict[str, Any] = {"properties": both}
     definitions = {
         "inputs": _object(
-            {name: _argument(name) for name in operation.arguments},
+            {name: _argument(name, shape) for name, shape in operation.arguments.items()},
             [name for name in operation.arguments if name not in DEFAULTS and name not in ("noise", "seed")]
             + ["seed"] * (operation.on == "stream"),
         ),
