@@ -65,8 +65,9 @@ def answers(probs: np.ndarray, uniform: np.ndarray) -> list[Answer]:
 
 
 def build() -> File:
-    """The file."""
+    """The file of vectors."""
     file = File("inverse_cdf", FLAGS + KIND_ERROR, answers)
+
     file.group("whole weights", "CDF-1", "Nothing is rounded: exceeds means exceeds. Make these pass first.")
     file.valid("in the first", "RankOrder Boundary", probs=[0.25, 0.75], uniform=0.125)
     file.valid("on a boundary the next one", "Boundary", probs=[0.25, 0.25, 0.5], uniform=0.25)

@@ -41,7 +41,7 @@ def answers(logits: np.ndarray, k: int, ties: str) -> list[Answer]:
 
 
 def build() -> File:
-    """The file."""
+    """The file of vectors."""
     file = File("keep_top_k", FLAGS + BAD_LOGITS + KIND_ERROR, answers, ties="lowest_id")
     rng = Numbers(4)
 

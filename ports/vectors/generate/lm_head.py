@@ -34,7 +34,7 @@ BadArgument (HEAD-1): a bad k, temperature, shape or number goes through the com
 
 
 def build() -> File:
-    """The file."""
+    """The file of vectors."""
     file = File("lm_head", FLAGS + KIND_ERROR, answers)
     rng = Numbers(7)
 

@@ -44,20 +44,22 @@ def answers(context: np.ndarray, embedding: np.ndarray) -> list[Answer]:
 
 
 def build() -> File:
-    """The file."""
+    """The file of vectors."""
     file = File("compute_logits", FLAGS, answers)
     rng = Numbers(1)
 
     file.group("whole numbers", "LOGITS-1", "Nothing is rounded in any order of summation. Make these pass first.")
     file.valid("d = 2, V = 3", "Layout", context=[3, 4], embedding=[[1, 0], [0, 1], [0.5, -1]])
-    square, wide = [[1, 0, 0], [3, 1, 0], [0, 5, 2]], [[1, 1, 1, 1], [4, 3, 2, 1], [-1, 2, -3, 4]]
-    transposed = "V = d = 3: a transposed embedding multiplies without complaint"
-    file.valid(transposed, "Layout", context=[1, 2, 4], embedding=square)
+    square = [[1, 0, 0], [3, 1, 0], [0, 5, 2]]
+    file.valid(
+        "V = d = 3: a transposed embedding multiplies without complaint", "Layout", context=[1, 2, 4], embedding=square
+    )
     file.valid("all logits negative; V = 5 is no round number", "Padding", context=[1, 1], embedding=[[-1, -2]] * 5)
     file.valid("d = 1, V = 1", context=[2], embedding=[[3]])
+    wide = [[1, 1, 1, 1], [4, 3, 2, 1], [-1, 2, -3, 4]]
     file.valid("logits of 20 and more, d = 4", "OtherHead", context=[2, 4, 6, 8], embedding=wide)
-    plain = "the context is taken as it is: mean 5, deviation 2"
-    file.valid(plain, "NormAgain", context=[3, 7], embedding=[[1, 0], [0, 1], [1, 1]])
+    tall = [[1, 0], [0, 1], [1, 1]]
+    file.valid("the context is taken as it is: mean 5, deviation 2", "NormAgain", context=[3, 7], embedding=tall)
     file.valid("h = 0: logits 0, there is no bias", "Bias", context=[0, 0], embedding=[[1, 2], [3, 4]])
 
     file.group("within the bound", "LOGITS-2", "Full significands: a shorter format on the way leaves the bound.")

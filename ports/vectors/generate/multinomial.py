@@ -47,7 +47,7 @@ KindError (HEAD-5): whole numbers or bools cast, or refused with the code of a w
 
 
 def build() -> File:
-    """The file."""
+    """The file of vectors."""
     file = File("multinomial", FLAGS, answers, num_samples=1)
     rng = Numbers(6)
     stream = exact.Stream(6)

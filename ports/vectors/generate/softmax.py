@@ -43,7 +43,7 @@ def answers(logits: np.ndarray) -> list[Answer]:
 
 
 def build() -> File:
-    """The file."""
+    """The file of vectors."""
     file = File("softmax", FLAGS + KIND_ERROR, answers)
     rng = Numbers(5)
 

@@ -44,7 +44,7 @@ def answers(logits: np.ndarray, temperature: float) -> list[Answer]:
 
 
 def build() -> File:
-    """The file."""
+    """The file of vectors."""
     file = File("apply_temperature", FLAGS + BAD_LOGITS + KIND_ERROR, answers, temperature=0.7)
     rng = Numbers(2)
     plain = array(rng.normal(10) * 5)

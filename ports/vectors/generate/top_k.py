@@ -51,7 +51,7 @@ def answers(logits: np.ndarray, k: int) -> list[Answer]:
 
 
 def build() -> File:
-    """The file."""
+    """The file of vectors."""
     file = File("top_k", FLAGS + KIND_ERROR, answers)
     rng = Numbers(3)
 

@@ -43,7 +43,7 @@ def uniform(size: int, dtype: str = "float32") -> dict[str, Any]:
 
 
 def build() -> File:
-    """The file."""
+    """The file of vectors."""
     file = File("torch_rng", FLAGS, answers)
     four = [exponential(4)]
 
