@@ -42,7 +42,7 @@ def test_defaults_among_many_tokens(head: Head, batch: tuple[int, ...]) -> None:
     """At GPT-2's own size: `test_gpt2.py`."""
     rng = np.random.default_rng(1)
     context, embedding = rng.standard_normal((*batch, 8)), rng.standard_normal((300, 8))
-    inputs = {"context": context.astype(np.float32), "embedding": embedding.astype(np.float32)}
+    inputs: dict[str, Any] = {"context": context.astype(np.float32), "embedding": embedding.astype(np.float32)}
     compare("lm_head", reference.lm_head(**inputs), head.lm_head(**inputs), **inputs).require()
 
 

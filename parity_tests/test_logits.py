@@ -1,5 +1,7 @@
 """Stage 1: the product with the embedding."""
 
+from typing import Any
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -39,12 +41,14 @@ def test_whole_numbers_are_exact(head: Head, d: int, v: int, seed: int) -> None:
 @spec("LOGITS-2", "HEAD-2")
 @pytest.mark.parametrize("stored", [np.float16, ml_dtypes.bfloat16])
 @given(strategies.factors(dtypes=("float32",)))
-def test_16_bit_inputs_are_computed_in_float32(stored: type, head: Head, pair: tuple[np.ndarray, np.ndarray]) -> None:
+def test_16_bit_inputs_are_computed_in_float32(
+    stored: type[np.generic], head: Head, pair: tuple[np.ndarray, np.ndarray]
+) -> None:
     """Stored in 16 bits, computed and returned in float32: a result rounded back to 16 bits is outside the bound."""
     context, embedding = (np.ascontiguousarray(array).astype(stored) for array in pair)
     logits = head.compute_logits(context, embedding)
     assert logits.dtype == np.float32
-    wide = {"context": context.astype(np.float32), "embedding": embedding.astype(np.float32)}
+    wide: dict[str, Any] = {"context": context.astype(np.float32), "embedding": embedding.astype(np.float32)}
     compare("compute_logits", reference.compute_logits(**wide), logits, **wide).require()
 
 
@@ -57,7 +61,9 @@ def test_two_logits_closer_than_a_bfloat16_ulp_stay_apart(head: Head) -> None:
 
 @spec("LOGITS-2")
 @pytest.mark.parametrize("batch", [(), (8,)])
-def test_at_gpt2_shape_with_outliers(head: Head, batch: tuple[int, ...], gpt2_shaped: tuple) -> None:
+def test_at_gpt2_shape_with_outliers(
+    head: Head, batch: tuple[int, ...], gpt2_shaped: tuple[np.ndarray, np.ndarray]
+) -> None:
     """d = 768 with hidden dimensions dozens of times larger than the rest."""
     context, embedding = gpt2_shaped
     context = context[0] if batch == () else context[: batch[0]]

@@ -44,7 +44,7 @@ def test_all_equal(head: Head, v: int, k: int) -> None:
 
 @spec("TOPK-1", "TOPK-2")
 @pytest.mark.parametrize("stored", [np.float16, ml_dtypes.bfloat16])
-def test_ties_from_16_bits_at_gpt2_vocabulary(head: Head, stored: type) -> None:
+def test_ties_from_16_bits_at_gpt2_vocabulary(head: Head, stored: type[np.generic]) -> None:
     """Hundreds of ties at the 50th place, as bfloat16 logits make them."""
     row = (np.random.default_rng(5).standard_normal(50_257) * 2 - 100).astype(stored)
     values, token_ids = head.top_k(row, 50)

@@ -53,7 +53,7 @@ def test_half_a_million_values(generator: Any, dtype: str) -> None:
 
 
 @spec("RNG-2")
-def test_a_new_seed_starts_anew(generator: Any) -> None:
+def test_a_new_seed_starts_over(generator: Any) -> None:
     rng = generator(3)
     first = rng.standard_exponential(5)
     assert (rng.standard_exponential(5) != first).all()
@@ -67,9 +67,9 @@ def test_seeds_that_pytorch_refuses_are_refused(generator: Any) -> None:
             generator(seed)
         with pytest.raises(ValueError, match="Overflow"):
             torch.Generator().manual_seed(seed)
-    for seed in (1.0, "1", None, True):
+    for wrong in (1.0, "1", None, True):
         with pytest.raises(TypeError):
-            generator(seed)
+            generator(wrong)
 
 
 @spec("RNG-1")

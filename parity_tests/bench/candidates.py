@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import onnxruntime  # type: ignore[import-untyped]
+import onnxruntime
 import torch
 from onnx import numpy_helper, parser
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper

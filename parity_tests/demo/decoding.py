@@ -94,9 +94,10 @@ def transformers_generate(
 
     The global stream is the point here, so it is put back afterwards.
     """
+    generate: Any = model.generate  # Transformers does not declare it for this class
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        sequences = model.generate(
+        sequences = generate(
             input_ids,
             attention_mask=attention_mask,
             do_sample=True,

@@ -23,7 +23,7 @@ spec = pytest.mark.spec
 @spec("LOGITS-2", "LOGITS-5")
 def test_expected_logits(bundle_folder: Path, checkpoint: Any) -> None:
     """Exact logits against mpmath on a sample, PyTorch's within the bound of them; the embedding is the tied one."""
-    import mpmath  # type: ignore[import-untyped]
+    import mpmath
 
     bundle = open_bundle(bundle_folder)
     mpmath.mp.dps = 60

@@ -3,7 +3,7 @@
 `test_bounds.py` shows that honest computations stay inside; this shows that nothing was added to make them.
 """
 
-from typing import Any
+from typing import Any, SupportsFloat
 
 import mpmath
 import numpy as np
@@ -39,7 +39,7 @@ def gamma(n: int, dtype: str) -> Any:
     return n * u(dtype) / (1 - n * u(dtype))
 
 
-def holds(bound: float, formula: Any) -> None:
+def holds(bound: SupportsFloat, formula: Any) -> None:
     """`bound` is `formula`, rounded or raised in its last digits."""
     assert formula * (1 - mpf(2) ** -50) <= mpf(float(bound)) <= formula * (1 + EVALUATION)
 

@@ -38,7 +38,7 @@ def test_token_for_token(checkpoint: Any, batch: int, temperature: float, k: int
     seeds = range(1000) if THOROUGH else default
     verdicts: list[Verdict] = []
     for seed in seeds:
-        settings = {"temperature": temperature, "k": k, "seed": seed}
+        settings: dict[str, Any] = {"temperature": temperature, "k": k, "seed": seed}
         theirs = transformers_generate(checkpoint.model, ids, mask, TOKENS, **settings)
         verdicts += compare_with_generate(checkpoint.model, ids, mask, theirs, **settings)
     for verdict in verdicts:
@@ -52,7 +52,7 @@ def test_free_running_sequences(checkpoint: Any, batch: int) -> None:
     """10 seeds without any re-anchoring: whole sequences, each implementation on its own."""
     ids, mask = left_padded(checkpoint, TEXTS[:batch])
     for seed in range(10):
-        settings = {"temperature": 0.7, "k": 50, "seed": seed}
+        settings: dict[str, Any] = {"temperature": 0.7, "k": 50, "seed": seed}
         theirs = transformers_generate(checkpoint.model, ids, mask, TOKENS, **settings, eos_token_id=None)
         ours = numpy_generate(checkpoint.model, ids, mask, TOKENS, **settings)
         assert ours.shape == theirs.shape == (batch, TOKENS)
@@ -67,7 +67,7 @@ def test_finished_rows_still_consume_the_stream(checkpoint: Any) -> None:
     ids, mask = left_padded(checkpoint, TEXTS[:3])
     finished_early = 0
     for seed in range(5):
-        settings = {"temperature": 1.0, "k": 50, "seed": seed}
+        settings: dict[str, Any] = {"temperature": 1.0, "k": 50, "seed": seed}
         theirs = transformers_generate(checkpoint.model, ids, mask, TOKENS, **settings, eos_token_id=newline)
         ours = numpy_generate(checkpoint.model, ids, mask, TOKENS, **settings)
         for row in range(3):
@@ -81,7 +81,7 @@ def test_finished_rows_still_consume_the_stream(checkpoint: Any) -> None:
 def test_a_wrong_token_is_called_diverged(checkpoint: Any) -> None:
     """The stepwise judge is not a rubber stamp: one token replaced by a rival of lower race value is found."""
     ids, mask = left_padded(checkpoint, TEXTS[:1])
-    settings = {"temperature": 0.7, "k": 50, "seed": 1}
+    settings: dict[str, Any] = {"temperature": 0.7, "k": 50, "seed": 1}
     theirs = transformers_generate(checkpoint.model, ids, mask, 5, **settings, eos_token_id=None)
     wrong = theirs.copy()
     wrong[0, 3] = (wrong[0, 3] + 1) % 2048

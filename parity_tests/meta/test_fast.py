@@ -12,6 +12,7 @@ from scipy import stats
 
 import reference
 from reference import bounds, fast
+from reference.torch_rng import BLOCK
 
 from .. import strategies, suite
 from ..heads import REFERENCE
@@ -195,8 +196,7 @@ def test_other_sources_are_asked_for_all_of_v() -> None:
     ],
 )
 def test_refusals_have_the_plain_paths_words(changed: dict[str, Any], message: str) -> None:
-    arguments = {"context": np.ones((2, 1)), "embedding": np.array([[-1.0], [2.0]]), "temperature": 0.7, "k": 1}
-    arguments |= changed
+    arguments: dict[str, Any] = {"context": np.ones((2, 1)), "embedding": np.array([[-1.0], [2.0]]), "k": 1, **changed}
     with pytest.raises(ValueError, match=message) as fast_error:
         fast.next_token(**arguments, rng=reference.TorchGenerator(0))
     with pytest.raises(ValueError) as plain_error:
@@ -212,7 +212,7 @@ def test_no_array_of_v_beyond_the_logits(source: Any, gpt2_shaped: Any) -> None:
     But for a `TorchGenerator`'s blocks of 2**14 numbers, whose size does not depend on V.
     """
     logits = reference.compute_logits(gpt2_shaped[0][0], gpt2_shaped[1])
-    stream = fast.BLOCK * 8 * 3 if source is reference.TorchGenerator else 0
+    stream = BLOCK * 8 * 3 if source is reference.TorchGenerator else 0
     rng = source(0)
     tracemalloc.start()
     probs, token_ids = fast.survivors(logits)
@@ -232,7 +232,7 @@ def test_an_all_masked_tail_and_a_kth_of_minus_infinity() -> None:
     assert drawn == {3, 500, 999}
 
 
-def test_a_wrong_survivor_is_told(checkpoint: Any) -> None:
+def test_a_wrong_survivor_is_found(checkpoint: Any) -> None:
     """The verdict above is a real one."""
     embedding = checkpoint.model.transformer.wte.weight.detach().numpy()
     inputs = {"context": embedding[:2] * 4, "embedding": embedding}

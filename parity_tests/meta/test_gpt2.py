@@ -32,8 +32,9 @@ def test_transformers_agrees(gpt2: GPT2LMHeadModel, prompts: dict[str, torch.Ten
 @spec("RNG-5", "HEAD-1", "DRAW-1")
 @pytest.mark.skipif(not local_stream_is_mt19937(), reason=OTHER_STREAM)
 def test_generates_the_same_tokens(gpt2: GPT2LMHeadModel, prompts: dict[str, torch.Tensor]) -> None:
+    ids, mask = prompts["input_ids"], prompts["attention_mask"]
     for seed in range(2):
         settings: dict[str, Any] = {"temperature": 0.8, "k": 40, "seed": seed}
-        theirs = transformers_generate(gpt2, **prompts, tokens=8, **settings, eos_token_id=None)
-        for verdict in compare_with_generate(gpt2, **prompts, theirs=theirs, **settings):
+        theirs = transformers_generate(gpt2, ids, mask, 8, **settings, eos_token_id=None)
+        for verdict in compare_with_generate(gpt2, ids, mask, theirs, **settings):
             verdict.require()

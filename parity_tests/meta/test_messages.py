@@ -287,7 +287,7 @@ def test_a_source_that_gives_another_shape() -> None:
 @pytest.mark.parametrize(("rows", "vocab_size"), [(4, 50_000), (50_000, 4)])
 def test_neither_factor_is_copied_where_nothing_is_converted(rows: int, vocab_size: int) -> None:
     context, embedding = np.ones((rows, 64), f32), np.ones((vocab_size, 64), f32)
-    calls = [lambda: reference.compute_logits(context, embedding)]
+    calls: list[Callable[[], Any]] = [lambda: reference.compute_logits(context, embedding)]
     if rows > vocab_size:
         calls.append(lambda: scoring.log_probs(context, embedding, np.zeros(rows, int)))
     for call in calls:

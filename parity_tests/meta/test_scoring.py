@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from mpmath import mp  # type: ignore[import-untyped]
+from mpmath import mp
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import reference
@@ -236,8 +236,7 @@ def test_peak_memory_is_bounded_whatever_the_vocabulary(function: str, of_contex
 class _Largest(TorchDispatchMode):
     """Watches every operation of PyTorch: the most elements in one result."""
 
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+    def __init__(self) -> None:  # PyTorch does not ask for a call of its own
         self.elements = 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -59,9 +60,10 @@ def test_there_are_enough_of_them() -> None:
 @given(st.data())
 def test_torch_compile(stage: str, data: st.DataObject) -> None:
     """The mirror's arithmetic through PyTorch's compiler, which fuses and reorders."""
-    compiled = {
-        "compute_logits": torch.compile(lambda context, embedding: context @ embedding.T, dynamic=True),
-        "softmax": torch.compile(lambda logits: torch.softmax(logits, dim=-1), dynamic=True),
+    plain: dict[str, Callable[..., Any]] = {
+        "compute_logits": lambda context, embedding: context @ embedding.T,
+        "softmax": lambda logits: torch.softmax(logits, dim=-1),
     }
-    head = MIRROR.but("torch.compile", **{stage: on_tensors(compiled[stage])})
+    compiled = torch.compile(plain[stage], dynamic=True)
+    head = MIRROR.but("torch.compile", **{stage: on_tensors(compiled)})
     judged(stage, head, data.draw(strategies.arguments(stage)))

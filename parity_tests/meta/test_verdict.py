@@ -127,7 +127,7 @@ def test_survivors_closer_than_the_bound_are_a_coin_flip() -> None:
     embedding = np.array([[1.0, 1.0], [1.0, 1.0 + 2.0**-23], [-5.0, -5.0]], f32)
     context = np.array([1.0, 1.0], f32)
     first, second = np.array([1.0, 0, 0], f32), np.array([0, 1.0, 0], f32)
-    inputs = {"context": context, "embedding": embedding, "temperature": 1.0, "k": 1}
+    inputs: dict[str, Any] = {"context": context, "embedding": embedding, "temperature": 1.0, "k": 1}
     assert compare("lm_head", second, first, **inputs).word == Word.TIE_BREAK
     inputs["embedding"] = np.array([[1.0, 1.0], [1.0, 1.01], [-5.0, -5.0]], f32)
     assert compare("lm_head", second, first, **inputs).word == Word.DIVERGED
@@ -135,7 +135,8 @@ def test_survivors_closer_than_the_bound_are_a_coin_flip() -> None:
 
 def test_a_coin_flip_at_the_cut_hides_no_other_fault() -> None:
     """B and C are a coin flip for the second place; that A is missing is not."""
-    inputs = {"context": np.ones(1, f32), "embedding": np.array([[9.0], [2.0], [2.0]], f32), "temperature": 1.0, "k": 2}
+    embedding = np.array([[9.0], [2.0], [2.0]], f32)
+    inputs: dict[str, Any] = {"context": np.ones(1, f32), "embedding": embedding, "temperature": 1.0, "k": 2}
     ours, half = reference.lm_head(**inputs), np.array([0, 0.5, 0.5], f32)
     assert compare("lm_head", ours, ours[[0, 2, 1]], **inputs).word == Word.TIE_BREAK
     verdict = compare("lm_head", ours, half, **inputs)
@@ -147,7 +148,7 @@ def test_another_precision_is_judged_by_its_own_bound() -> None:
     context, embedding = np.linspace(0.1, 1, 8, dtype=f32), np.linspace(-1, 1, 24, dtype=f32).reshape(3, 8)
     exact = reference.compute_logits(context, embedding)
     theirs = exact.astype(np.float16)
-    inputs = {"context": context, "embedding": embedding}
+    inputs: dict[str, Any] = {"context": context, "embedding": embedding}
     assert compare("compute_logits", exact, theirs, "float16", **inputs).word == Word.WITHIN_BOUND
     assert compare("compute_logits", exact, theirs.astype(f32), **inputs).word == Word.DIVERGED
 

@@ -125,14 +125,14 @@ def _tensor(**change: Any) -> Callable[[str], None]:
     return _edited(lambda reply: reply["result"]["probs"].update(change))
 
 
-KINDS: dict[str, Callable[[str], None]] = {
+KINDS: dict[str, Callable[[str], object]] = {
     "hangs": lambda line: time.sleep(600),
     "dies": _die,
     "crashes": lambda line: os.kill(os.getpid(), signal.SIGSEGV),
     "floods": _flood,
     "floods_one_line": _flood_one_line,
     "garbage": lambda line: say("softmax done in 3 ms\n"),
-    "not_utf8": lambda line: os.write(1, b"\xff\xfe\x00\n") and None,
+    "not_utf8": lambda line: os.write(1, b"\xff\xfe\x00\n"),
     "out_of_order": _edited(lambda reply: reply.update(seq=reply["seq"] - 1)),
     "two_kinds": _edited(lambda reply: reply.update(refused={"code": "bad_k"})),
     "no_kind": _edited(lambda reply: {"seq": reply["seq"]}),
@@ -156,7 +156,7 @@ KINDS: dict[str, Callable[[str], None]] = {
 def main() -> None:
     """Serve until `stop`."""
     broken = KINDS[sys.argv[1]] if len(sys.argv) > 1 else say
-    call = of_head(HEAD)  # type: ignore[arg-type]
+    call = of_head(HEAD)
     for text in sys.stdin:
         request = json.loads(text)
         line = json.dumps({"seq": request["seq"], **answer(call, request)}) + "\n"

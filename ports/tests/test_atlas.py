@@ -143,7 +143,7 @@ def one_row_or_greedy(logits: np.ndarray, temperature: float) -> np.ndarray:
     return (logits / np.asarray(logits).dtype.type(temperature)).astype(logits.dtype)
 
 
-ODD = SimpleNamespace(__name__=f"{__name__}:ODD", apply_temperature=one_row_or_greedy)
+ODD: Any = SimpleNamespace(__name__=f"{__name__}:ODD", apply_temperature=one_row_or_greedy)
 
 
 @spec("HEAD-4", "TEMP-2")

@@ -33,7 +33,7 @@ def test_steps_on_a_bundle(port: Port, bundle: Path, weights: tuple[np.ndarray, 
     shape = {"vocab_size": len(embedding), "hidden_size": embedding.shape[1], "contexts": len(context)}
     assert port.result("open_bundle", path=str(bundle)) == shape
     for i, uniform in enumerate(np.linspace(0, 1, len(context), endpoint=False).tolist()):
-        settings = {"temperature": [0.7, 1.3][i % 2], "k": [50, 1, 10**6][i % 3]}
+        settings: dict[str, Any] = {"temperature": [0.7, 1.3][i % 2], "k": [50, 1, 10**6][i % 3]}
         found = port.result("step", context=i, uniform=uniform, **settings)
         inputs = {"context": context[i], "embedding": embedding, **settings}
         compare("lm_head", reference.lm_head(**inputs), found["probs"], **inputs).require()
@@ -55,7 +55,7 @@ def test_seeded_sequences(port: Port, bundle: Path, weights: tuple[np.ndarray, n
     port.result("open_bundle", path=str(bundle))
     for seed in (0, -1, 2**64 - 3):
         steps = np.random.default_rng(seed % 1000).integers(0, len(context), (12, batch))
-        settings = {"temperature": 0.9, "k": 40}
+        settings: dict[str, Any] = {"temperature": 0.9, "k": 40}
         found = port.result("sequence", contexts=steps.tolist(), seed=str(seed), **settings)["token_ids"]
         assert np.shape(found) == steps.shape
         rng = reference.TorchGenerator(seed)

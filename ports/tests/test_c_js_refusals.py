@@ -15,7 +15,11 @@ from .wire import Port
 spec = pytest.mark.spec
 NAN, INF = np.nan, np.inf
 
-REFUSED = [
+WITH_PROBS: dict[str, dict[str, Any]] = {
+    "multinomial": {"num_samples": 1, "seed": "1"},
+    "inverse_cdf": {"uniform": np.array(0.5)},
+}
+REFUSED: list[tuple[str, str, dict[str, Any]]] = [
     ("bad_dtype", "softmax", {"logits": np.array([1, 2])}),
     ("bad_dtype", "top_k", {"logits": np.array([True, False]), "k": 1}),
     ("bad_dtype", "compute_logits", {"context": row(1), "embedding": np.array([[1], [2]])}),
@@ -54,10 +58,7 @@ REFUSED = [
     *(("bad_ties", "keep_top_k", {"logits": row(1, 2), "k": 1, "ties": ties}) for ties in ("some", "", None, 1)),
     *(
         ("bad_probs", op, {"probs": probs, **arguments})
-        for op, arguments in {
-            "multinomial": {"num_samples": 1, "seed": "1"},
-            "inverse_cdf": {"uniform": np.array(0.5)},
-        }.items()
+        for op, arguments in WITH_PROBS.items()
         for probs in (row(1, -1), row(1, NAN), row(INF, 1), row(0, 0), row(0, -0.0))
     ),
     *(("bad_noise", "multinomial", {"probs": row(1, 1), "num_samples": 1, "noise": row(1, x)}) for x in (-1, NAN, INF)),
@@ -90,7 +91,7 @@ GARBAGE = [
     '{"seq": 1, "op": 2, "inputs": {}}',
     '{"seq": 1, "op": "stop", "inputs": 3}',
 ]
-MALFORMED = [
+MALFORMED: list[dict[str, Any]] = [
     {},
     {"logits": 1},
     {"logits": {"dtype": "float32", "shape": [2], "data": [1]}},
@@ -113,8 +114,8 @@ def test_refusals(port: Port, code: str, op: str, inputs: dict[str, Any]) -> Non
     assert len(reply["refused"]["message"]) > 20
 
 
-def test_lines_that_are_no_request(port: Port) -> None:
-    """Answered by an error, and the next request is answered as ever."""
+def test_lines_that_are_not_requests(port: Port) -> None:
+    """Each is answered with an error, and the next request as usual."""
     for line in GARBAGE:
         reply = port.line(line)
         assert reply.keys() == {"seq", "errored"}, (line, reply)
@@ -128,7 +129,7 @@ def test_lines_that_are_no_request(port: Port) -> None:
 
 
 def test_no_bundle_open(command: Callable[[str], list[str]]) -> None:
-    """A step without a bundle is an error, no crash; the end of input is an end like stop."""
+    """A step without a bundle is an error, not a crash; the end of input stops a port as `stop` does."""
     for name in ("c-sanitized", "javascript"):
         with Port(*command(name)) as port:
             assert "errored" in port.ask("step", context=0, uniform=0.5, temperature=0.7, k=50)
@@ -137,7 +138,7 @@ def test_no_bundle_open(command: Callable[[str], list[str]]) -> None:
 
 
 def test_under_valgrind(command: Callable[[str], list[str]], bundle: Path) -> None:
-    """No error and no leak in a run through every operation, every refusal and lines that are no request."""
+    """No error and no leak in a run through every operation, every refusal and lines that are not requests."""
     settings = ["--quiet", "--error-exitcode=9", "--leak-check=full", "--show-leak-kinds=all"]
     with Port(tool("valgrind", "valgrind"), *settings, *command("c")) as port:
         port.hello()

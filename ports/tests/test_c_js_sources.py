@@ -64,16 +64,6 @@ def test_the_example_in_c(tmp_path: Path) -> None:
     code, output = code_block("c", "c")
     (tmp_path / "example.c").write_text(code, "utf-8")
     source, program = PORTS / "c", tmp_path / "example"
-    compiler = [
-        tool("gcc", "gcc"),
-        "-std=c99",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-pedantic",
-        f"-I{source}",
-        "-o",
-        program,
-    ]
-    subprocess.run([*compiler, tmp_path / "example.c", source / "lm_head.c", "-lm"], check=True)
+    compiler = [tool("gcc", "gcc"), "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", f"-I{source}"]
+    subprocess.run([*compiler, tmp_path / "example.c", source / "lm_head.c", "-lm", "-o", program], check=True)
     assert subprocess.run([program], check=True, capture_output=True, text=True).stdout == output

@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ from parity_tests import strategies
 from parity_tests.strategies import FixedNoise
 from parity_tests.verdict import Word, compare
 from ports.checker.errors import RefusedError
-from ports.checker.judge import judge
-from ports.vectors import FILES, load
+from ports.checker.judge import Call, judge
+from ports.vectors import FILES, Case, load
 from reference.operations import DEFAULTS, OPERATIONS
 
 from .c_and_js import PORTS, answer, f32, row
@@ -55,7 +56,7 @@ def test_logits(port: Port, head: tuple[np.ndarray, np.ndarray]) -> None:
 def test_fused_sums(fused: Port, head: tuple[np.ndarray, np.ndarray], k: int) -> None:
     """Within the derived bounds as well."""
     context, embedding = head
-    inputs = {"context": context, "embedding": embedding}
+    inputs: dict[str, Any] = {"context": context, "embedding": embedding}
     logits = fused.result("compute_logits", **inputs)["logits"]
     compare("compute_logits", reference.compute_logits(**inputs), logits, **inputs).require()
     probs = fused.result("softmax", logits=logits)["probs"]
@@ -91,7 +92,7 @@ def test_top_k(port: Port, logits: np.ndarray, data: st.DataObject) -> None:
 @spec("TOPK-2", "TOPK-4", "TOPK-6", "TOPK-7")
 @relaxed
 @given(strategies.logits(), st.data(), st.sampled_from(["lowest_id", "all"]))
-def test_keep_top_k(port: Port, logits: np.ndarray, data: st.DataObject, ties: str) -> None:
+def test_keep_top_k(port: Port, logits: np.ndarray, data: st.DataObject, ties: Any) -> None:
     """Both contracts for ties."""
     k = data.draw(strategies.ks(logits.shape[-1]))
     found = answer(port, "keep_top_k", logits=logits, k=k, ties=ties)
@@ -185,7 +186,7 @@ def test_a_sum_that_overflows(port: Port) -> None:
 def test_the_whole_head(port: Port, head: tuple[np.ndarray, np.ndarray], temperature: float, k: int) -> None:
     """All four stages in one operation."""
     context, embedding = head
-    inputs = {"context": context, "embedding": embedding, "temperature": temperature, "k": k}
+    inputs: dict[str, Any] = {"context": context, "embedding": embedding, "temperature": temperature, "k": k}
     found = answer(port, "lm_head", **inputs)
     if found:
         compare("lm_head", reference.lm_head(**inputs), found["probs"], **inputs).require()
@@ -195,8 +196,12 @@ def test_the_whole_head(port: Port, head: tuple[np.ndarray, np.ndarray], tempera
 @pytest.mark.parametrize("stage", FILES)
 def test_vectors(port: Port, stage: str) -> None:
     """Every vector conforms, but for those in a dtype that the port has said it does not have."""
+
+    def as_written(case: Case) -> Call:
+        return lambda op, _: port.result(op, **case.inputs)
+
     cases = load(stage).cases
-    outcomes = [judge(case, lambda op, _, case=case: port.result(op, **case.inputs)) for case in cases]
+    outcomes = [judge(case, as_written(case)) for case in cases]
     for case, outcome in zip(cases, outcomes, strict=True):
         if outcome.word == Word.NOT_CHECKED:
             assert "float64" in json.dumps(case.inputs), outcome

@@ -1,6 +1,7 @@
 """The judge on trial: each way to be wrong has its outcome, and none is taken for another."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from parity_tests.heads import REFERENCE
 from parity_tests.verdict import Verdict, Word
 from ports.checker.errors import RefusedError, SkippedError
-from ports.checker.judge import judge, of_head
+from ports.checker.judge import Call, judge, of_head
 from ports.vectors import Case, load_all
 
 CASES = [case for vectors in load_all() for case in vectors.cases]
@@ -25,13 +26,18 @@ def first(op: str, result: str = "valid", code: str | None = None) -> Case:
     )
 
 
-def answering(change: Any) -> Any:
+def answering(change: Callable[[Any], Any]) -> Call:
     """The reference with its results changed."""
     return lambda op, given: {name: change(value) for name, value in of_head(REFERENCE)(op, given).items()}
 
 
-def raising(error: Exception) -> Any:
-    def call(op: str, given: dict[str, Any]) -> Any:
+def giving(result: Any) -> Call:
+    """This result, whatever is asked."""
+    return lambda op, given: result
+
+
+def raising(error: Exception) -> Call:
+    def call(op: str, given: dict[str, Any]) -> dict[str, Any]:
         raise error
 
     return call
@@ -75,15 +81,14 @@ def test_wrong_lists(numbers: Any) -> None:
 
 def test_other_keys() -> None:
     case = first("softmax")
-    failed(judge(case, lambda op, given: {}), "SOFTMAX-1", "other keys")
-    failed(judge(case, lambda op, given: None), "SOFTMAX-1", "other keys")  # type: ignore[arg-type, return-value]
+    failed(judge(case, giving({})), "SOFTMAX-1", "other keys")
+    failed(judge(case, giving(None)), "SOFTMAX-1", "other keys")
 
 
 def test_refusals_and_answers_are_never_taken_for_each_other() -> None:
     failed(judge(first("softmax"), raising(ValueError("no"))), "SOFTMAX-1", "refused")
     bad = first("softmax", "invalid", "bad_logits")
-    answer = {"probs": np.zeros(3, F32)}
-    failed(judge(bad, lambda op, given: answer), "SOFTMAX-4", "answered what must be refused")
+    failed(judge(bad, giving({"probs": np.zeros(3, F32)})), "SOFTMAX-4", "answered what must be refused")
 
 
 @pytest.mark.parametrize("code", ["bad_logits", "bad_dtype", "bad_shape"])
@@ -135,11 +140,9 @@ def test_alternatives_are_accepted_and_say_so() -> None:
         case = first(op, "acceptable")
         words = []
         for answer in case.answers:
-            if "code" in answer.expected:
-                outcome = judge(case, raising(RefusedError(answer.expected["code"])))
-            else:
-                outcome = judge(case, lambda op, given, answer=answer: _as_arrays(answer.expected))
-            words.append(outcome.word)
+            refused = "code" in answer.expected
+            call = raising(RefusedError(answer.expected["code"])) if refused else giving(_as_arrays(answer.expected))
+            words.append(judge(case, call).word)
         assert words[0] in (Word.IDENTICAL, Word.WITHIN_BOUND), case
         assert words[1:] == [Word.TIE_BREAK] * (len(case.answers) - 1), case
 

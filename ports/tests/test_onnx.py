@@ -20,12 +20,13 @@ from ports.onnx.__main__ import HELLO, Harness
 from ports.values import to_json
 from reference.operations import OPERATIONS, STAGES
 
+from .c_and_js import f32, row
 from .wire import Port
 
 spec = pytest.mark.spec
 COMMAND = [sys.executable, "-m", "ports.onnx"]
 README = Path(build.__file__).with_name("README.md")
-f32 = np.float32
+OFFERED: Any = HELLO["operations"]
 
 
 @spec("HEAD-1", "HEAD-2", "HEAD-3", "HEAD-4", "TEMP-1", "TOPK-1", "TOPK-2", "TOPK-3", "TOPK-6", "TOPK-7", "SOFTMAX-2")
@@ -38,18 +39,18 @@ def test_it_conforms() -> None:
     assert left_out == {"torch_rng", "multinomial"}  # of multinomial only the cases from a seed
     assert report.not_checked()["multinomial", head.NO_STREAM] == 26
     checked = {result.operation for result in report.verdicts if result.word != Word.NOT_CHECKED}
-    assert checked == {*STAGES, "open_bundle", "step"} == set(HELLO["operations"])
+    assert checked == {*STAGES, "open_bundle", "step"} == set(OFFERED)
 
 
 def test_the_readme_names_what_is_not_offered() -> None:
     text = README.read_text("utf-8")
-    for op in set(OPERATIONS) - set(HELLO["operations"]):
+    for op in set(OPERATIONS) - set(OFFERED):
         assert f"`{op}`" in text
 
 
 def test_it_ends_well_and_says_nothing_on_standard_error() -> None:
     with Port(*COMMAND) as port:
-        assert port.ask("hello", protocol=1)["result"]["operations"] == HELLO["operations"]
+        assert port.ask("hello", protocol=1)["result"]["operations"] == OFFERED
         assert port.ask("dance").keys() == {"skipped"}
         assert port.ask("step", context=0, uniform=0.5)["refused"]["code"] == "bad_bundle"
         assert port.ask("open_bundle", path="no/such/folder")["refused"]["code"] == "bad_bundle"
@@ -65,13 +66,10 @@ def test_topk_gives_the_lowest_of_equal_ids(vocab_size: int, dtype: Any) -> None
     """ONNX's text asks for it; ONNX Runtime has several algorithms, chosen by size and k."""
     rng = np.random.default_rng(vocab_size)
     for k in sorted({1, 2, 5, 16, 17, 50, vocab_size // 2, vocab_size - 1, vocab_size} & set(range(1, vocab_size + 1))):
-        for row in (
-            np.zeros(vocab_size),
-            rng.integers(-1, 2, vocab_size),
-            np.rint(3 * rng.standard_normal(vocab_size)),
-        ):
-            found = run.run_operation("top_k", logits=row.astype(dtype), k=k)["token_ids"]
-            np.testing.assert_array_equal(found, np.argsort(-row, kind="stable")[:k])
+        small, spread = rng.integers(-1, 2, vocab_size), np.rint(3 * rng.standard_normal(vocab_size))
+        for logits in (np.zeros(vocab_size), small, spread):
+            found = run.run_operation("top_k", logits=logits.astype(dtype), k=k)["token_ids"]
+            np.testing.assert_array_equal(found, np.argsort(-logits, kind="stable")[:k])
 
 
 @spec("TOPK-6")
@@ -80,9 +78,9 @@ def test_where_loses_the_sign_of_zero_and_the_port_keeps_it() -> None:
     g = build.Graph("float32")
     chosen = g("Where", g.constant(True, np.bool_), g.floats("x", "float32", 1), g.constant(-np.inf), outputs=["y"])
     loaded = run.session(g.model("where", (chosen, build.FLOATS["float32"], 1)))
-    assert not np.signbit(run.run(loaded, x=f32([-0.0]))["y"]).any()
+    assert not np.signbit(run.run(loaded, x=row(-0.0))["y"]).any()
     for ties in ("lowest_id", "all"):
-        kept = head.keep_top_k(f32([-0.0, -1.0, 0.0]), 2, ties)["logits"]
+        kept = head.keep_top_k(row(-0.0, -1.0, 0.0), 2, ties)["logits"]
         np.testing.assert_array_equal(np.signbit(kept), [True, True, False])
 
 
@@ -102,14 +100,14 @@ def test_the_whole_head_is_one_graph(draw: str, batch: tuple[int, ...], inside: 
     inputs |= {"uniform": np.array(uniform)} if draw == "uniform" else {"noise": noise}
     result = run.run(run.session(model), **inputs)
     ours = reference.lm_head(context, embedding, 0.7, 10)
-    arguments = {"context": context, "embedding": embedding}
+    arguments: dict[str, Any] = {"context": context, "embedding": embedding}
     logits = compare("compute_logits", reference.compute_logits(context, embedding), result["logits"], **arguments)
     assert logits.word != "DIVERGED", logits
     verdict = compare("lm_head", ours, result["probs"], **arguments, temperature=0.7, k=10)
     assert verdict.word != "DIVERGED", verdict
     probs = result["probs"]
     if draw == "uniform":
-        walk = {"probs": probs, "uniform": np.array(uniform)}
+        walk: dict[str, Any] = {"probs": probs, "uniform": np.array(uniform)}
         drawn = compare("inverse_cdf", reference.inverse_cdf(**walk), result["token_ids"], **walk)
     else:
         with np.errstate(divide="ignore"):
@@ -151,21 +149,21 @@ def test_the_command_writes_a_file(draw: str, tmp_path: Path, capsys: Any, monke
 @spec("TOPK-4", "TOPK-5")
 @pytest.mark.parametrize("k", [3, 10**6, 2**63, 10**30])
 def test_any_k_above_v_means_v(k: int) -> None:
-    np.testing.assert_array_equal(head.top_k(f32([1, 3, 2]), k)["token_ids"], [1, 2, 0])
+    np.testing.assert_array_equal(head.top_k(row(1, 3, 2), k)["token_ids"], [1, 2, 0])
 
 
 @spec("TEMP-2")
 @pytest.mark.parametrize("temperature", [0, -1, 1e-50, 1e50, 10**400, float("nan"), True, "1", None, [1]])
 def test_bad_temperatures_are_refused(temperature: Any) -> None:
     with pytest.raises(refusals.Refused) as caught:
-        head.apply_temperature(f32([1, 2]), temperature)
+        head.apply_temperature(row(1, 2), temperature)
     assert caught.value.code == "bad_temperature"
 
 
 @spec("DRAW-1", "HEAD-2")
 def test_the_race_is_run_in_the_dtype_of_the_weights() -> None:
     noise = np.array([1.0, 1.0 - 2.0**-40])  # equal in float32
-    assert head.multinomial(f32([0.5, 0.5]), 1, noise)["token_ids"].tolist() == [0]
+    assert head.multinomial(row(0.5, 0.5), 1, noise)["token_ids"].tolist() == [0]
     assert head.multinomial(np.array([0.5, 0.5]), 1, noise)["token_ids"].tolist() == [1]
 
 
@@ -185,7 +183,7 @@ def test_a_refusal_says_what_and_where() -> None:
 
 
 @spec("HEAD-5")
-def test_a_failure_is_errored_and_no_refusal() -> None:
-    reply = Harness().reply("softmax", {"no such": to_json(f32([1]))})
+def test_a_failure_is_errored_and_not_a_refusal() -> None:
+    reply = Harness().reply("softmax", {"no such": to_json(row(1))})
     assert reply.keys() == {"errored"}
     assert "TypeError" in reply["errored"]
