@@ -1,4 +1,4 @@
-"""Arrays and numbers as JSON, for the vectors and the protocol: what `PROTOCOL.md` says under "Values"."""
+"""Arrays and numbers as JSON, for the vectors and the protocol; `PROTOCOL.md` defines the format under "Values"."""
 
 import math
 from typing import Any
@@ -18,7 +18,7 @@ WORDS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan, "-0": -0.0}
 
 
 def number_to_json(value: float) -> float | int | str:
-    """A number that parses back to exactly `value`; infinities, nan and negative zero as words.
+    """A JSON number that parses back to exactly `value`. Infinities, nan and negative zero become words.
 
     >>> [number_to_json(x) for x in (2.0, -0.0, -math.inf, float(np.float32(0.1)))]
     [2, '-0', '-inf', 0.10000000149011612]
@@ -38,33 +38,33 @@ def number_to_json(value: float) -> float | int | str:
 
 
 def number_from_json(value: Any) -> float:
-    """The reverse.
+    """The number of such a JSON value: the reverse of `number_to_json`.
 
     Raises: ValueError for anything but a number or one of the four words.
     """
     if isinstance(value, str):
         if value not in WORDS:
             raise ValueError(
-                f"{value[:80]!r} is no number: write a JSON number or one of {', '.join(map(repr, WORDS))}"
+                f"{value[:80]!r} is not a number: write a JSON number or one of {', '.join(map(repr, WORDS))}"
             )
         return WORDS[value]
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"{str(value)[:80]!r} is no number")
+        raise ValueError(f"{str(value)[:80]!r} is not a number")
     try:
         return float(value)
     except OverflowError:
-        raise ValueError("an integer beyond the range of float64 is no number of a tensor") from None
+        raise ValueError("a tensor cannot hold an integer beyond the range of float64") from None
 
 
 def to_json(array: Any) -> dict[str, Any]:
-    """An array as `{"dtype", "shape", "data"}`, the data flat and in C order.
+    """An array as `{"dtype", "shape", "data"}`, with the data as one flat list in C order.
 
     >>> to_json(np.array([[1.5, -np.inf]], dtype=np.float32))
     {'dtype': 'float32', 'shape': [1, 2], 'data': [1.5, '-inf']}
     """
     array = np.asarray(array)
     if array.dtype.name not in DTYPES:
-        raise ValueError(f"an array of dtype {array.dtype} has no form in JSON: it must be {', '.join(DTYPES)}")
+        raise ValueError(f"the dtype of an array is {array.dtype}: it must be one of {', '.join(DTYPES)}")
     flat = array.reshape(-1)
     return {
         "dtype": array.dtype.name,
@@ -74,27 +74,27 @@ def to_json(array: Any) -> dict[str, Any]:
 
 
 def from_json(tensor: Any) -> np.ndarray:
-    """The reverse.
+    """The array of such an object: the reverse of `to_json`.
 
-    Raises: ValueError naming what is wrong, with the tensor's keys, dtype, shape, or number of elements.
+    Raises: ValueError if the keys, the dtype, the shape or the number of elements are wrong; the message says which.
     """
     if not isinstance(tensor, dict) or tensor.keys() != {"dtype", "shape", "data"}:
-        raise ValueError(f"{str(tensor)[:80]} is no tensor: it needs exactly the keys dtype, shape and data")
+        raise ValueError(f"{str(tensor)[:80]} is not a tensor: it needs exactly the keys dtype, shape and data")
     dtype, shape, data = DTYPES.get(str(tensor["dtype"])), tensor["shape"], tensor["data"]
     if dtype is None:
         raise ValueError(f"a tensor's dtype is {str(tensor['dtype'])[:80]!r}: it must be one of {', '.join(DTYPES)}")
     if not isinstance(shape, list) or not all(type(n) is int and 0 <= n < 2**31 for n in shape):
         raise ValueError(f"a tensor's shape is {str(shape)[:80]}: it must be a list of lengths")
     if not isinstance(data, list) or len(data) != math.prod(shape):
-        count = len(data) if isinstance(data, list) else f"{str(data)[:40]!r}, not a list"
-        raise ValueError(f"a tensor of shape {shape} needs {math.prod(shape)} numbers in data, it has {count}")
+        found = f"of length {len(data)}" if isinstance(data, list) else f"{str(data)[:40]!r}"
+        raise ValueError(f"a tensor of shape {shape} has data {found}: it must be a list of length {math.prod(shape)}")
     if dtype.kind == "b":
         if not all(type(x) is bool for x in data):
-            raise ValueError("a tensor of bools has other values in its data")
+            raise ValueError("a tensor of dtype bool has other values in its data")
     elif dtype.kind == "i":
         if not all(type(x) is int and -(2**63) <= x < 2**63 for x in data):
-            raise ValueError("a tensor of int64 has numbers in its data that are no 64-bit integers")
-    elif not {float}.issuperset(map(type, data)):  # the JSON reader's floats are what they are
+            raise ValueError("a tensor of dtype int64 has elements that are not 64-bit integers")
+    elif not {float}.issuperset(map(type, data)):  # floats from the JSON reader need no conversion
         data = [number_from_json(x) for x in data]
     with np.errstate(over="ignore"):
         array = np.array(data, dtype=np.float64 if dtype.kind not in "ib" else dtype)

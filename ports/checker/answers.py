@@ -1,4 +1,4 @@
-"""What a port answered to the vectors, whole: what the likely mistake is looked for in."""
+"""The complete answers of a port to the vectors. `diagnosis.py` searches them for the likely mistake."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -13,18 +13,19 @@ from .port import Port
 
 @dataclass(frozen=True)
 class Answered:
-    """A vector, what was made of the answer, and the answer: a `result` object, or what was raised."""
+    """A vector, the verdict, and the answer that was judged: a `result` object, or the exception raised."""
 
     case: Case
     verdict: Verdict
     answer: Any
 
 
-Answers = dict[int, Answered]  # by the number of the vector
+Answers = dict[int, Answered]  # by the id of the vector
 
 
 def recorded(port: Port, cases: Iterable[Case], answers: Answers) -> Iterator[Verdict]:
-    """The verdicts on these vectors; `answers` is filled on the way, but for what was not checked."""
+    """The verdicts on these vectors. Fills `answers` on the way, except for vectors that were not checked."""
+    # A verdict shows one wrong place; a mistake is recognised by the whole answer. So the call is wrapped to keep it.
     last: list[Any] = [None]
 
     def call(op: str, given: dict[str, Any]) -> dict[str, Any]:

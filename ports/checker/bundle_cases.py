@@ -1,4 +1,4 @@
-"""A bundle at its full vocabulary: whole steps on its context vectors, and seeded sequences of draws."""
+"""Cases from a bundle at its full vocabulary: whole steps on its context vectors, and seeded sequences of draws."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -25,7 +25,7 @@ STEPS, BATCH = 6, 2
 
 
 def run(port: Port, bundle: Bundle, thorough: bool) -> Iterator[Verdict]:
-    """Every function once at full vocabulary; `step` on contexts; `sequence` from seeds, if the port has them.
+    """Every function once, at full vocabulary; then `step` on contexts and `sequence` from seeds, if the port has them.
 
     Raises: ValueError for a bundle without contexts.
     """
@@ -59,13 +59,13 @@ def run(port: Port, bundle: Bundle, thorough: bool) -> Iterator[Verdict]:
 
 
 def _blank(operation: str, inputs: dict[str, Any]) -> Verdict:
-    """To be filled in."""
+    """A verdict that is filled in later."""
     rule = OPERATIONS[operation].rule
     return Verdict(operation=operation, word=Word.DIVERGED, phase="bundle", rule=rule, inputs=inputs)
 
 
 def _arguments(context: np.ndarray, embedding: np.ndarray) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each function on what the reference makes of one context, all of the vocabulary at once."""
+    """The arguments of each function, as the reference computes them from one context at full vocabulary."""
     logits = reference.compute_logits(context, embedding)
     probs = reference.softmax(reference.apply_temperature(logits, DEFAULTS["temperature"]))
     values = {
@@ -82,7 +82,7 @@ def _arguments(context: np.ndarray, embedding: np.ndarray) -> Iterator[tuple[str
 
 
 def _guarded(blank: Verdict, check: Callable[[], Verdict]) -> Verdict:
-    """What a check gives, or what became of the call."""
+    """The verdict of a check, or the one that says why there is no result."""
     try:
         return check()
     except SkippedError as reason:
@@ -98,7 +98,7 @@ def _open(port: Port, folder: Path, embedding: np.ndarray, contexts: np.ndarray,
     expected = {"vocab_size": len(embedding), "hidden_size": embedding.shape[1], "contexts": len(contexts)}
     if actual == expected:
         return replace(blank, word=Word.IDENTICAL, inputs={})
-    return replace(blank, reason="another shape of the bundle", actual=actual, expected=expected)
+    return replace(blank, reason="reports another size of the bundle", actual=actual, expected=expected)
 
 
 def _step(port: Port, contexts: np.ndarray, embedding: np.ndarray, blank: Verdict) -> Verdict:
@@ -123,7 +123,7 @@ def _sequence(port: Port, contexts: np.ndarray, embedding: np.ndarray, blank: Ve
     actual, which = port.call("sequence", given).get("token_ids"), given["contexts"]
     rows_of = [len(row) for row in actual if isinstance(row, list)] if isinstance(actual, list) else None
     if rows_of != [len(row) for row in which]:
-        reason = "token_ids must be nested as contexts are"
+        reason = "token_ids must be nested like contexts"
         return replace(blank, word=Word.ERRORED, rule="", reason=reason, actual=actual)
     assert isinstance(actual, list)
     settings = {"temperature": given["temperature"], "k": given["k"]}

@@ -1,4 +1,4 @@
-"""The order of work: hello, one vector of each operation, all vectors, random cases, a bundle, sequences."""
+"""Runs a whole check, in this order: one vector of each operation, all vectors, random cases, a bundle, sequences."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ STORAGE_ORDER = "looks like: memory read in storage order, whatever the strides"
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to check: random cases a stage (0: none), and the bundle, if any."""
+    """How much to check: the number of random cases for each stage (0 for none), and the bundle, if any."""
 
     examples: int = 60
     thorough: bool = False
@@ -31,27 +31,27 @@ THOROUGH = Plan(examples=2_000, thorough=True)
 
 
 def check(port: Port, plan: Plan, watch: Callable[[str], None] = lambda phase: None) -> Report:
-    """All of it; the port is closed at the end. `watch` is called with the name of each phase.
+    """Run all phases and close the port. `watch` is called with the name of each phase.
 
-    Raises: OSError or ValueError if the bundle cannot be read; nothing that the port does raises.
+    Raises: OSError or ValueError if the bundle cannot be read. Nothing that the port does raises.
     """
     described = {name: getattr(port, name) for name in ("name", "version", "language", "dtypes", "ties", "operations")}
     report = Report(described)
     answers: Answers = {}
     try:
-        bundle = None if plan.bundle is None else _opened(plan.bundle)  # refused before all that takes time
+        bundle = None if plan.bundle is None else _opened(plan.bundle)  # a bad bundle is refused before the long work
         for phase, verdicts in _phases(port, plan, bundle, answers):
             watch(phase)
-            report.verdicts.extend(verdicts)  # one by one: those before a port gives up are kept
+            report.verdicts.extend(verdicts)  # a generator: verdicts before a GaveUpError are kept
             if phase == "smoke" and _broken(report):
-                report.gave_up = "the plainest vector of every operation went without an answer: mend the harness first"
+                report.gave_up = "not even the simplest vector of any operation was answered: fix the harness first"
                 break
     except GaveUpError as error:
         report.gave_up = str(error)
     finally:
         port.close()
     if not all(answered.verdict.conforms for answered in answers.values()):
-        from .diagnosis import likely_mistakes  # brings PyTorch with it: only for a port that failed
+        from .diagnosis import likely_mistakes  # imports PyTorch, which takes seconds: only for a port that failed
 
         watch("looking for the likely mistake")
         report.mistakes.update(likely_mistakes(answers))
@@ -61,9 +61,9 @@ def check(port: Port, plan: Plan, watch: Callable[[str], None] = lambda phase: N
 
 
 def _opened(folder: Path) -> Bundle:
-    """The bundle. Raises: ValueError or OSError for what is not one, and for the head alone, without contexts."""
+    """The bundle. Raises: ValueError or OSError if it is not a bundle, or if it has no contexts."""
     bundle = open_bundle(folder)
-    bundle.context  # noqa: B018
+    bundle.context  # noqa: B018 - raises if there are none
     return bundle
 
 
@@ -73,7 +73,7 @@ def _files() -> list[Vectors]:
 
 
 def _phases(port: Port, plan: Plan, bundle: Bundle | None, answers: Answers) -> Iterator[tuple[str, Iterable[Verdict]]]:
-    """The phases in order, each with its verdicts as they come; `answers` is filled with those to the vectors."""
+    """The phases in order, each with its verdicts as they come. Fills `answers` from the vectors."""
     files = _files()
     cases = [case for file in files for case in file.cases]
     smoke = vector_cases.smoke_cases(files)
@@ -90,13 +90,13 @@ def _phases(port: Port, plan: Plan, bundle: Bundle | None, answers: Answers) -> 
 
 
 def _broken(report: Report) -> bool:
-    """Whether no operation gave an answer at all."""
+    """Whether not one operation gave an answer. Then the harness is wrong, and a head cannot be judged through it."""
     words = [verdict.word for verdict in report.verdicts if verdict.word != Word.NOT_CHECKED]
     return bool(words) and all(word == Word.ERRORED for word in words)
 
 
 def _layout(port: Port, cases: list[Case]) -> Iterator[Verdict]:
-    """What fails in another memory layout alone."""
+    """The vectors that fail only because the arrays are in another memory layout."""
     for _, verdict in vector_cases.run(port, cases, "layout"):
         if verdict.word in BAD:
             reason = f"{verdict.reason}, with its arrays in Fortran's memory order"

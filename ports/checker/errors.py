@@ -1,8 +1,8 @@
-"""What a port may do in the place of a result."""
+"""What a port may do instead of giving a result."""
 
 
 class RefusedError(ValueError):
-    """It refused the input, with a code of PROTOCOL.md."""
+    """The port refused the input, with a code of PROTOCOL.md."""
 
     def __init__(self, code: str, message: str = "") -> None:
         super().__init__(f"{code}: {message}" if message else code)
@@ -10,19 +10,20 @@ class RefusedError(ValueError):
 
 
 class SkippedError(Exception):
-    """It does not have this; the text says what."""
+    """The port does not support this; the text says what."""
 
 
 class ErroredError(Exception):
-    """It says that it failed."""
+    """The port reports that it failed."""
 
 
 class BrokenError(Exception):
-    """It did not keep to the protocol: no reply, no JSON, another request's number, ..."""
+    """The port broke the protocol: no reply, a line that is not JSON, the number of another request, and so on."""
 
 
 class GaveUpError(BaseException):
-    """It broke the protocol too often to go on.
+    """The port broke the protocol too often to go on.
 
-    Not an `Exception`, so that nothing that would try further inputs catches it.
+    A `BaseException`, so that no `except Exception` on the way to `check` stops it. `judge` would record it as one more
+    failure. Hypothesis would take it for a failing example and shrink it: hundreds of requests to a broken port.
     """

@@ -1,8 +1,11 @@
-"""One vector held against one implementation: `judge(case, call) -> Verdict`.
+"""Judges one implementation on one vector: `judge(case, call) -> Verdict`.
 
-`call(op, arguments)` gives the `result` object of the protocol with NumPy arrays for its tensors, or raises:
-`RefusedError` with a code, or in Python, where there are no codes, TypeError for a wrong kind and ValueError for a
-wrong value (HEAD-5); `SkippedError` for what the implementation does not have. Anything else means: no answer.
+`call(op, arguments)` returns the `result` object of the protocol, with NumPy arrays for its tensors. Or it raises:
+
+- `RefusedError` with a code for bad input. A Python head has no codes: it raises TypeError for a wrong kind and
+  ValueError for a wrong value (HEAD-5).
+- `SkippedError` for what the implementation does not support.
+- Anything else means that there is no answer.
 """
 
 from collections.abc import Callable
@@ -19,14 +22,14 @@ from ..values import from_json
 from ..vectors import Answer, Case, arguments
 from .errors import BrokenError, ErroredError, SkippedError
 
-if TYPE_CHECKING:  # a run-time import would bring PyTorch with it
+if TYPE_CHECKING:  # at run time this would import PyTorch
     from parity_tests.heads import Head
 
 Call = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
 def judge(case: Case, call: Call, phase: str = "") -> Verdict:
-    """Call the implementation once, in this process or through `call` in another, and say what came of it."""
+    """Call the implementation once, in this process or another, and judge its answer."""
     given = arguments(case.inputs)
     before = deepcopy(given)
     about = f"vector {case.id}, {case.comment}"
@@ -38,7 +41,7 @@ def judge(case: Case, call: Call, phase: str = "") -> Verdict:
     except (ValueError, TypeError) as error:
         actual = error
     except Exception as error:
-        return replace(blank, word=Word.ERRORED, reason=told(error), actual=error)
+        return replace(blank, word=Word.ERRORED, reason=why_no_answer(error), actual=error)
     changed = [name for name, value in before.items() if not _same(value, given.get(name))]
     if changed:
         name = changed[0]
@@ -52,19 +55,19 @@ def judge(case: Case, call: Call, phase: str = "") -> Verdict:
     return verdicts[0]
 
 
-def told(error: Exception) -> str:
-    """Why there is no answer: in the port's or the protocol's own words, else with the kind of error in front."""
+def why_no_answer(error: Exception) -> str:
+    """Why there is no answer: the message of the error, after its type unless the port or the protocol wrote it."""
     return str(error) if isinstance(error, (BrokenError, ErroredError)) else f"{type(error).__name__}: {error}"
 
 
 def _same(a: Any, b: Any) -> bool:
     if not isinstance(a, np.ndarray):
-        return repr(a) == repr(b)  # numbers, words and lists of them, nan among them
+        return repr(a) == repr(b)  # numbers, words and lists of them; nan, which is not equal to itself, has one repr
     return isinstance(b, np.ndarray) and (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
 
 
 def _against(case: Case, answer: Answer, actual: Any, blank: Verdict) -> Verdict:
-    """What came against one of the answers that conform; `blank` is to be filled in."""
+    """The verdict on `actual` against one right answer, made from `blank`. A vector may have several right answers."""
     blank = replace(blank, actual=actual, expected=answer.expected)
     code = answer.expected.get("code")
     if isinstance(actual, Exception):
@@ -81,7 +84,7 @@ def _against(case: Case, answer: Answer, actual: Any, blank: Verdict) -> Verdict
             if not verdict.conforms:
                 return verdict
             worst = max(worst, verdict.ratio)
-    # Counted; nobody reads which case it was.
+    # A good verdict is only counted, so it carries no inputs: thousands of them are kept.
     return Verdict(
         operation=case.op, word=Word.WITHIN_BOUND if worst else Word.IDENTICAL, ratio=worst, phase=blank.phase
     )
@@ -89,7 +92,7 @@ def _against(case: Case, answer: Answer, actual: Any, blank: Verdict) -> Verdict
 
 def _refusal(case: Case, code: str, actual: Exception, blank: Verdict) -> Verdict:
     found = getattr(actual, "code", None)
-    if found is None:  # Python: the kind of error is all there is to compare
+    if found is None:  # a Python head: only the type of the error can be compared
         found = "TypeError" if isinstance(actual, TypeError) else "ValueError"
         code = "TypeError" if wrong_kind(case) else "ValueError"
     if found == code:
@@ -99,7 +102,7 @@ def _refusal(case: Case, code: str, actual: Exception, blank: Verdict) -> Verdic
 
 
 def wrong_kind(case: Case) -> bool:
-    """Whether the input is of the wrong kind, a TypeError in Python, and not merely of a wrong value."""
+    """Whether the input is of the wrong kind (TypeError in Python) rather than a wrong value (ValueError)."""
     if case.answers[0].expected.get("code") == "bad_dtype":
         return True
     given = arguments({name: value for name, value in case.inputs.items() if not isinstance(value, dict)})
@@ -108,17 +111,17 @@ def wrong_kind(case: Case) -> bool:
 
 
 def _pairs(actual: Any, expected: Any) -> list[tuple[str, Any, dict[str, Any]]]:
-    """Tensors beside the expected ones; of a list, one after the other, with their index."""
+    """Each tensor next to the expected one, with an index in front if the result is a list of tensors."""
     if not isinstance(expected, list):
         return [("", actual, expected)]
     as_many = isinstance(actual, (list, tuple)) and len(actual) == len(expected)
-    found = actual if as_many else [actual] * len(expected)  # which is no tensor
+    found = actual if as_many else [actual] * len(expected)  # not a tensor, so `_tensor` will say what it is
     return [(f"[{i}]", a, b) for i, (a, b) in enumerate(zip(found, expected, strict=True))]
 
 
 def _tensor(name: str, actual: Any, tensor: dict[str, Any], bound: dict[str, Any] | None, blank: Verdict) -> Verdict:
-    """One tensor: `blank` with what is wrong with it, or a good word."""
-    # Floats in float64, whatever the dtype of the answer.
+    """The verdict on one tensor, made from `blank`."""
+    # Expected floats are read in float64: the bound is measured from the exact value, not from a rounded one.
     expected = from_json(tensor if tensor["dtype"] == "int64" else {**tensor, "dtype": "float64"})
     in_its_dtype = expected.astype(tensor["dtype"])
     bad = replace(blank, result=name, actual=actual, expected=in_its_dtype)
@@ -133,7 +136,7 @@ def _tensor(name: str, actual: Any, tensor: dict[str, Any], bound: dict[str, Any
     if actual.dtype.name != tensor["dtype"]:
         return replace(bad, rule="HEAD-2", reason=f"{name} has dtype {actual.dtype}, not {tensor['dtype']}")
     numbers = actual.astype(np.float64)
-    if bound is None:  # exact, the sign of zero included
+    if bound is None:  # must be exact, including the sign of zero
         return _exactly(name, (numbers == expected) & (np.signbit(numbers) == np.signbit(expected)), bad)
     with np.errstate(invalid="ignore", divide="ignore"):
         equal = (numbers == expected) | (np.isnan(numbers) & np.isnan(expected))
@@ -156,24 +159,24 @@ def _first(mask: np.ndarray) -> tuple[int, ...]:
 
 
 class _Handed:
-    """An `rng` that hands out the given noise."""
+    """An `rng` that returns the given noise."""
 
     def __init__(self, noise: np.ndarray) -> None:
         self.noise = noise
 
     def standard_exponential(self, size: Any, dtype: Any) -> np.ndarray:
-        """The noise of the vector, in its own shape, so that a wrong shape is the head's to refuse."""
+        """The noise of the vector in its own shape, even if that is wrong: the head must refuse it."""
         return self.noise.astype(dtype)
 
 
 def of_head(head: "Head", order: Any = "C") -> Call:
-    """The functions of a head behind the operations of the protocol.
+    """Calls the functions of a head by the operations of the protocol.
 
-    `order="F"` hands arrays over in Fortran's memory layout: the same values, so a head must not care (HEAD-4).
+    `order="F"` passes arrays in Fortran's memory order. The values are the same, so the result must be too (HEAD-4).
     """
 
     def call(op: str, given: dict[str, Any]) -> dict[str, Any]:
-        for name, value in given.items():  # in place of what the judge made, for it to see what the head does to them
+        for name, value in given.items():  # put back into `given`, where the judge looks for modified inputs (HEAD-3)
             if isinstance(value, np.ndarray):
                 given[name] = np.array(value, order=order)
         with np.errstate(all="ignore"):  # vectors hold nan, inf and subnormals on purpose
@@ -199,5 +202,5 @@ def _torch_rng(head: "Head", seed: Any, calls: list[dict[str, Any]]) -> list[Any
     return [getattr(rng, draw[call["draw"]])(call["size"], np.dtype(call["dtype"])) for call in calls]
 
 
-# Operations whose arguments are not those of the Python function.
+# Operations whose arguments in the protocol differ from those of the Python function.
 _SPECIAL: dict[str, Callable[..., Any]] = {"multinomial": _multinomial, "torch_rng": _torch_rng}

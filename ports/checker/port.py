@@ -1,4 +1,4 @@
-"""What is checked: a port that said hello, as a process that speaks the protocol or as a Python object."""
+"""The port that is checked: a process that speaks the protocol, or a Python object."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from .errors import BrokenError, ErroredError, SkippedError
 from .judge import Call, of_head
 from .process import Process
 
-if TYPE_CHECKING:  # a run-time import would bring PyTorch with it
+if TYPE_CHECKING:  # at run time this would import PyTorch
     from parity_tests.heads import Head
 
 PROTOCOL = 1
@@ -22,12 +22,12 @@ FLOATS = tuple(name for name, dtype in DTYPES.items() if dtype.kind not in "ib")
 
 
 class NoPortError(Exception):
-    """There is nothing to check: the command does not start, or does not say hello as PROTOCOL.md has it."""
+    """There is no port to check: the command does not start, or does not answer `hello` as PROTOCOL.md says."""
 
 
 @dataclass(frozen=True)
 class Port:
-    """A port, what it says of itself, and how to call one of its operations (`judge.Call`)."""
+    """A port: what it says about itself, and how to call one of its operations (`judge.Call`)."""
 
     name: str
     version: str
@@ -37,10 +37,10 @@ class Port:
     operations: tuple[str, ...]
     call: Call
     close: Callable[[], None] = lambda: None
-    in_other_layout: Call | None = None  # the same, arrays in Fortran's memory order; None where memory is not shared
+    in_other_layout: Call | None = None  # `call` with arrays in Fortran's memory order; None for another process
 
     def lacks(self, op: str, arguments: dict[str, Any]) -> str:
-        """Why this call is none of the port's business, "" if it is."""
+        """Why the port does not support this call; "" if it does."""
         if op not in self.operations:
             return f"it has no {op}"
         for value in arguments.values():
@@ -51,9 +51,9 @@ class Port:
 
 
 def from_command(process: Process) -> Port:
-    """Say hello.
+    """The port behind a process, after asking it for `hello`.
 
-    Raises: NoPortError with what is wrong with the answer; the process is closed then.
+    Raises: NoPortError if the answer is wrong, after closing the process. The message says what is wrong.
     """
     try:
         return _greeted(process)
@@ -80,7 +80,7 @@ def _greeted(process: Process) -> Port:
         if not isinstance(given, list) or not set(map(str, given)) <= set(words):
             raise NoPortError(f"hello: {key} is {given!r}: it must be a list of words from {', '.join(words)}")
     if not set(hello["operations"]) & {operation.name for operation in WITH_VECTORS}:
-        raise NoPortError("hello: operations names no stage and no torch_rng: there is nothing to check")
+        raise NoPortError("hello: operations lists no stage and no torch_rng: there is nothing to check")
     name, version, language = (brief(hello[key], 60) for key in ("name", "version", "language"))
     dtypes, ties, operations = (tuple(hello[key]) for key in ("dtypes", "ties", "operations"))
     return Port(name, version, language, dtypes, ties, operations, process.call, process.close)
@@ -89,9 +89,9 @@ def _greeted(process: Process) -> Port:
 def from_python(name: str) -> Port:
     """A module or `module:object` with any of the functions of `reference.head`, called in this process.
 
-    Raises: NoPortError if there is no such object, none of the functions, or one with other arguments.
+    Raises: NoPortError if the object does not exist, has none of the functions, or has one with other arguments.
     """
-    from parity_tests.heads import NO_HEAD, from_name  # brings PyTorch with it: not needed for a process
+    from parity_tests.heads import NO_HEAD, from_name  # imports PyTorch, which a port in a process does not need
 
     try:
         head = from_name(name)
@@ -101,7 +101,7 @@ def from_python(name: str) -> Port:
 
 
 def from_head(head: "Head") -> Port:
-    """A head of the suite as a port."""
+    """A head of the suite as a port in this process."""
     operations = tuple(operation for operation in head.operations if operation not in head.absent)
     call, in_other_layout = _of(head, "C"), _of(head, "F")
     return Port(head.name, "", "Python", FLOATS, head.ties, operations, call, in_other_layout=in_other_layout)

@@ -1,7 +1,12 @@
-"""A port as a process: one JSON line out, one JSON line back, and nothing that it does can stop the checker.
+"""A port as a process: one line of JSON out, one line of JSON back. Nothing that the port does can stop the checker.
 
-The process may hang, die, flood, print garbage or answer out of order: each is a `BrokenError` with the last lines of
-its standard error, after which the process is gone, with all that it started, and the next request starts a new one.
+The process may hang, die, flood, print garbage or answer out of order. Each of these raises a `BrokenError` with the
+last lines of its standard error. By then the process has been killed, with all that it started, and the next request
+starts a new one.
+
+Two threads read the output of the process. Without them, a port that fills the pipe of its standard error would block
+on it, while the checker waits for a reply that never comes. And a thread can read a whole line while the checker waits
+with a time limit, on any platform. Writing needs no thread: the pipe to the port does not block (see `_send`).
 """
 
 import contextlib
@@ -24,22 +29,25 @@ from parity_tests.judges.words import printable
 from ..values import from_json, number_to_json, to_json
 from .errors import BrokenError, ErroredError, GaveUpError, RefusedError, SkippedError
 
-LONGEST_LINE = 2**26  # bytes; the largest honest reply, float64 logits of a large vocabulary, is far below
-STDERR_LINES = 8
-SILENT_BREAKS = 3  # how often it may hang or talk nonsense: each costs a time limit, or tells of a broken harness
-STOP_SECONDS = 2.0  # at most, from the request to stop to the end of the process
-DEATHS = 60  # how often it may die: half-written ports do, on bad input, and a new process is quickly there
+LONGEST_LINE = 2**26  # bytes; the largest correct reply, float64 logits of a large vocabulary, is far shorter
+STDERR_LINES = 8  # how many of its last lines a message shows
+STOP_SECONDS = 2.0  # how long a port may take to end after the request `stop`
+# How often a port may break the protocol before the checker gives up. A port that hangs costs a time limit each time,
+# and one that writes garbage has a broken harness, so more of the same tells nothing. A port that dies may be half
+# written and crash on bad input only. That tells something about each input, and a new process starts quickly.
+SILENT_BREAKS = 3
+DEATHS = 60
 
 
 class Process:
-    """A command that speaks PROTOCOL.md. Usable as a context manager; the process never outlives it.
+    """A command that speaks the protocol of PROTOCOL.md. As a context manager, it ends the process on the way out.
 
     Raises: BrokenError if the command cannot be started.
     """
 
     def __init__(self, command: Sequence[str], timeout: float = 10.0) -> None:
         self.command, self.timeout = list(command), timeout
-        self._breaks: Counter[bool] = Counter()  # by whether the process had died
+        self._breaks: Counter[bool] = Counter()  # how often it broke the protocol, by whether it had died
         self._seq = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._lines: queue.Queue[bytes | None] = queue.Queue()
@@ -53,9 +61,10 @@ class Process:
         self.close()
 
     def call(self, op: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """One operation on NumPy arguments; its result with arrays in the place of tensors.
+        """Call one operation with NumPy arrays; the tensors of its result are arrays too.
 
-        Raises: RefusedError, SkippedError and ErroredError as the port replied, BrokenError if it did not.
+        Raises: RefusedError, SkippedError or ErroredError as the port replied; BrokenError if it broke the protocol;
+        GaveUpError if it has done so too often.
         """
         result = self.request(op, encoded(arguments))
         try:
@@ -64,17 +73,17 @@ class Process:
             raise ErroredError(f"the result of {op} cannot be read: {error}") from None
 
     def request(self, op: str, inputs: dict[str, Any]) -> dict[str, Any]:
-        """One request as JSON, its reply's `result`. Raises as `call`."""
+        """Send one request with JSON `inputs` and return the `result` of the reply. Raises: as `call`."""
         if self._process is None:
             self._start()
         self._seq += 1
         line = json.dumps({"seq": self._seq, "op": op, "inputs": inputs}, allow_nan=False).encode() + b"\n"
-        if not self._lines.empty():
+        if not self._lines.empty():  # nothing was asked yet: taken for the reply, this line would shift all that follow
             early = self._lines.get()
             self._broken(
                 f"ended ({self._ended()}) before a request"
                 if early is None
-                else f"wrote a line unasked: {_excerpt(early)}"
+                else f"wrote a line unprompted: {_excerpt(early)}"
             )
         deadline = time.monotonic() + self.timeout
         self._send(line, deadline)
@@ -84,11 +93,15 @@ class Process:
         return self._reply(reply)
 
     def _next_line(self, op: str, deadline: float) -> bytes | None:
-        """The next line, None at the end; also where a child of a port that died keeps its standard output open."""
+        """The next line, or None at the end of the output.
+
+        The end of the output is not enough to notice a death: a child of the port may keep its standard output open.
+        So the process itself is looked at too, ten times a second.
+        """
         while True:
             died = self._process is not None and self._process.poll() is not None
             try:
-                return self._lines.get(timeout=1.0 if died else 0.1)  # what a dead port wrote is soon read
+                return self._lines.get(timeout=1.0 if died else 0.1)  # a reply from just before the death counts
             except queue.Empty:
                 if died:
                     return None
@@ -96,7 +109,7 @@ class Process:
                     self._broken(f"gave no reply to {op} within {self.timeout:g} s")
 
     def close(self) -> None:
-        """Ask the port to stop, and see to it that it does. Raises nothing."""
+        """Ask the port to stop, and kill it if it does not. Raises nothing."""
         if self._process is None:
             return
         ignored = (BrokenError, RefusedError, SkippedError, ErroredError, GaveUpError, subprocess.TimeoutExpired)
@@ -116,7 +129,9 @@ class Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                start_new_session=True,  # a group of its own, to end all that it starts
+                # A process group of its own, so that `_reap` can kill a wrapper script together with the port that the
+                # script started. Killing the script alone would leave the port running, and holding the pipes open.
+                start_new_session=True,
             )
         except OSError as error:
             raise BrokenError(f"{self.command[0]} cannot be started: {error.strerror}") from None
@@ -130,9 +145,10 @@ class Process:
             reader.start()
 
     def _send(self, line: bytes, deadline: float) -> None:
-        """Write the request, never waiting beyond the deadline: a port that does not read leaves the pipe full.
+        """Write the request before the deadline.
 
-        To one that ended it writes nothing, as what it said last, or that it ended, is there to be read.
+        A port that does not read leaves the pipe full, and a blocking write would then wait for ever. If the port has
+        ended, this returns: reading its output next will show its last line, or that it ended.
         """
         assert self._process is not None
         assert self._process.stdin is not None
@@ -151,7 +167,7 @@ class Process:
         try:
             reply = json.loads(line)
         except (ValueError, RecursionError):
-            self._broken(f"wrote a line that is no JSON: {_excerpt(line)}")
+            self._broken(f"wrote a line that is not JSON: {_excerpt(line)}")
         if not isinstance(reply, dict) or reply.get("seq") != self._seq:
             self._broken(f"answered request {self._seq} with another number or none: {_excerpt(line)}")
         kinds = reply.keys() & {"result", "refused", "skipped", "errored"}
@@ -196,7 +212,7 @@ class Process:
         if process is None:
             return
         for reader in self._readers[1:]:
-            reader.join(0.2)  # what it had to say
+            reader.join(0.2)  # let it read the end of standard error, which is part of the message
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -209,7 +225,7 @@ class Process:
 
 
 def _read_lines(stream: Any, lines: "queue.Queue[bytes | None]") -> None:
-    """Lines into the queue, None at the end; a line that is too long ends the reading, so that memory stays bounded."""
+    """Put lines into the queue, and None at the end. Stops at a line that is too long, so that memory stays bounded."""
     with contextlib.suppress(OSError, ValueError):
         while line := stream.readline(LONGEST_LINE + 1):
             lines.put(line[:LONGEST_LINE] if len(line) <= LONGEST_LINE else line[:200] + b"... (a line without end)")
@@ -230,7 +246,7 @@ def _excerpt(line: bytes) -> str:
 
 
 def encoded(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Arguments as the `inputs` of a request: arrays as tensors, a seed in digits, the rest as it is.
+    """Arguments as the `inputs` of a request: arrays become tensors, a seed becomes digits, the rest stays as it is.
 
     >>> encoded({"probs": np.array([0.5, 0.5]), "seed": 7, "k": 2})
     {'probs': {'dtype': 'float64', 'shape': [2], 'data': [0.5, 0.5]}, 'seed': '7', 'k': 2}
@@ -249,7 +265,7 @@ def encoded(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _decoded(value: Any) -> Any:
-    """Tensors as arrays; lists of tensors element by element; anything else as it came."""
+    """Tensors become arrays, also inside a list. Anything else stays as it is."""
     if isinstance(value, dict):
         return from_json(value)
     if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):

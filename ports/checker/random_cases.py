@@ -1,4 +1,4 @@
-"""Random inputs from the suite's strategies, judged by its verdicts against the reference, shrunk where wrong."""
+"""Random cases from the suite's strategies, judged against the reference; a failing case is shrunk to a small one."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,16 +15,19 @@ from parity_tests.verdict import BAD, Verdict, Word, compare
 from reference.operations import OPERATIONS, STAGES
 
 from .errors import BrokenError, RefusedError, SkippedError
-from .judge import told
+from .judge import why_no_answer
 from .port import FLOATS, Port
 
 
 class _Stop(BaseException):
-    """Ends the search at once, shrinking included: the port broke, or has no such thing."""
+    """Ends the search at once, without shrinking: the port broke the protocol, or does not support this.
+
+    A `BaseException` because Hypothesis would shrink an `Exception`; see `errors.GaveUpError`.
+    """
 
 
 def run(port: Port, examples: int) -> Iterator[Verdict]:
-    """`examples` cases of each function that the port has; the smallest failing one of each that fails."""
+    """`examples` cases of each function of the port. Of the failures of a function, only the smallest is kept."""
     for operation in STAGES:
         if operation in port.operations:
             yield from _operation(port, operation, examples)
@@ -69,18 +72,18 @@ def _operation(port: Port, operation: str, examples: int) -> list[Verdict]:
     except _Stop:
         return good + stopped
     except AssertionError:
-        # Hypothesis ends with the smallest failing case; what it tried on the way there is not a finding of its own.
+        # Hypothesis runs the smallest failing case last. The failures before it are only steps on the way there.
         return good + failures[-1:]
     except Flaky:
-        reason = "the same case failed once and passed once: the port does not answer the same question alike"
+        reason = "the same case failed once and passed once: the port gives different answers to the same request"
         return [*good, replace(failures[-1], word=Word.ERRORED, rule="", reason=reason, ratio=0.0)]
     return good
 
 
 def one(port: Port, operation: str, arguments: dict[str, Any], phase: str) -> Verdict:
-    """One case: the port against the reference.
+    """The verdict on one case, by comparison with the reference.
 
-    Raises: SkippedError and BrokenError as the port's call does.
+    Raises: SkippedError and BrokenError, as the port's call does.
     """
     expected = _reference(operation, arguments)
     given = {name: np.array(value) if isinstance(value, np.ndarray) else value for name, value in arguments.items()}
@@ -95,8 +98,8 @@ def one(port: Port, operation: str, arguments: dict[str, Any], phase: str) -> Ve
         return replace(blank, reason="refused", actual=error, expected=expected)
     except (SkippedError, BrokenError):
         raise
-    except Exception as error:  # the port's own
-        return replace(blank, word=Word.ERRORED, rule="", reason=told(error), actual=error)
+    except Exception as error:  # the head crashed in its own way
+        return replace(blank, word=Word.ERRORED, rule="", reason=why_no_answer(error), actual=error)
     if isinstance(expected, ValueError):
         return replace(blank, reason="answered what must be refused", actual=actual, expected=expected)
     names = OPERATIONS[operation].results
@@ -111,7 +114,7 @@ def one(port: Port, operation: str, arguments: dict[str, Any], phase: str) -> Ve
 
 
 def _reference(operation: str, arguments: dict[str, Any]) -> Any:
-    """What the reference answers, or how it refuses."""
+    """What the reference returns, or the ValueError that it raises."""
     try:
         if operation == "multinomial":
             return reference.multinomial(arguments["probs"], rng=strategies.FixedNoise(arguments["noise"]))

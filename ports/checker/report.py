@@ -1,4 +1,4 @@
-"""A check's report: for the terminal, and as JSON, JUnit and one HTML page."""
+"""The report of a check: for the terminal, as JSON, as JUnit XML, and as an HTML page."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from parity_tests.judges.words import BAD, Verdict, Word, brief
 
 from .results import Report
 
-SHOWN = 4  # wrong answers of an operation that the terminal shows, each of another rule
+SHOWN = 4  # how many wrong answers of an operation the terminal shows, each for another rule
 _COLUMNS = {
     Word.IDENTICAL: "identical",
     Word.WITHIN_BOUND: "in bound",
@@ -33,13 +33,13 @@ def conclusion(report: Report) -> str:
     if report.status == 0:
         return f"{name} conforms in what was checked"
     if report.status == 2:
-        return f"{name} could not be checked: nothing that was asked for was answered"
+        return f"{name} could not be checked: it supports nothing that was asked for"
     count = len(report.failures)
     return f"{name} does not conform: {count} case{'s' * (count != 1)} failed" if count else f"{name} does not conform"
 
 
 def show(report: Report, console: Console) -> None:
-    """The table, the first failures of each operation with the likely mistake, and what was not checked."""
+    """Print the table, the first failures of each operation with the likely mistake, and what was not checked."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("operation", no_wrap=True)
     for title in (*_COLUMNS.values(), "error/bound"):
@@ -72,14 +72,14 @@ def show(report: Report, console: Console) -> None:
 
 
 def _telling(failures: list[Verdict]) -> list[Verdict]:
-    """The first failure of each rule, wrong answers and refusals before no answer at all, of which one is shown too."""
+    """The failures to show: the first one of each rule, then one where there was no answer at all."""
     of_rules = {failure.rule: failure for failure in reversed(failures) if failure.word == Word.DIVERGED}
     wrong = sorted(of_rules.values(), key=failures.index)[:SHOWN]
     return wrong + [failure for failure in failures if failure.word == Word.ERRORED][:1]
 
 
 def not_checked(report: Report) -> list[str]:
-    """What was left out and why, a line a reason; operations that the port has not at all in one line."""
+    """What was not checked and why: one line for each reason. Operations that the port lacks share one line."""
     left = report.not_checked()
     absent = [op for op, _ in left if op not in report.port["operations"]]
     by_reason: dict[str, list[str]] = {}
@@ -91,7 +91,7 @@ def not_checked(report: Report) -> list[str]:
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """Plain data: the port, the counts, every failure, the likely mistakes, what was not checked."""
+    """The report as plain data: the port, the counts, every failure, the likely mistakes, and what was not checked."""
     return {
         "port": report.port,
         "conforms": report.status == 0,
@@ -129,7 +129,7 @@ def _finite(ratio: float) -> float | str:
 
 
 def junit(report: Report) -> str:
-    """JUnit XML: a test suite an operation, a test case a phase of it."""
+    """The report as JUnit XML: one test suite for each operation, one test case for each verdict."""
     root = ElementTree.Element("testsuites", name=f"LM head {report.port['name']}")
     for op, _, _ in report.rows():
         results = [result for result in report.verdicts if result.operation == op]
@@ -151,12 +151,12 @@ def junit(report: Report) -> str:
 
 
 def _xml(text: str) -> str:
-    """Without the control characters that XML cannot hold."""
+    """The text without the control characters that XML cannot hold."""
     return "".join(c if c >= " " or c in "\n\t" else "\ufffd" for c in text)
 
 
 def html(report: Report) -> str:
-    """One self-contained page."""
+    """The report as one self-contained HTML page."""
     template = jinja2.Template(
         Path(__file__).with_name("report.html").read_text("utf-8"), autoescape=True, undefined=jinja2.StrictUndefined
     )

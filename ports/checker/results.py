@@ -1,4 +1,4 @@
-"""All verdicts of one check, and what was made of them."""
+"""All verdicts of one check, and what follows from them."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from parity_tests.judges.words import BAD, Verdict, Word
 
 @dataclass
 class Report:
-    """What a check found; `port` is what the port says of itself."""
+    """What a check found. `port` is what the port says about itself."""
 
     port: dict[str, Any]
     verdicts: list[Verdict] = field(default_factory=list)
@@ -19,23 +19,23 @@ class Report:
 
     @property
     def failures(self) -> list[Verdict]:
-        """What does not conform, in the order in which it was found."""
+        """The verdicts that do not conform, in the order in which they were found."""
         return [verdict for verdict in self.verdicts if verdict.word in BAD]
 
     @property
     def status(self) -> int:
-        """The exit status: 0 conforms, 1 does not, 2 nothing could be checked."""
+        """The exit status: 0 if the port conforms, 1 if it does not, 2 if nothing could be checked."""
         if self.failures or self.gave_up:
             return 1
         return 0 if any(verdict.word != Word.NOT_CHECKED for verdict in self.verdicts) else 2
 
     def rows(self) -> list[tuple[str, Counter[Word], float]]:
-        """For each operation its counts and its worst error / bound among those that conform."""
+        """For each operation, its counts and the largest error / bound among the cases that conform."""
         operations = dict.fromkeys(verdict.operation for verdict in self.verdicts)
         return [(op, *_counts(v for v in self.verdicts if v.operation == op)) for op in operations]
 
     def not_checked(self) -> Counter[tuple[str, str]]:
-        """How often what was left out, by operation and reason."""
+        """How many cases were not checked, by operation and reason."""
         return Counter((v.operation, v.reason) for v in self.verdicts if v.word == Word.NOT_CHECKED)
 
 

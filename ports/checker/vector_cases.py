@@ -1,4 +1,4 @@
-"""The vectors, first one of each operation to tell a broken harness from a wrong port, then all of them."""
+"""The vectors: first one of each operation, to tell a broken harness from a wrong head, and then all of them."""
 
 from collections.abc import Iterator
 
@@ -10,12 +10,12 @@ from .port import Port
 
 
 def smoke_cases(files: list[Vectors]) -> list[Case]:
-    """The plainest valid case of each operation: the first of its file."""
+    """The simplest valid case of each operation, which is the first valid one of its file."""
     return [next(case for case in vectors.cases if case.result == "valid") for vectors in files]
 
 
 def run(port: Port, cases: list[Case], phase: str) -> Iterator[tuple[Case, Verdict]]:
-    """Each case with its verdict; nothing is asked of the port that it says it lacks."""
+    """Each case with its verdict. The port is not asked for what it says it lacks."""
     for case in cases:
         reason = port.lacks(case.op, {}) or port.lacks(case.op, arguments(case.inputs))
         if reason:
