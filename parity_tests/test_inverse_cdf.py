@@ -82,7 +82,7 @@ def test_the_fall_through_is_taken(head: Head) -> None:
         row = np.array(probs)
         assert 0.9 * row.sum() == row.sum()
         assert int(head.inverse_cdf(row, np.array(0.9))) == int(np.flatnonzero(row)[-1])
-    # Beside a row that is decided on the way, which must not be taken for the end of this one, nor the other way round.
+    # Beside a row that is decided earlier: neither row's end may be taken for the other's.
     rows = np.array([[0.0, smallest, 0.0], [0.5, 0.25, 0.25]])
     assert np.asarray(head.inverse_cdf(rows, np.array([0.9, 0.0]))).tolist() == [1, 0]
 

@@ -29,7 +29,7 @@ def noise_like(probs: np.ndarray, seed: int) -> np.ndarray:
 
 def needs_noise(head: Head) -> None:
     if not head.takes_noise:
-        pytest.skip(f"{head.name} draws its own noise: held on seeds instead")
+        pytest.skip(f"{head.name} draws its own noise: tested on seeds instead")
 
 
 @spec("DRAW-1", "DRAW-2", "DRAW-3", "DRAW-4", "HEAD-4")

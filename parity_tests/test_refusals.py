@@ -19,7 +19,7 @@ def row(*values: float) -> np.ndarray:
 
 
 def words(head: Head, message: str) -> str | None:
-    """A pattern for the message: ours are held to the word, of others only that they refuse is asked."""
+    """A pattern for the message: our heads' must match it, others need only refuse."""
     return message if head.our_words else None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import reference
@@ -30,6 +31,11 @@ def exported(folder: Path, output: Path, **options: Any) -> Bundle:
     bundle = open_bundle(output)
     bundle.verify()
     return bundle
+
+
+def refused(tmp_path: Path, message: str, **options: Any) -> None:
+    with pytest.raises(BundleError, match=message):
+        exported(tmp_path / "model", tmp_path / "bundle", **options)
 
 
 def transformers_model(tensors: dict[str, np.ndarray], tied: bool = True) -> GPT2LMHeadModel:
@@ -89,7 +95,7 @@ def test_tied(tmp_path: Path, kind: dict[str, Any]) -> None:
 @spec("LOGITS-5")
 @pytest.mark.parametrize("lm_head", ["own", "tied"])
 def test_untied(tmp_path: Path, lm_head: str) -> None:
-    """Exported as what it is, also where the two tables happen to be equal."""
+    """Exported as what it is, even where the two tables happen to be equal."""
     tensors = make(tmp_path / "model", lm_head=lm_head, tied=False)
     check(exported(tmp_path / "model", tmp_path / "bundle"), tensors, "lm_head.weight", tied=False)
 
@@ -99,11 +105,8 @@ def test_config_says_tied_and_the_tensors_differ(tmp_path: Path) -> None:
     tensors = make(tmp_path / "model", lm_head="tied")
     changed = dict(tensors, **{"lm_head.weight": tensors["lm_head.weight"].copy()})
     changed["lm_head.weight"][7, 3] += 1
-    from safetensors.numpy import save_file
-
     save_file(changed, tmp_path / "model" / "model.safetensors")
-    with pytest.raises(BundleError, match=r"differs .* in 1 of 4,800 numbers, by up to 1; pass --tied .* or --untied"):
-        exported(tmp_path / "model", tmp_path / "bundle")
+    refused(tmp_path, r"differs .* in 1 of 4,800 numbers, by up to 1; pass --tied .* or --untied")
     assert not (tmp_path / "bundle").exists()
     check(
         exported(tmp_path / "model", tmp_path / "tied", tied=True), {**tensors, "lm_head.weight": tensors["wte.weight"]}
@@ -114,21 +117,16 @@ def test_config_says_tied_and_the_tensors_differ(tmp_path: Path) -> None:
 @spec("LOGITS-5")
 def test_config_says_untied_and_there_is_no_head(tmp_path: Path) -> None:
     tensors = make(tmp_path / "model", tied=False)
-    with pytest.raises(BundleError, match=r"not tied, but there is no lm_head.weight; pass --tied"):
-        exported(tmp_path / "model", tmp_path / "bundle")
-    with pytest.raises(BundleError, match=r"no lm_head.weight: without it only --tied is possible"):
-        exported(tmp_path / "model", tmp_path / "bundle", tied=False)
+    refused(tmp_path, r"not tied, but there is no lm_head.weight; pass --tied")
+    refused(tmp_path, r"no lm_head.weight: without it only --tied is possible", tied=False)
     check(exported(tmp_path / "model", tmp_path / "bundle", tied=True), tensors)
 
 
 @spec("LOGITS-5")
 def test_a_bias_is_refused(tmp_path: Path) -> None:
-    from safetensors.numpy import save_file
-
     tensors = make(tmp_path / "model")
     save_file({**tensors, "lm_head.bias": np.zeros(300, np.float32)}, tmp_path / "model" / "model.safetensors")
-    with pytest.raises(BundleError, match=r"lm_head\.bias: a GPT-2 head has none"):
-        exported(tmp_path / "model", tmp_path / "bundle")
+    refused(tmp_path, r"lm_head\.bias: a GPT-2 head has none")
 
 
 @spec("LOGITS-1", "DRAW-2", "CDF-2")
@@ -185,7 +183,7 @@ def test_a_pickle_is_refused_with_the_command_that_converts_it(tmp_path: Path, n
 
 
 def test_the_project_loads_no_pickle() -> None:
-    """Neither of the two ways to load one appears in the code, this file's own search apart."""
+    """Neither of the two ways to load one appears in the code, apart from this file's own search."""
     root = Path(reference.__file__).parents[1]
     words = re.compile("torch" + r"\.load\b|^\s*(import|from) " + "pickle", re.MULTILINE)
     files = [f for d in ("reference", "torch_impl", "weights_export", "parity_tests") for f in (root / d).rglob("*.py")]
@@ -207,23 +205,18 @@ def test_a_config_of_something_else(tmp_path: Path, change: dict[str, Any], mess
     make(tmp_path / "model", **{key: value for key, value in change.items() if key == "model_type"})
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     (tmp_path / "model" / "config.json").write_text(json.dumps({**config, **change}))
-    with pytest.raises(BundleError, match=message):
-        exported(tmp_path / "model", tmp_path / "bundle")
+    refused(tmp_path, message)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
 
 
 def test_numbers_that_cannot_be_exported(tmp_path: Path) -> None:
-    from safetensors.numpy import save_file
-
     tensors = make(tmp_path / "model")
     tensors["wte.weight"][5, 2] = 70_000
     save_file(tensors, tmp_path / "model" / "model.safetensors")
-    with pytest.raises(BundleError, match=r"wte.weight, as float16 \(pass --dtype float32\),\[5, 2\] is inf"):
-        exported(tmp_path / "model", tmp_path / "bundle", dtype="float16")
+    refused(tmp_path, r"wte.weight, as float16 \(pass --dtype float32\),\[5, 2\] is inf", dtype="float16")
     tensors["wte.weight"][5, 2] = np.nan
     save_file(tensors, tmp_path / "model" / "model.safetensors")
-    with pytest.raises(BundleError, match=r"wte.weight\[5, 2\] is nan"):
-        exported(tmp_path / "model", tmp_path / "bundle")
+    refused(tmp_path, r"wte.weight\[5, 2\] is nan")
 
 
 @pytest.mark.parametrize("name", ["../outside.safetensors", "/etc/outside.safetensors", "sub/x.safetensors", "x.bin"])
@@ -231,15 +224,13 @@ def test_an_index_that_leaves_the_folder(tmp_path: Path, name: str) -> None:
     make(tmp_path / "model", shards=2)
     index = {"weight_map": {"wte.weight": name}}
     (tmp_path / "model" / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(BundleError, match=r"shards must be safetensors files beside the index"):
-        exported(tmp_path / "model", tmp_path / "bundle")
+    refused(tmp_path, r"shards must be safetensors files beside the index")
 
 
 def test_a_missing_shard_and_a_truncated_file(tmp_path: Path) -> None:
     make(tmp_path / "model", shards=2)
     (tmp_path / "model" / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(BundleError, match=r"model-00002-of-00002.safetensors is missing"):
-        exported(tmp_path / "model", tmp_path / "bundle")
+    refused(tmp_path, r"model-00002-of-00002.safetensors is missing")
     make(tmp_path / "short")
     path = tmp_path / "short" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
@@ -260,8 +251,7 @@ def test_a_gap_in_the_vocabulary_and_a_token_without_a_row(tmp_path: Path) -> No
 def test_head_only_needs_no_tokenizer(tmp_path: Path) -> None:
     tensors = make(tmp_path / "model", rows=347)
     (tmp_path / "model" / "tokenizer.json").unlink()
-    with pytest.raises(BundleError, match=r"has no tokenizer .* or pass --head-only"):
-        exported(tmp_path / "model", tmp_path / "bundle")
+    refused(tmp_path, r"has no tokenizer .* or pass --head-only")
     bundle = exported(tmp_path / "model", tmp_path / "bundle", head_only=True)
     np.testing.assert_array_equal(bundle.embedding, tensors["wte.weight"][:300])
     np.testing.assert_array_equal(bundle.final_norm_weight, tensors["ln_f.weight"])

@@ -27,20 +27,8 @@ NOBODY = 65534
 def run(
     *arguments: str | Path | int, module: str = "weights_export", before: Callable[[], None] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [
-            sys.executable,
-            "-B",
-            "-m",
-            module,
-            *map(str, arguments),
-        ],  # -B: a full disk would cut Python's own caches short
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        preexec_fn=before,
-    )
+    command = [sys.executable, "-B", "-m", module, *map(str, arguments)]  # -B: a full disk would cut .pyc files short
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, preexec_fn=before)
 
 
 def test_killed_at_random_moments(tmp_path: Path) -> None:
@@ -55,7 +43,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
 
 
 def test_every_step_of_a_replacement_can_be_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A power cut between any two steps: each later step never happens. The old or the new bundle is always there."""
+    """A power cut between any two steps: no later step happens. The old or the new bundle is always there."""
     model = local("tiny", TINY)
     export(model, Options(tmp_path / "old", head_only=True))
     export(model, Options(tmp_path / "new", head_only=True, dtype="float16"))
@@ -81,7 +69,7 @@ def test_every_step_of_a_replacement_can_be_the_last(tmp_path: Path, monkeypatch
 
 
 def stop_after(steps: int, patch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """After so many calls, renaming and removing do nothing, as if the process had died; how many calls there were."""
+    """After `steps` calls, renaming and removing do nothing, as if the process had died. Returns a counter of calls."""
     calls = 0
 
     def counted(real: Callable[..., object]) -> Callable[..., object]:
@@ -112,14 +100,9 @@ def test_left_overs_are_explained(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize("limit", [0, 100, 50_000, 1_570_000])
 def test_a_full_disk(tmp_path: Path, limit: int) -> None:
-    """No file may grow beyond the limit: writing fails part of the way, in the manifest, the head or the tokens."""
-    result = run(
-        "tiny",
-        "-o",
-        tmp_path / "bundle",
-        "--head-only",
-        before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
+    """No file may grow beyond the limit: writing fails partway, in the manifest, the head or the tokens."""
+    arguments = ("tiny", "-o", tmp_path / "bundle", "--head-only")
+    result = run(*arguments, before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
     assert result.stderr.endswith("bundle: File too large\n")

@@ -19,6 +19,7 @@ import torch
 
 import reference
 from weights_export import open_bundle
+from weights_export.checkpoint import load
 from weights_export.prompts import PROMPTS
 
 from ..conftest import REAL
@@ -85,10 +86,6 @@ def test_the_head_alone(model: Path, tmp_path: Path) -> None:
 @pytest.mark.spec("HEAD-1", "LOGITS-2", "LOGITS-3", "LOGITS-5")
 def test_a_real_gpt2(tmp_path: Path) -> None:
     """Exported with all prompts, twice with the same bytes; its logits are Transformers' own."""
-    import torch
-
-    from weights_export.checkpoint import load
-
     seconds, peak = export(REAL, "-o", tmp_path / "bundle")
     print(f"\n{REAL}: {seconds:.1f} s, peak {peak / 1e6:.0f} MB")
     export(REAL, "-o", tmp_path / "again")

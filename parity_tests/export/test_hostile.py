@@ -1,6 +1,7 @@
 """Hostile bundles: each is refused with BundleError; none crashes, allocates beyond its size, or is accepted."""
 
 import json
+import os
 import shutil
 import tempfile
 import tracemalloc
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -95,7 +97,7 @@ def test_forged_bundles_are_refused(good: Path, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("mutation", FORGERIES, ids=lambda mutation: mutation.__name__)
 def test_each_forgery_gets_past_the_hashes(mutation: Any, good: Path) -> None:
-    """The fuzz tests what it says: with few exceptions these are found by rules and not by a hash."""
+    """The fuzzing tests what it claims to: with few exceptions these are found by rules and not by a hash."""
     messages: Counter[str] = Counter()
 
     @settings(max_examples=20, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -132,8 +134,6 @@ def test_a_tensor_that_no_zip_entry_can_hold(good: Path, scratch: Path) -> None:
 
 def test_nothing_outside_the_folder_is_opened(good: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a manifest names: only the files of the format are opened, by their own names."""
-    import os
-
     opened: list[str] = []
     real = os.open
 
@@ -195,8 +195,6 @@ def test_json_takes_a_bounded_memory() -> None:
 
 def test_our_header_reader_agrees_with_the_library(scratch: Path) -> None:
     """Files that the safetensors library writes, in every dtype that NumPy knows, read alike."""
-    import safetensors.numpy
-
     rng = np.random.default_rng(0)
     names = ("float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "bool")
     arrays = {name: rng.integers(0, 2, (2, 3)).astype(name) for name in names} | {"empty": np.zeros((0, 4), np.float32)}

@@ -3,17 +3,27 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
+import mpmath
 import numpy as np
 import pytest
 import safetensors.numpy
+import torch
+from safetensors.torch import load_file
+from transformers import AutoTokenizer, GPT2LMHeadModel
 
 import reference
 from reference import bounds
 from weights_export import BundleError, manifest, mask_padding, open_bundle, tokens
 from weights_export.checkpoint import PROMPTS, TINY, load
+from weights_export.contexts import one_thread
+from weights_export.exact import exact_logits
 from weights_export.export import Options, export
 from weights_export.source import local
 
@@ -23,8 +33,6 @@ spec = pytest.mark.spec
 @spec("LOGITS-2", "LOGITS-5")
 def test_expected_logits(bundle_folder: Path, checkpoint: Any) -> None:
     """Exact logits against mpmath on a sample, PyTorch's within the bound of them; the embedding is the tied one."""
-    import mpmath
-
     bundle = open_bundle(bundle_folder)
     mpmath.mp.dps = 60
     rng = np.random.default_rng(0)
@@ -56,10 +64,6 @@ def test_context_is_the_norm_of_the_block_output(bundle_folder: Path) -> None:
 @spec("LOGITS-2", "LOGITS-3")
 def test_contexts_are_those_of_the_whole_model(bundle_folder: Path, checkpoint: Any) -> None:
     """One block in memory at a time or the model whole: the same bits; and the model's own logits within the bound."""
-    import torch
-
-    from weights_export.contexts import one_thread
-
     bundle = open_bundle(bundle_folder)
     with one_thread(), torch.no_grad():
         for n, prompt in enumerate(bundle.prompts):
@@ -109,9 +113,6 @@ def test_opening_makes_no_copy(bundle_folder: Path) -> None:
 
 
 def test_opening_needs_neither_torch_nor_transformers(bundle_folder: Path) -> None:
-    import subprocess
-    import sys
-
     program = (
         "import sys, numpy, reference; before = set(sys.modules)\n"
         f"from weights_export.bundle import open_bundle; bundle = open_bundle({str(bundle_folder)!r})\n"
@@ -128,8 +129,6 @@ def test_opening_needs_neither_torch_nor_transformers(bundle_folder: Path) -> No
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_every_container_and_dtype(tmp_path: Path, container: str, dtype: str) -> None:
     """Each holds the rounded embedding, verifies, reproduces, and is read by the format's own library."""
-    import ml_dtypes
-
     settings = Options(tmp_path / "bundle", PROMPTS[:2], container=container, dtype=dtype)
     export(local("tiny", TINY), settings)
     bundle = open_bundle(settings.output)
@@ -143,9 +142,6 @@ def test_every_container_and_dtype(tmp_path: Path, container: str, dtype: str) -
     if container == "npz":
         np.testing.assert_array_equal(np.load(settings.output / "head.npz")["embedding"], bits)
     elif container == "safetensors":
-        import torch
-        from safetensors.torch import load_file
-
         theirs = load_file(settings.output / "head.safetensors")["embedding"]
         assert str(theirs.dtype) == f"torch.{dtype}"
         np.testing.assert_array_equal(theirs.to(torch.float32).numpy(), rounded.astype(np.float32))
@@ -153,10 +149,6 @@ def test_every_container_and_dtype(tmp_path: Path, container: str, dtype: str) -
 
 def test_exact_logits_are_rounded_once() -> None:
     """Against fractions, for numbers of very different size, that cancel, and zero."""
-    from fractions import Fraction
-
-    from weights_export.exact import exact_logits
-
     rng = np.random.default_rng(3)
     h = (rng.standard_normal((4, 33)) * np.exp(rng.standard_normal((4, 33)) * 12)).astype(np.float32)
     w = (rng.standard_normal((9, 33)) * np.exp(rng.standard_normal((9, 33)) * 12)).astype(np.float32)
@@ -220,14 +212,11 @@ def test_answers_that_do_not_belong_to_the_contexts_are_found(tmp_path: Path, bu
 
 def test_the_embedded_checkpoint_is_plain_transformers() -> None:
     """It loads offline with nothing but Transformers, tied, in float32, and fits its size."""
-    from transformers import AutoTokenizer, GPT2LMHeadModel
-
     model = GPT2LMHeadModel.from_pretrained(TINY)
     assert model.lm_head.weight is model.transformer.wte.weight
     assert str(model.dtype) == "torch.float32"
-    assert (
-        AutoTokenizer.from_pretrained(TINY).decode(AutoTokenizer.from_pretrained(TINY).encode("hear me")) == "hear me"
-    )
+    tokenizer = AutoTokenizer.from_pretrained(TINY)
+    assert tokenizer.decode(tokenizer.encode("hear me")) == "hear me"
     assert (TINY / "model.safetensors").stat().st_size <= 6_000_000
 
 

@@ -1,6 +1,6 @@
 """Each bound is the formula of its docstring, evaluated here in 60 digits: never below it, and hardly above it.
 
-`test_bounds.py` shows that honest computations stay inside; this shows that nothing was added to make them.
+`test_bounds.py` shows that honest computations stay inside; this shows that nothing was added to make them do so.
 """
 
 from typing import Any, SupportsFloat
@@ -18,7 +18,11 @@ spec = pytest.mark.spec
 EVALUATION = mpf(2) ** -20
 ROWS = np.array([[0.5, -3.0, 7.25, -np.inf], [-100.0, -101.5, -np.inf, -2000.0]], np.float32)
 ERRORS = [0.0, 1e-6, 0.8, np.array([[1e-7, 3e-5, 1e-6, 0.25], [1e-3, 1e-4, 0.5, 0.0]])]
-DTYPES = ["bfloat16", "float16", "float32", "float64"]
+ERRORS_OF_PROBS = [0.0, 1e-3, np.array([[1e-6, 0.1, 0.0], [0.25, 1e-9, 1e-3]])]
+
+in_every_dtype = pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64"])
+with_errors = pytest.mark.parametrize("error", ERRORS, ids=["none", "small", "large", "each"])
+with_errors_of_probs = pytest.mark.parametrize("error", ERRORS_OF_PROBS, ids=["none", "small", "each"])
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +49,7 @@ def holds(bound: SupportsFloat, formula: Any) -> None:
 
 
 @spec("LOGITS-2")
-@pytest.mark.parametrize("dtype", DTYPES)
+@in_every_dtype
 def test_logits(dtype: str) -> None:
     context = np.array([[3.0, -4.0, 0.5], [0.0, 0.0, 0.0]], np.float32)
     embedding = np.array([[1.0, 2.0, -8.0], [0.25, 0.0, 1.0]], np.float32)
@@ -71,7 +75,7 @@ def test_logits_of_a_large_vocabulary() -> None:
 
 
 @spec("LOGITS-2")
-@pytest.mark.parametrize("dtype", DTYPES)
+@in_every_dtype
 @pytest.mark.parametrize("n", [1, 20, 768])
 def test_probabilistic_gamma(dtype: str, n: int) -> None:
     """The formula, and that its failure probability is the one asked for."""
@@ -83,8 +87,8 @@ def test_probabilistic_gamma(dtype: str, n: int) -> None:
 
 
 @spec("TEMP-1")
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("error", ERRORS, ids=["none", "small", "large", "each"])
+@in_every_dtype
+@with_errors
 def test_temperature(dtype: str, error: Any) -> None:
     bound = bounds.temperature(ROWS, 0.7, dtype, error)
     errors = np.broadcast_to(error, ROWS.shape)
@@ -123,8 +127,8 @@ def softmax_formula(row: np.ndarray, errors: np.ndarray, dtype: str) -> list[Any
 
 
 @spec("SOFTMAX-1")
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("error", ERRORS, ids=["none", "small", "large", "each"])
+@in_every_dtype
+@with_errors
 def test_softmax(dtype: str, error: Any) -> None:
     bound = bounds.softmax(ROWS, dtype, error)
     errors = np.broadcast_to(error, ROWS.shape)
@@ -162,8 +166,8 @@ def log_probs_formula(row: np.ndarray, errors: np.ndarray, dtype: str, blocks: i
 
 
 @spec("SOFTMAX-1")
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("error", ERRORS, ids=["none", "small", "large", "each"])
+@in_every_dtype
+@with_errors
 def test_log_probs(dtype: str, error: Any) -> None:
     for blocks in (1, 5):
         bound = bounds.log_probs(ROWS, dtype, error, blocks)
@@ -180,10 +184,8 @@ def test_log_probs(dtype: str, error: Any) -> None:
 
 
 @spec("DRAW-1")
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(
-    "error", [0.0, 1e-3, np.array([[1e-6, 0.1, 0.0], [0.25, 1e-9, 1e-3]])], ids=["none", "small", "each"]
-)
+@in_every_dtype
+@with_errors_of_probs
 def test_race(dtype: str, error: Any) -> None:
     probs = np.array([[0.5, 0.0, 0.25], [1e-3, 2.0, 0.0]], np.float32)
     noise = np.array([[0.1, 1.0, 3.0], [0.0, 7.0, 0.0]], np.float32)
@@ -199,10 +201,8 @@ def test_race(dtype: str, error: Any) -> None:
 
 
 @spec("CDF-1")
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(
-    "error", [0.0, 1e-3, np.array([[1e-6, 0.1, 0.0], [0.25, 1e-9, 1e-3]])], ids=["none", "small", "each"]
-)
+@in_every_dtype
+@with_errors_of_probs
 def test_running_sum(dtype: str, error: Any) -> None:
     probs = np.array([[0.5, 0.0, 0.25], [1e-3, 2.0, 4.0]], np.float32)
     bound, errors = bounds.running_sum(probs, dtype, error), np.broadcast_to(error, probs.shape)

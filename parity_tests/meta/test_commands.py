@@ -1,6 +1,7 @@
-"""The commands: as a user runs them, in a process of their own, or, where that imports for seconds, by `main` here."""
+"""The commands as a user runs them: in a process of their own or, where importing takes seconds, by `main` in this."""
 
 import argparse
+import doctest
 import importlib
 import json
 import os
@@ -41,7 +42,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a command changes of the process is put back."""
+    """What a command changes in this process is put back."""
     monkeypatch.setenv("COLUMNS", "100")
     verbosity, bars, environment = logging.get_verbosity(), logging.is_progress_bar_enabled(), dict(os.environ)
     threads = torch.get_num_threads()
@@ -192,7 +193,7 @@ def test_version(module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 
 def test_version_where_nothing_is_installed() -> None:
-    """Python with the folders on its path alone: no `importlib.metadata` knows of them."""
+    """Python with only the folders on its path: `importlib.metadata` does not know of them."""
     program = (
         "import importlib.metadata as metadata, runpy, sys\n"
         "metadata.Distribution.from_name = lambda name: (_ for _ in ()).throw(metadata.PackageNotFoundError(name))\n"
@@ -219,18 +220,18 @@ def test_walk_through_without_a_bundle(tmp_path: Path, capsys: pytest.CaptureFix
 def test_walk_through_refuses_a_damaged_bundle(
     name: str, bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Cut short, and, but for the manifest, with one bit turned: told in one line that names the file."""
+    """Cut short and, except for the manifest, with one bit flipped: reported in one line that names the file."""
     shutil.copytree(bundle_folder, tmp_path / "bundle")
     whole = (tmp_path / "bundle" / name).read_bytes()
-    turned = bytes([*whole[:-9], whole[-9] ^ 0x40, *whole[-8:]])
-    for damaged in (whole[:-7],) if name == "manifest.json" else (whole[:-7], turned):
+    flipped = bytes([*whole[:-9], whole[-9] ^ 0x40, *whole[-8:]])
+    for damaged in (whole[:-7],) if name == "manifest.json" else (whole[:-7], flipped):
         (tmp_path / "bundle" / name).write_bytes(damaged)
         assert walk_through.main([str(tmp_path / "bundle")]) == 1
         assert re.fullmatch(rf"python -m reference: .*{name} is .*\n", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("options", [["--format", "npz"], ["--dtype", "bfloat16"], ["--head-only"]])
-def test_walk_through_tells_what_it_does_not_read(
+def test_walk_through_says_what_it_does_not_read(
     options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert export.main(["-o", str(tmp_path / "bundle"), *options]) == 0
@@ -291,7 +292,7 @@ def test_walk_through_needs_numpy_and_safetensors_alone(bundle_folder: Path) -> 
 
 @pytest.mark.usefixtures("in_this_process")
 def test_bench_prints_tables_and_writes_pyperfs_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """That it works and what it prints; how fast anything is, no test says."""
+    """That it works, and what it prints; speed is not tested."""
     arguments = ["--shape", "500,16", "--batch", "1,2", "--rounds", "3", "--threads", "1"]
     assert command.main(["bench", *arguments, "--json", str(tmp_path / "bench.json")]) == 0
     printed = capsys.readouterr().out
@@ -315,8 +316,6 @@ def test_bench_refuses_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_readme_python_runs() -> None:
     """Every Python block of the README, top to bottom, in one session; `>>>` results compared."""
-    import doctest
-
     text = (ROOT / "README.md").read_text("utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert blocks

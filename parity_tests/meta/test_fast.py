@@ -49,7 +49,7 @@ CHECKS = [
     check
     for module in ("test_multinomial", "test_lm_head", "test_refusals")
     for check in suite.checks(module)
-    # Those at GPT-2's size are held below, on the fast path's own functions; so is the distribution.
+    # Those at GPT-2's size are tested below, on the fast path's own functions; so is the distribution.
     if "gpt2" not in check.name and "distribution" not in check.name
 ]
 

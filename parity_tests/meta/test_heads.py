@@ -33,14 +33,14 @@ def own(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     ],
 )
 def test_other_arguments_are_refused(own: ModuleType, function: str, written: Any, message: str) -> None:
-    """A mistake in how it is called is none of the head's: no rule is said to be broken."""
+    """Another signature is not a wrong result: no rule is reported as broken."""
     setattr(own, function, written)
     with pytest.raises(TypeError, match=message):
         from_name("own_head")
 
 
-def test_ties_may_be_left_out(own: ModuleType) -> None:
-    own.keep_top_k = lambda logits, k: reference.keep_top_k(logits, k)  # type: ignore[attr-defined]
+def test_ties_may_be_left_out(own: Any) -> None:
+    own.keep_top_k = lambda logits, k: reference.keep_top_k(logits, k)
     head, logits = from_name("own_head"), np.array([1.0, 1.0])
     assert head.ties == ("lowest_id",)
     assert head.keep_top_k(logits, 1, ties="lowest_id").tolist() == [1.0, -np.inf]
@@ -48,8 +48,8 @@ def test_ties_may_be_left_out(own: ModuleType) -> None:
         head.keep_top_k(logits, 1, ties="all")
 
 
-def test_any_arguments_and_functions_that_do_not_say_are_taken(own: ModuleType) -> None:
-    own.softmax, own.top_k = (lambda *args, **kwargs: 1), max  # type: ignore[attr-defined]
+def test_any_arguments_and_functions_that_do_not_say_are_taken(own: Any) -> None:
+    own.softmax, own.top_k = (lambda *args, **kwargs: 1), max
     assert from_name("own_head").absent[:1] == ("compute_logits",)
 
 
@@ -62,7 +62,7 @@ def test_any_arguments_and_functions_that_do_not_say_are_taken(own: ModuleType) 
         ("json", "has none of the functions"),
     ],
 )
-def test_no_head_is_told_in_one_line(name: str, message: str) -> None:
+def test_a_name_without_a_head_is_refused_in_one_line(name: str, message: str) -> None:
     with pytest.raises(NO_HEAD, match=message):
         from_name(name)
     config: Any = argparse.Namespace(getoption=lambda _: [name])

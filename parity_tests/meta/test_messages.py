@@ -1,4 +1,4 @@
-"""The reference's refusals to the word: the argument, the value, the place, and what to do."""
+"""The reference's refusals, word for word: the argument, the value, the place, and what to do."""
 
 import re
 import tracemalloc
@@ -233,7 +233,7 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
 
 @spec("HEAD-5")
 @pytest.mark.parametrize(("call", "kind", "message"), MESSAGES, ids=range(len(MESSAGES)))
-def test_to_the_word(call: Callable[[], Any], kind: type[Exception], message: str) -> None:
+def test_word_for_word(call: Callable[[], Any], kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=f"^{re.escape(message)}$"):
         call()
 

@@ -1,6 +1,6 @@
 """The suite is tested too: every known mistake is caught by the checks of the stage it lives in.
 
-That the same checks let correct heads live is in `test_variants.py`.
+That the same checks accept correct heads is tested in `test_variants.py`.
 """
 
 import pytest

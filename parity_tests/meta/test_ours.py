@@ -1,4 +1,4 @@
-"""What holds of our own two heads and of nobody else's."""
+"""What holds for our own two heads and for no others."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def test_pytorch_draws_probability_zero() -> None:
 
 @spec("HEAD-5")
 @pytest.mark.parametrize("uniform", [None, "x", {}])
-def test_the_mirror_names_what_is_no_tensor(uniform: Any) -> None:
+def test_the_mirror_names_what_is_not_a_tensor(uniform: Any) -> None:
     with pytest.raises(TypeError, match=rf"^uniform has type {type(uniform).__name__}: it must be a torch.Tensor$"):
         torch_impl.inverse_cdf(torch.ones(2), uniform)
 

@@ -110,7 +110,7 @@ def test_at_gpt2_shape(scoring: Any, block: int, gpt2_shaped: Any) -> None:
     assert require(scores, *exact_scores(context, embedding, 1.0, "float32", blocks), token_ids) < 0.1
 
 
-def test_the_bound_tells_a_forgotten_rescaling() -> None:
+def test_the_bound_catches_a_forgotten_rescaling() -> None:
     """What the running sum must not do: keep the old weights when the maximum rises."""
     x = np.array([[0.0, 1.0, 2.0]])
     exact, bound = exact_scores(np.ones((1, 1)), x.T, 1.0, "float32", 3)
@@ -152,7 +152,7 @@ def test_rank_and_top_k_stream(scoring: Any, case: Any, data: st.DataObject) -> 
 @BOTH
 @spec("TEMP-1", "TOPK-2")
 def test_ties_that_the_division_makes_count_as_ties(scoring: Any) -> None:
-    """1.9 and its neighbours divided by 1.7 are equal: the lowest id is before, although its logit is smaller."""
+    """1.9 and its neighbours divided by 1.7 are equal: the lowest id comes first, although its logit is smaller."""
     embedding = (np.float32(1.9) + np.spacing(np.float32(1.9)) * np.arange(6, dtype=np.float32))[:, None]
     scaled = reference.apply_temperature(embedding[:, 0], 1.7)
     assert len(np.unique(scaled)) < 6

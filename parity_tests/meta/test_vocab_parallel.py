@@ -1,4 +1,4 @@
-"""The vocabulary split over ranks: the tokens of one process, few bytes, and an end on every rank when one fails."""
+"""The vocabulary split over ranks: the tokens of one process, few bytes, and every rank stops when one fails."""
 
 import functools
 import json

@@ -1,4 +1,4 @@
-"""What `pip install` brings: no test, and all that the commands need."""
+"""What `pip install` installs: no tests, and everything that the commands need."""
 
 import os
 import re
@@ -74,7 +74,7 @@ def test_nothing_else_is_installed(names: list[str]) -> None:
 
 
 def test_modules_and_data_are_installed(names: list[str]) -> None:
-    """Each module that is no test's, and each file of data that lies here."""
+    """Every module but the tests', and every data file of this folder."""
     here = {path.relative_to(ROOT).as_posix() for name in PACKAGES for path in (ROOT / name).rglob("*.py")}
     for pattern in DATA:
         found = {path.relative_to(ROOT).as_posix() for path in ROOT.glob(pattern)}
