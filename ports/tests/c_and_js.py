@@ -16,7 +16,7 @@ from .wire import Port
 PORTS = Path(__file__).parents[1]
 f32 = np.float32
 
-# Each a line of `make`.
+# The arguments of `make` for each.
 BUILDS = {
     "c": ["all"],
     "c-sanitized": ["sanitize"],
@@ -46,7 +46,7 @@ def compile_harness(folder: Path, *arguments: str) -> None:
 
 @contextlib.contextmanager
 def running(command: list[str]) -> Iterator[Port]:
-    """A port; when all is done it must end well and have said nothing on standard error."""
+    """A port; at the end it must exit cleanly, having written nothing to standard error."""
     with Port(*command) as port:
         yield port
         assert port.ask("stop") == {"result": {}}

@@ -2,7 +2,7 @@
 
     python -m ports.tests.harness [KIND]
 
-Serves the reference. A broken kind behaves until its first request of `softmax`.
+Serves the reference. A broken kind behaves until its first request for `softmax`.
 """
 
 import json

@@ -8,7 +8,7 @@ CI = os.environ.get("CI", "") not in ("", "0", "false")
 
 
 def unavailable(reason: str) -> None:
-    """Skip, but fail on CI, where everything is to be installed."""
+    """Skip, but fail on CI, where everything should be installed."""
     if CI:
         pytest.fail(reason)
     pytest.skip(reason)

@@ -74,8 +74,8 @@ def hold(name: str, record: dict[str, Any]) -> None:
     before, now = findings(record), findings(json.loads(json.dumps(survey.survey(name, record["date"]))))
     for key, stated in before.items():
         differing = {k for k in stated.keys() | now[key].keys() if stated.get(k) != now[key].get(k)}
-        told = "\n".join(f"{k}: {stated.get(k)}\n  now {now[key].get(k)}" for k in sorted(differing))
-        assert not differing, f"{name}: {key} changed, run python -m ports.atlas {name}\n{told}"
+        shown = "\n".join(f"{k}: {stated.get(k)}\n  now {now[key].get(k)}" for k in sorted(differing))
+        assert not differing, f"{name}: {key} changed, run python -m ports.atlas {name}\n{shown}"
 
 
 @spec("HEAD-1", "TEMP-1", "TOPK-2", "TOPK-7", "SOFTMAX-1", "CDF-1")
@@ -123,7 +123,7 @@ def test_what_is_known_of_them_is_found(recorded: dict[str, dict[str, Any]]) -> 
 
 @spec("SOFTMAX-1", "TOPK-1", "HEAD-5")
 def test_the_reference_itself_differs_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The survey on a head that keeps every rule, from an adapter as any other."""
+    """The survey on a head that keeps every rule, through an adapter like any other."""
     module = importlib.import_module("reference")
     for name, value in {"TITLE": "reference", "SHORT": "ref", "PACKAGES": (), "DTYPES": ("float32", "float64")}.items():
         monkeypatch.setattr(module, name, value, raising=False)
@@ -147,7 +147,7 @@ ODD: Any = SimpleNamespace(__name__=f"{__name__}:ODD", apply_temperature=one_row
 
 
 @spec("HEAD-4", "TEMP-2")
-def test_differences_go_to_the_rule_that_they_are_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_difference_counts_for_the_rule_that_it_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(survey, "EXAMPLES", 10)
     with np.errstate(all="ignore"):
         found = [finding for finding in survey.findings(ODD) if finding.difference]

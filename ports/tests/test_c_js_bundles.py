@@ -97,14 +97,14 @@ def damage(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None
 
 
 def folder_for_a_file(folder: Path) -> None:
-    """A folder of the name of a file."""
+    """A folder with the name of a file."""
     (folder / "head.safetensors").unlink()
     (folder / "head.safetensors").mkdir()
 
 
 DAMAGED = {
     "no manifest": lambda folder: (folder / "manifest.json").unlink(),
-    "manifest is no JSON": damage("manifest.json", lambda b: b[:-20]),
+    "manifest is not JSON": damage("manifest.json", lambda b: b[:-20]),
     "manifest is a list": damage("manifest.json", lambda _: b"[]"),
     "manifest is empty": damage("manifest.json", lambda _: b""),
     "another format": damage("manifest.json", lambda b: b.replace(b"lm-head-bundle", b"lm-head-bungle")),

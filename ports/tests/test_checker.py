@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,12 +31,13 @@ from ports.tests.harness import HEAD, answer
 from ports.vectors import load
 from weights_export.__main__ import main as export
 
+ROOT = Path(reference.__file__).parents[1]
 HARNESS = [sys.executable, "-m", "ports.tests.harness"]
 QUICK = Plan(examples=5, bundle=None)
 
 
 def port(*kind: str) -> Port:
-    """The harness; of one that breaks the protocol at `softmax` that operation, and one that it answers."""
+    """The harness; a kind that breaks the protocol at `softmax` has only that operation and one that it answers."""
     whole = from_command(Process([*HARNESS, *kind]))
     return replace(whole, operations=("top_k", "softmax")) if kind else whole
 
@@ -104,12 +106,12 @@ def test_a_port_that_does_not_stop_is_stopped(monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_a_process_that_breaks_the_protocol(kind: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The check goes on with a new process, gives up in the end, and is over; other operations are still judged."""
+    """The check goes on with a new process, and gives up in the end; other operations are still judged."""
     for limit in ("DEATHS", "SILENT_BREAKS"):
         monkeypatch.setattr(f"ports.checker.process.{limit}", 1)  # a new interpreter, or a time limit, takes its time
     process = Process([*HARNESS, kind])
     greeted = replace(from_command(process), operations=("top_k", "softmax"))
-    if kind in ("hangs", "floods_one_line"):  # of the others none is waited for
+    if kind in ("hangs", "floods_one_line"):  # the other kinds fail at once
         process.timeout = 0.5
     report = check(greeted, QUICK)
     assert report.status == 1
@@ -125,7 +127,7 @@ def test_a_process_that_breaks_the_protocol(kind: str, words: str, monkeypatch: 
 def test_how_often_a_port_may_break_the_protocol(
     kind: str, deaths: int, breaks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three times by what it says, as is; more often by its death, here five times."""
+    """Three times by what it writes; more often by dying, here five times."""
     monkeypatch.setattr("ports.checker.process.DEATHS", deaths)
     report = check(port(kind), QUICK)
     assert f"gave up after {breaks} of these: the port" in report.gave_up
@@ -203,6 +205,13 @@ def test_a_port_that_never_reads_does_not_block_the_checker() -> None:
             process.request("softmax", big)
 
 
+def test_checking_a_process_does_not_import_torch() -> None:
+    """It takes seconds to load, and the author of a port need not have it."""
+    program = "import ports.checker.check, ports.checker.process, ports.checker.port, sys; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
 @pytest.fixture(scope="module")
 def wrong_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("wrong")
@@ -233,9 +242,9 @@ def test_a_python_object_without_a_process(wrong_module: str) -> None:
 
 
 def test_a_python_object_that_has_one_rule_for_ties(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it does not have is not checked, and no mistake is made of it."""
-    own = ModuleType("own_head")
-    own.keep_top_k = lambda logits, k: reference.keep_top_k(logits, k)  # type: ignore[attr-defined]
+    """What it does not have is not checked, and not reported as a mistake."""
+    own: Any = ModuleType("own_head")
+    own.keep_top_k = lambda logits, k: reference.keep_top_k(logits, k)
     monkeypatch.setitem(sys.modules, "own_head", own)
     report = check(from_python("own_head"), QUICK)
     assert report.status == 0
@@ -290,22 +299,8 @@ class Mangled(Process):
         return self._reply(line)
 
 
-PIECES = [
-    b"",
-    b"[",
-    b"}",
-    b'"',
-    b"-1",
-    b"1e999",
-    b"null",
-    b"true",
-    b"\xff",
-    b"\\ud800",
-    b"9" * 400,
-    b'"result"',
-    b",",
-    b"\\u001b",
-]
+PIECES = [b"", b"[", b"}", b'"', b",", b"-1", b"1e999", b"null", b"true", b"\xff", b"\\ud800", b"\\u001b"]
+PIECES += [b"9" * 400, b'"result"']
 
 
 @settings(suppress_health_check=list(HealthCheck), max_examples=100, deadline=None)

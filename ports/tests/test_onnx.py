@@ -1,4 +1,4 @@
-"""The ONNX port: conforms through the checker, and what its README says of ONNX's operators is so."""
+"""The ONNX port: conforms through the checker, and what its README says of ONNX's operators is true."""
 
 import re
 import sys
@@ -32,7 +32,7 @@ OFFERED: Any = HELLO["operations"]
 @spec("HEAD-1", "HEAD-2", "HEAD-3", "HEAD-4", "TEMP-1", "TOPK-1", "TOPK-2", "TOPK-3", "TOPK-6", "TOPK-7", "SOFTMAX-2")
 @spec("LOGITS-2", "LOGITS-4", "DRAW-1", "DRAW-2", "CDF-1", "CDF-2")
 def test_it_conforms() -> None:
-    """Every phase of the checker; nothing is left out but the random stream."""
+    """Every phase of the checker; only the random stream is left out."""
     report = plan.check(from_command(Process(COMMAND, timeout=60)), plan.Plan(examples=20))
     assert report.status == 0, "\n".join(map(str, report.failures)) + report.gave_up
     left_out = {op for op, _ in report.not_checked()}
@@ -63,7 +63,7 @@ def test_it_ends_well_and_says_nothing_on_standard_error() -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("vocab_size", [1, 2, 17, 100, 1_000, 50_257])
 def test_topk_gives_the_lowest_of_equal_ids(vocab_size: int, dtype: Any) -> None:
-    """ONNX's text asks for it; ONNX Runtime has several algorithms, chosen by size and k."""
+    """ONNX's specification asks for it; ONNX Runtime has several algorithms, chosen by size and k."""
     rng = np.random.default_rng(vocab_size)
     for k in sorted({1, 2, 5, 16, 17, 50, vocab_size // 2, vocab_size - 1, vocab_size} & set(range(1, vocab_size + 1))):
         small, spread = rng.integers(-1, 2, vocab_size), np.rint(3 * rng.standard_normal(vocab_size))
@@ -74,7 +74,7 @@ def test_topk_gives_the_lowest_of_equal_ids(vocab_size: int, dtype: Any) -> None
 
 @spec("TOPK-6")
 def test_where_loses_the_sign_of_zero_and_the_port_keeps_it() -> None:
-    """Why `keep_all_ties` adds a mask. If this fails ONNX Runtime has been mended, and Where would do."""
+    """Why `keep_all_ties` adds a mask. If this fails, ONNX Runtime has been fixed and Where alone would do."""
     g = build.Graph("float32")
     chosen = g("Where", g.constant(True, np.bool_), g.floats("x", "float32", 1), g.constant(-np.inf), outputs=["y"])
     loaded = run.session(g.model("where", (chosen, build.FLOATS["float32"], 1)))

@@ -112,7 +112,7 @@ class Port:
 
 
 def encode(value: Any) -> Any:
-    """An array or a float as PROTOCOL.md writes it; what is JSON already stays."""
+    """An array or a float as PROTOCOL.md writes it; anything else stays as it is."""
     if isinstance(value, np.ndarray):
         return to_json(value)
     return number_to_json(value) if isinstance(value, float) else value

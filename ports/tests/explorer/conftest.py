@@ -46,7 +46,7 @@ def faultless(tabs: Tabs) -> Iterator[None]:
 
 @pytest.fixture
 def visit(tabs: Tabs, faultless: None) -> Iterator[Callable[..., View]]:
-    """Open a page, in the place of the one before."""
+    """Open a page, in place of the one before."""
     contexts: list[Any] = []
     visited: set[str] = set()
 
@@ -60,7 +60,6 @@ def visit(tabs: Tabs, faultless: None) -> Iterator[Callable[..., View]]:
             page = tabs.again()
         return go(page, path.as_uri() + fragment, ready=ready)
 
-    open_page.faults = tabs.faults  # type: ignore[attr-defined]
     yield open_page
     for context in contexts:
         context.close()
@@ -87,7 +86,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def opened(tabs: Tabs, made: Path) -> View:
     """The page of the embedded bundle in another tab, for all tests that need no new one."""
-    url = f"{made.as_uri()}?shared"  # an address of its own: what is visited is forbidden again
+    url = f"{made.as_uri()}?shared"  # an address of its own: those of `visit` are forbidden again
     tabs.allowed.add(url)
     return go(tabs.context.new_page(), url)
 

@@ -1,4 +1,4 @@
-"""The explorer for all: by keyboard, for a screen reader, and by axe's rules at three widths, light and dark."""
+"""The explorer for everybody: by keyboard, for a screen reader, and by axe's rules at three widths, light and dark."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +35,11 @@ def test_keyboard_alone(visit: Callable[..., View], made: Path, bundle: Bundle) 
             page.keyboard.press("Tab")
         raise AssertionError(f"Tab does not reach {name}")
 
+    def write(name: str, text: str) -> None:
+        go(name)
+        page.keyboard.press("Control+A")
+        page.keyboard.type(text)
+
     go("prompt")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
@@ -45,17 +50,11 @@ def test_keyboard_alone(visit: Callable[..., View], made: Path, bundle: Bundle) 
     assert view.data("stage-product")["token"] == view.rows("bars")[1]["id"]
     go("temperature-slider")
     page.keyboard.press("ArrowLeft")
-    go("temperature")
-    page.keyboard.press("Control+A")
-    page.keyboard.type("1.25")
-    go("k")
-    page.keyboard.press("Control+A")
-    page.keyboard.type("33")
+    write("temperature", "1.25")
+    write("k", "33")
     view.settle()
     check_bars(view, bundle, 2, 1.25, 33)
-    go("seed")
-    page.keyboard.press("Control+A")
-    page.keyboard.type("77")
+    write("seed", "77")
     go("draw")
     page.keyboard.press("Enter")
     view.wait_for_draws(2)
@@ -68,7 +67,7 @@ def test_keyboard_alone(visit: Callable[..., View], made: Path, bundle: Bundle) 
     check_bars(view, bundle, 2, 0.7, 50)
 
 
-def test_a_change_is_told_to_a_screen_reader(view: View) -> None:
+def test_a_change_is_announced_to_a_screen_reader(view: View) -> None:
     charts = ("context", "factors", "running", "histogram", "spread")
     texts = "id => { const e = document.getElementById(id); return e.getAttribute('role') === 'img' &&"
     texts += (
@@ -93,7 +92,7 @@ def test_axe_finds_no_serious_fault(visit: Callable[..., View], made: Path) -> N
     if not axe.exists():
         unavailable("ports/explorer/node_modules is not installed: make setup-explorer")
     view = visit(made, "#temperature=1.5&k=5")
-    view.type("seed", "x")  # a problem in words is looked at too
+    view.type("seed", "x")  # so that an error message is checked too
     view.page.evaluate(axe.read_text("utf-8"))
     run = "async (rules) => (await axe.run({ resultTypes: ['violations'], ...rules })).violations"
     for width in (360, 900, 1600):

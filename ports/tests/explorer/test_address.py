@@ -23,15 +23,10 @@ def test_fragment_restores_the_view(view: View, visit: Callable[..., View], made
     other = visit(made, fragment)
     everything = ("stage-product", "stage-logits", "stage-probabilities", "stage-draw")
     assert [first.data(stage) for stage in everything] == [other.data(stage) for stage in everything]
-    assert [first.rows(table) for table in ("bars", "race", "counts")] == [
-        other.rows(table) for table in ("bars", "race", "counts")
-    ]
-    assert [other.page.input_value(f"#{box}") for box in ("prompt", "temperature", "k", "seed")] == [
-        "5",
-        "1.3",
-        "17",
-        "123",
-    ]
+    tables = ("bars", "race", "counts")
+    assert [first.rows(table) for table in tables] == [other.rows(table) for table in tables]
+    boxes = ("prompt", "temperature", "k", "seed")
+    assert [other.page.input_value(f"#{box}") for box in boxes] == ["5", "1.3", "17", "123"]
     first.set(temperature="1e30")
     first.page.wait_for_function("() => location.hash.includes('30')")
     links = [(first.page.evaluate("location.hash"), 5, 1e30, 17), ("#prompt=1&temperature=0.9&k=3", 1, 0.9, 3)]
@@ -42,20 +37,19 @@ def test_fragment_restores_the_view(view: View, visit: Callable[..., View], made
         check_bars(other, bundle, prompt, temperature, k)
 
 
-def test_a_bad_fragment_is_told_and_the_rest_of_it_used(visit: Callable[..., View], made: Path, bundle: Bundle) -> None:
+def test_a_bad_fragment_is_reported_and_the_rest_used(visit: Callable[..., View], made: Path, bundle: Bundle) -> None:
     bad = visit(made, "#prompt=99&temperature=warm&k=7&seed=x&draws=0&colour=red")
     check_bars(bad, bundle, 0, 0.7, 7)
     assert "prompt is 99: it must be a whole number from 0 to 15" in bad.text("prompt-problem")
     assert 'temperature is "warm": type a number above 0' in bad.text("temperature-problem")
     assert 'seed is "x": type a whole number' in bad.text("seed-problem")
     assert "which this page does not know" in bad.text("notice")
-    refused = bad
-    refused.page.evaluate("location.hash = '#temperature=0&k=7'")  # the port's own refusal
-    refused.page.wait_for_function("() => document.getElementById('k').value === '50'")
-    assert "temperature is 0: it must be finite and > 0" in refused.text("temperature-problem")
-    check_bars(refused, bundle, 0, 0.7, 50)
-    refused.set(k=9)
-    check_bars(refused, bundle, 0, 0.7, 9)
+    bad.page.evaluate("location.hash = '#temperature=0&k=7'")  # the port's own refusal
+    bad.page.wait_for_function("() => document.getElementById('k').value === '50'")
+    assert "temperature is 0: it must be finite and > 0" in bad.text("temperature-problem")
+    check_bars(bad, bundle, 0, 0.7, 50)
+    bad.set(k=9)
+    check_bars(bad, bundle, 0, 0.7, 9)
 
 
 def test_copied_code_computes_the_view(view: View, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import reference
 from parity_tests.verdict import compare
 from weights_export import Bundle
 
-from .view import View, check_bars, f32
+from .view import Tabs, View, check_bars, f32
 
 spec = pytest.mark.spec
 
@@ -36,7 +36,7 @@ BAD_BOXES = [
 
 
 @spec("TEMP-2", "TOPK-4", "TOPK-5", "RNG-1")
-def test_bad_boxes_are_told_in_words(view: View, bundle: Bundle) -> None:
+def test_bad_boxes_are_explained_in_words(view: View, bundle: Bundle) -> None:
     tables = ("bars", "race", "counts")
     for box, text, words in BAD_BOXES:
         before = [view.rows(table) for table in tables]
@@ -78,7 +78,7 @@ def use_the_toy(view: View) -> None:
     assert np.array_equal(names["probs"], probs)
 
 
-def test_corrupted_bundle_is_told_and_the_page_stays_usable(
+def test_corrupted_bundle_is_reported_and_the_page_stays_usable(
     visit: Callable[..., View], made: Path, tmp_path: Path
 ) -> None:
     text = made.read_text("utf-8")
@@ -104,7 +104,7 @@ def test_cut_page_and_no_base64(visit: Callable[..., View], made: Path, tmp_path
 
 
 def with_script(made: Path, output: Path, script: str) -> Path:
-    """The page in a browser of which this is true before its own script begins."""
+    """The page with a script before its own, which makes the browser another one."""
     text = made.read_text("utf-8").replace("<script>", f"<script>{script};", 1)
     output.write_text(re.sub(r"script-src '[^']*'", "script-src 'unsafe-inline'", text), encoding="utf-8")
     return output
@@ -124,9 +124,9 @@ def test_browser_without_javascript(visit: Callable[..., View], made: Path) -> N
     assert "A model does not read letters" in view.page.locator("#stage-prompt").inner_text()
 
 
-def test_browser_that_is_too_old(visit: Callable[..., View], made: Path, tmp_path: Path) -> None:
-    """A script that it cannot parse: the line that a script would take away stays."""
+def test_browser_that_is_too_old(visit: Callable[..., View], tabs: Tabs, made: Path, tmp_path: Path) -> None:
+    """A script that it cannot parse: the line that the script would remove stays."""
     view = visit(with_script(made, tmp_path / "page.html", "#not(the language of this browser)"), ready=False)
     assert "JavaScript is off or the browser is too old" in view.text("notice")
-    assert visit.faults, "a script that does not parse is on the console"  # type: ignore[attr-defined]
-    visit.faults.clear()  # type: ignore[attr-defined]
+    assert tabs.faults, "a script that does not parse is on the console"
+    tabs.faults.clear()

@@ -20,7 +20,7 @@ from ports.explorer import pytorch
 from weights_export import Bundle, BundleError
 
 from ..missing import unavailable
-from .view import EXPLORER, ROOT, TINY, View
+from .view import EXPLORER, ROOT, TINY, Tabs, View
 
 
 def test_one_small_file_the_same_each_time_whose_path_is_printed(
@@ -86,8 +86,8 @@ def test_built_script_is_what_its_sources_build(tmp_path: Path) -> None:
     )
 
 
-def test_policy_keeps_every_request_in(visit: Callable[..., View], made: Path) -> None:
-    """Were the page to ask for something, the browser would refuse; a server that hears all hears nothing."""
+def test_policy_keeps_every_request_in(visit: Callable[..., View], tabs: Tabs, made: Path) -> None:
+    """If the page asked for anything, the browser would refuse; a server that would hear it hears nothing."""
     heard = []
 
     class Server(http.server.BaseHTTPRequestHandler):
@@ -134,4 +134,4 @@ def test_policy_keeps_every_request_in(visit: Callable[..., View], made: Path) -
         server.shutdown()
     assert heard == ["/probe"]
     assert {"connect-src", "img-src", "script-src-elem", "style-src-elem", "frame-src", "media-src"} <= set(refused)
-    visit.faults.clear()  # type: ignore[attr-defined]  # the browser's own words about each refusal
+    tabs.faults.clear()  # the browser's own words about each refusal

@@ -29,7 +29,7 @@ class Change(NamedTuple):
 
 
 def changes(vocabulary: int) -> list[Change]:
-    """Every kind of change, each value another than the one before."""
+    """Every kind of change, each value different from the one before."""
     temperatures, ks = [0.5, 0.55, 0.6], [0, 1, 2]
     return [
         Change("prompt", "stage-prompt", "#prompt", [1, 0, 1]),
@@ -46,7 +46,7 @@ def changes(vocabulary: int) -> list[Change]:
     ]
 
 
-# From here on, what is read of places and sizes is counted: within a change it would have the browser lay out anew.
+# From here on, reads of positions and sizes are counted: within a change each would make the browser lay out again.
 COUNTED = """() => {
   const layout = /^(client|offset|scroll)(Width|Height|Top|Left)$|^get(Bounding|ClientRects|BBox|ComputedText)/;
   window.reads = 0;
@@ -63,7 +63,7 @@ COUNTED = """() => {
 # The sections that can be seen once this one is scrolled to.
 LOOK = """async (stage) => {
   document.getElementById(stage).scrollIntoView();
-  for (let i = 0; i < 2; i++) await (FRAME)(); // it hears so
+  for (let i = 0; i < 2; i++) await (FRAME)(); // it learns so
   await (SETTLED)();
   return [...document.querySelectorAll("section, aside")].filter((e) => {
     const { top, bottom } = e.getBoundingClientRect();
@@ -93,7 +93,7 @@ CHANGE = """async ([box, value]) => {
 
 
 def work(view: View, change: Change, value: float | None) -> dict[str, Any]:
-    """What a change writes; in its task that is bounded, and nothing is measured."""
+    """What a change writes: a bounded number in its own task, in which no position is read."""
     done: dict[str, Any] = view.page.evaluate(CHANGE, [change.box, value])
     assert 0 < done["writes"] <= WRITES, (change.name, done)
     assert done["reads"] == 0, (change.name, done)
@@ -123,11 +123,11 @@ def test_what_is_in_sight_is_drawn_in_the_frame_and_the_rest_after_it(visit: Cal
 def test_a_vocabulary_of_50257_is_redrawn_within_100_ms(
     visit: Callable[..., View], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Processor time of the page, the smallest of three: it does not fail for a busy machine.
+    """Processor time of the page, the smallest of three, so that a busy machine does not fail it.
 
-    Nor does the number of writes hang on V.
+    The number of writes does not depend on V either.
     """
-    monkeypatch.setattr(pytorch, "SEEDS", 1)  # for its answers there are other tests
+    monkeypatch.setattr(pytorch, "SEEDS", 1)  # other tests check its answers
     monkeypatch.setattr(pytorch, "SETTINGS", pytorch.SETTINGS[:1])
     checkpoints.make(tmp_path / "checkpoint", vocab_size=LARGE, settings={**checkpoints.SMALL, "n_layer": 1})
     export(

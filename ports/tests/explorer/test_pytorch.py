@@ -1,4 +1,4 @@
-"""What PyTorch says, in the explorer: its answers, with the suite's own words."""
+"""What PyTorch says, in the explorer: its answers, with the suite's own verdicts."""
 
 import base64
 import json
@@ -40,7 +40,7 @@ def test_pytorch_s_answers_are_shown_with_the_verdict_of_the_suite(view: View, b
         word = compare(
             "lm_head", ours, theirs.numpy(), context=context[prompt], embedding=embedding, temperature=temperature, k=n
         ).word
-        agree = (Word.IDENTICAL, Word.WITHIN_BOUND)  # which of them hangs on last bits, the page's are not NumPy's
+        agree = (Word.IDENTICAL, Word.WITHIN_BOUND)  # which one depends on last bits, and the page's are not NumPy's
         assert word in agree
         assert view.data("verdict-probs")["word"] in agree
         assert view.data("verdict-logits")["word"] in (Word.IDENTICAL, Word.WITHIN_BOUND)
