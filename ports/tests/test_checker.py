@@ -207,8 +207,8 @@ def test_a_port_that_never_reads_does_not_block_the_checker() -> None:
 
 def test_checking_a_process_does_not_import_torch() -> None:
     """It takes seconds to load, and the author of a port need not have it."""
-    program = "import ports.checker.check, ports.checker.process, ports.checker.port, sys; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    code = "import ports.checker.check, ports.checker.process, ports.checker.port, sys; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 
