@@ -1,5 +1,5 @@
-"""The atlas: what existing implementations do, rule by rule. `python -m ports.atlas` writes ATLAS.md."""
+"""The atlas: what existing implementations do at each rule of SPEC.md. `python -m ports.atlas` writes ATLAS.md."""
 
 
-class Otherwise(Exception):  # noqa: N818 - no error: the implementation takes this input to mean something else
-    """What the implementation does in the place of a result, such as greedy decoding."""
+class Otherwise(Exception):  # noqa: N818 - not an error: to the implementation, this input means something else
+    """Raised where the implementation does something else, such as greedy decoding. The text says what it does."""

@@ -1,4 +1,4 @@
-"""ATLAS.md from the records: which rules each implementation keeps, how it differs, and the questions side by side."""
+"""ATLAS.md from the records: the rules that each implementation keeps, the questions side by side, the differences."""
 
 import re
 import textwrap
@@ -54,7 +54,7 @@ and `llama_sampler_init_dist`.
 
 
 def page(records: dict[str, dict[str, Any]]) -> str:
-    """The whole document; `records` by the names of the adapters."""
+    """The whole document. `records` maps the names of the adapters to their records."""
     names = [name for name in NAMES if name in records]
     lines = [INTRO, *_what(names, records), "", MATRIX, *_matrix(names, records), "", *_questions(names, records)]
     lines += [NOT_RUN, "## How each differs", ""]

@@ -1,4 +1,4 @@
-"""The same questions to every implementation, answered in a few words, so that they can be read side by side."""
+"""The same questions to every implementation, with answers of a few words that can be read side by side."""
 
 from collections.abc import Callable
 from types import ModuleType
@@ -8,11 +8,11 @@ import numpy as np
 
 from . import Otherwise
 
-LONG = 12  # elements that are shown in full
+LONG = 12  # an array of up to so many elements is shown in full
 
 
 def value(given: Any) -> str:
-    """A number, or an array in its own digits: `[1, -inf, 0.1]`."""
+    """A number or an array as text, with the digits of its dtype: `[1, -inf, 0.1]`."""
     if not isinstance(given, (np.ndarray, np.generic)):
         return str(given)
     array = np.asarray(given)
@@ -28,7 +28,7 @@ def _digits(array: np.ndarray) -> str:
 
 
 def shown(inputs: dict[str, Any]) -> str:
-    """Arguments as a person writes them: `logits [1, 2, 2], k 2`; the dtype where it is not float32."""
+    """Arguments as a person writes them: `logits [1, 2, 2], k 2`. The dtype is shown unless it is float32."""
     return ", ".join(f"{name} {_kind(given)}{value(given)}" for name, given in inputs.items())
 
 
@@ -42,7 +42,7 @@ def _row(*numbers: float) -> np.ndarray:
 
 
 def _survivors(module: ModuleType, logits: np.ndarray, k: int) -> str:
-    """The ids, ascending: their order is TOPK-3's business."""
+    """The ids of the survivors in ascending order. Their own order is not asked here: TOPK-3 has vectors for it."""
     if hasattr(module, "survivors"):
         ids = np.array(module.survivors(logits, k))
     elif hasattr(module, "keep_top_k"):
@@ -126,7 +126,7 @@ QUESTIONS: dict[str, tuple[tuple[str, ...], Callable[[ModuleType], str]]] = {
 
 
 def answers(module: ModuleType) -> dict[str, str]:
-    """Question -> answer, of those that the implementation has a function for."""
+    """Question -> answer, for the questions that the implementation has a function for."""
     return {
         question: _answer(ask, module)
         for question, (functions, ask) in QUESTIONS.items()

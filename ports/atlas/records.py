@@ -1,4 +1,4 @@
-"""What came of each run, as JSON in `records/`: one file an implementation, versions and date inside."""
+"""The results of each run as JSON in `records/`: one file for each implementation, with versions and date."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def load_all() -> dict[str, dict[str, Any]]:
 
 
 def save(record: dict[str, Any]) -> None:
-    """Write one, in the place of an older one."""
+    """Write one record, over an older one of the same name."""
     FOLDER.mkdir(exist_ok=True)
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
     (FOLDER / f"{record['name']}.json").write_text(text, encoding="utf-8")

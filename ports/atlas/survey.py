@@ -1,15 +1,16 @@
-"""One implementation held against every vector and the checker's random cases: what came of each rule of SPEC.md.
+"""Runs one implementation on every vector and on random cases, and records what it does at each rule of SPEC.md.
 
-An adapter is a module of `adapters` with any of the functions of `reference.head`, and
+An implementation is called through an adapter: a module of `adapters` with any of the functions of `reference.head`,
+and these names:
 
-- `TITLE`, `SHORT`, `PACKAGES`: its name, the column's, and the distributions whose versions are recorded;
-- `DTYPES`: the dtypes it can be handed, all four if not given;
-- `TIES = "all"` if it follows TOPK-7; its `keep_top_k` has no `ties`: most have one rule;
-- `POINTERS = True` for what is handed one row of floats and nothing else, as a C function is: HEAD-2 to HEAD-4 say
-  nothing of it, and the adapter calls it row by row;
-- `draw(logits) -> id`: one token by its own random stream, for `questions.py`.
+- `TITLE`, `SHORT`, `PACKAGES`: its name, the heading of its column, and the packages whose versions are recorded.
+- `DTYPES`: the dtypes that it can take; all four by default.
+- `TIES = "all"` if it follows TOPK-7. `keep_top_k` has no argument `ties` here, as most implementations know one rule.
+- `POINTERS = True` if it takes one row of floats and nothing else, like a C function. The adapter calls it row by row,
+  so HEAD-2 to HEAD-4 do not apply.
+- `draw(logits) -> id`: draws one token from its own random stream, for `questions.py`.
 
-It settles nothing and checks nothing that the implementation leaves alone.
+An adapter adds no decisions and no checks of its own: the atlas must show the implementation, not the adapter.
 """
 
 import importlib
@@ -36,25 +37,27 @@ from .evidence import Finding, blamed, of_vector, raised
 
 PLATFORM = f"{platform.system()} {platform.machine()}"
 SPEC = Path(reference.__file__).with_name("SPEC.md")
-EXAMPLES = 60  # random cases a stage, as many as the checker's default
-RANDOM = 10**6  # the size of a random case: a vector, if there is one, is shown in its place
+EXAMPLES = 60  # random cases for each stage, as many as the checker runs by default
+# The size of a random case, larger than that of any vector. A vector has a comment and stays the same, while the random
+# case that fails may depend on the last bits of the processor. So the page shows a vector whenever one differs.
+RANDOM = 10**6
 
 
 def adapter(name: str) -> ModuleType:
-    """The module. Raises: ImportError if what it adapts is not installed."""
+    """The module of an adapter. Raises: ImportError if the implementation is not installed."""
     return importlib.import_module(f"{__package__}.adapters.{name}")
 
 
 def versions(module: ModuleType) -> dict[str, str]:
-    """Of the packages that are adapted, without a local label such as `+cpu`."""
+    """The versions of the adapter's packages, without a local label such as `+cpu`."""
     return {package: metadata.version(package).partition("+")[0] for package in module.PACKAGES}
 
 
 def survey(name: str, date: str) -> dict[str, Any]:
-    """The record of one implementation, plain data."""
+    """The record of one implementation, as plain data."""
     module = adapter(name)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # of bad input that is answered: what is answered is recorded
+        warnings.simplefilter("ignore")  # bad input causes many; the record says what was answered
         found = list(findings(module))
         answers = questions.answers(module)
     rules: dict[str, Any] = {}
@@ -78,17 +81,21 @@ def survey(name: str, date: str) -> dict[str, Any]:
 
 
 def _order(rule: str) -> int:
-    """The place of a rule in SPEC.md."""
+    """The position of a rule in SPEC.md, as a sort key."""
     return SPEC.read_text("utf-8").index(f"### {rule} ")
 
 
 def findings(module: ModuleType) -> Iterator[Finding]:
-    """What every vector and the random cases say of it."""
+    """The findings from all vectors, then from the random cases.
+
+    A random search stops at its first failure. If the vectors have shown that an operation fails on batches, nearly
+    every random case would only show that again. So the vectors also collect what is known, and the random cases avoid
+    it.
+    """
     port = port_of(module)
-    # What random cases would only find again: dtypes answered in another one, refusals of good input, batches.
-    narrow: set[str] = set()
-    refused: set[str] = set()
-    batches: set[str] = set()
+    narrow: set[str] = set()  # dtypes that are answered in another dtype
+    refused: set[str] = set()  # operations that refuse some good input
+    batches: set[str] = set()  # operations that treat a batch unlike its rows
     for case, verdict in vector_cases.run(port, [case for file in load_all() for case in file.cases], "vectors"):
         if verdict.word == Word.NOT_CHECKED:
             continue
@@ -101,11 +108,14 @@ def findings(module: ModuleType) -> Iterator[Finding]:
                 batches.add(case.op)
             if finding.rule == "HEAD-2" and finding.difference and case.result != "invalid":
                 narrow |= {value["dtype"] for value in case.inputs.values() if isinstance(value, dict)}
+    # 16-bit floats are left out of the random cases: most implementations answer them in 16 bits, against HEAD-2.
     dtypes = tuple(name for name in ("float32", "float64") if name in port.dtypes and name not in narrow)
+    # Random heads often tie at the cut. There a head that follows TOPK-7 is right to differ from the reference.
     operations = tuple(op for op in port.operations if op != "lm_head" or port.ties != ("all",))
     quiet = replace(port, dtypes=dtypes or ("float32",), operations=operations, call=Known(port.call, refused, batches))
     for verdict in random_cases.run(quiet, EXAMPLES):
         if verdict.word in BAD:
+            # No rule, or HEAD-5: good input got no answer at all. Then the rule that defines the operation is broken.
             rule = verdict.rule if verdict.rule not in ("", "HEAD-5") else OPERATIONS[verdict.operation].rule
             call = f"`{verdict.operation}({verdict.about})`"
             if isinstance(verdict.actual, Exception):

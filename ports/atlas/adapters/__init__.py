@@ -1,1 +1,1 @@
-"""One module for each implementation in the atlas: its functions behind the names and arguments of the reference."""
+"""One module for each implementation in the atlas: its functions under the names and arguments of the reference."""

@@ -1,3 +1,3 @@
-"""Adapters whose packages are no part of the development install: pytest must not import them for doctests."""
+"""Adapters whose packages are not in the development install: pytest must not import them to look for doctests."""
 
 collect_ignore = ["ctranslate2_generator.py", "jax_lax.py", "mlx_lm_sampler.py"]

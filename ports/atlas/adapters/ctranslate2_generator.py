@@ -48,7 +48,7 @@ def _model(context: np.ndarray, embedding: np.ndarray) -> ctranslate2.Generator:
 
 
 def compute_logits(context: Any, embedding: Any) -> np.ndarray:
-    """`forward_batch`, a model for each row."""
+    """`forward_batch`, with a model for each row."""
     rows = [
         np.array(_model(row, embedding).forward_batch([[0]]))[0, 0] for row in context.reshape(-1, context.shape[-1])
     ]
@@ -65,12 +65,12 @@ def _draws(logits: np.ndarray, count: int, **settings: Any) -> list[int]:
 
 
 def survivors(logits: np.ndarray, k: int) -> list[int]:
-    """The ids that come up under `sampling_topk`."""
+    """The ids that are drawn with `sampling_topk`."""
     return sorted(set(_draws(logits, 1_000, sampling_topk=k, sampling_temperature=1_000.0)))
 
 
 def sample(logits: np.ndarray, temperature: float) -> int:
-    """One token under `sampling_temperature`, all of the vocabulary allowed."""
+    """One token with `sampling_temperature`, from the whole vocabulary."""
     return _draws(logits, 1, sampling_topk=0, sampling_temperature=temperature)[0]
 
 

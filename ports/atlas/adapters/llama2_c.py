@@ -26,7 +26,7 @@ def compute_logits(context: Any, embedding: Any) -> np.ndarray:
 
 
 def apply_temperature(logits: Any, temperature: Any) -> np.ndarray:
-    """`logits[q] /= temperature`, where it is not 0."""
+    """`logits[q] /= temperature`, if that is not 0."""
     divisor = np.float32(temperature)
     if divisor == 0:
         raise Otherwise("takes the argmax")
@@ -34,13 +34,13 @@ def apply_temperature(logits: Any, temperature: Any) -> np.ndarray:
 
 
 def softmax(logits: Any) -> np.ndarray:
-    """The maximum subtracted, `expf`, divided by the sum."""
+    """Subtracts the maximum, takes `expf`, divides by the sum."""
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return weights / np.cumsum(weights, axis=-1)[..., -1:]
 
 
 def inverse_cdf(probs: Any, uniform: Any) -> np.ndarray:
-    """`sample_mult`: the first id whose running sum exceeds the uniform, in float."""
+    """`sample_mult`: the first id whose running sum, in float, exceeds the uniform."""
     exceeds = np.asarray(uniform, np.float32)[..., None] < np.cumsum(probs, axis=-1)
     return np.where(exceeds.any(axis=-1), exceeds.argmax(axis=-1), probs.shape[-1] - 1)
 

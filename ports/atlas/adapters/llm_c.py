@@ -15,7 +15,7 @@ POINTERS = True
 
 
 def softmax(logits: Any) -> np.ndarray:
-    """`expf(logit)` over the total in double."""
+    """`expf(logit)` divided by their total in double."""
     weights = np.exp(logits)
     return (weights / weights.sum(axis=-1, keepdims=True, dtype=np.float64)).astype(np.float32)
 
@@ -24,5 +24,5 @@ def draw(logits: Any, uniform: float = 0.5) -> int:
     """The walk, from the logits themselves."""
     weights = np.exp(np.asarray(logits, np.float32))
     target = np.float32(np.float32(uniform) * weights.sum(dtype=np.float64))
-    exceeds = target < np.cumsum(weights)  # one after the other, in float32
+    exceeds = target < np.cumsum(weights)  # added one after the other, in float32
     return int(exceeds.argmax()) if exceeds.any() else len(weights) - 1

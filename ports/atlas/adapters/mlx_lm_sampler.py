@@ -20,14 +20,14 @@ def compute_logits(context: Any, embedding: Any) -> np.ndarray:
 
 
 def apply_temperature(logits: Any, temperature: Any) -> np.ndarray:
-    """`logits * (1.0 / temp)`, the expression inside `make_sampler`'s; temperature 0 is another one."""
+    """`logits * (1.0 / temp)`, as in the sampler that `make_sampler` returns; for temperature 0 it returns another."""
     if temperature == 0:
         raise Otherwise("takes the argmax")
     return np.array(mx.array(logits) * (1.0 / temperature))
 
 
 def keep_top_k(logits: Any, k: Any) -> np.ndarray:
-    """`apply_top_k`, which takes log-probabilities or logits alike."""
+    """`apply_top_k`, which takes log-probabilities and logits alike."""
     return np.array(apply_top_k(mx.array(logits), k))
 
 
@@ -37,11 +37,11 @@ def softmax(logits: Any) -> np.ndarray:
 
 
 def sample(logits: Any, temperature: float) -> int:
-    """`make_sampler(temp)`, seed 0."""
+    """`make_sampler(temp)`, with seed 0."""
     mx.random.seed(0)
     return int(make_sampler(temp=temperature)(mx.array(logits)))
 
 
 def draw(logits: Any) -> int:
-    """At temperature 1."""
+    """One token at temperature 1."""
     return sample(logits, 1.0)

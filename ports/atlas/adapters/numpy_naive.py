@@ -23,13 +23,13 @@ def apply_temperature(logits: Any, temperature: Any) -> np.ndarray:
 
 
 def top_k(logits: Any, k: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The whole row sorted, reversed and cut; by the stable sort, for the default one depends on the processor."""
+    """Sorts the whole row, reverses it and cuts. The sort is stable: the default one depends on the processor."""
     token_ids = np.argsort(logits, axis=-1, kind="stable")[..., ::-1][..., :k]
     return np.take_along_axis(logits, token_ids, axis=-1), token_ids
 
 
 def keep_top_k(logits: Any, k: Any) -> np.ndarray:
-    """All that is below the k-th value becomes -inf."""
+    """Everything below the k-th value becomes -inf."""
     kth = np.sort(logits, axis=-1)[..., -k, None]
     return np.where(logits < kth, -np.inf, logits).astype(logits.dtype)
 

@@ -40,12 +40,12 @@ def compute_logits(context: Any, embedding: Any) -> np.ndarray:
 
 
 def apply_temperature(logits: Any, temperature: Any) -> np.ndarray:
-    """Div by the temperature in the dtype of the logits: ONNX takes no other."""
+    """Div. The temperature is converted to the dtype of the logits, because ONNX accepts no other."""
     return _run("Div", logits, np.array(temperature, logits.dtype))[0]
 
 
 def top_k(logits: Any, k: Any) -> tuple[np.ndarray, np.ndarray]:
-    """TopK, sorted; its k is an int64."""
+    """TopK, sorted. Its k is an int64 tensor."""
     values, token_ids = _run("TopK", logits, np.array([k], np.int64), outputs=2, axis=-1, largest=1, sorted=1)
     return values, token_ids
 

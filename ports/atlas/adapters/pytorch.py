@@ -19,7 +19,7 @@ generator, takes_noise = torch_generator, False
 
 
 def array(tensor: torch.Tensor) -> np.ndarray:
-    """A tensor as an array, bfloat16 through its bits."""
+    """A tensor as an array. bfloat16, which NumPy lacks, is converted by its bits."""
     if tensor.dtype == torch.bfloat16:
         return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
     return tensor.numpy()
@@ -55,7 +55,7 @@ def softmax(logits: Any) -> np.ndarray:
 
 
 def multinomial(probs: Any, num_samples: Any = 1, *, rng: torch.Generator) -> np.ndarray:
-    """`torch.multinomial`, the generator being an argument."""
+    """`torch.multinomial`, with the generator as an argument."""
     return array(torch.multinomial(to_torch(probs), num_samples, generator=rng))
 
 

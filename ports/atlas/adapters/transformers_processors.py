@@ -38,7 +38,7 @@ def keep_top_k(logits: Any, k: Any) -> np.ndarray:
 
 
 def lm_head(context: Any, embedding: Any, temperature: Any = 0.7, k: Any = 50) -> np.ndarray:
-    """The logits in float32, both processors, softmax."""
+    """Logits in float32, both processors, then softmax."""
     logits = functional.linear(to_torch(context), to_torch(embedding)).to(torch.float32)
     scores = _processed(logits, TemperatureLogitsWarper(temperature), TopKLogitsWarper(k))
     return array(functional.softmax(scores, dim=-1))
