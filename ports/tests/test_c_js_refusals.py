@@ -108,6 +108,8 @@ MALFORMED: list[dict[str, Any]] = [
 @pytest.mark.parametrize(("code", "op", "inputs"), REFUSED)
 def test_refusals(port: Port, code: str, op: str, inputs: dict[str, Any]) -> None:
     """Each with its code, and words that are more than the code."""
+    if op not in port.hello()["operations"]:
+        pytest.skip(f"{port.hello()['name']} has no {op}")
     reply = port.ask(op, **inputs)
     assert reply.keys() == {"refused"}, reply
     assert reply["refused"]["code"] == code

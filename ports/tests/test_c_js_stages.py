@@ -182,6 +182,8 @@ def test_vectors(port: Port, stage: str) -> None:
         return lambda op, _: port.result(op, **case.inputs)
 
     cases = load(stage).cases
+    if cases[0].op not in port.hello()["operations"]:
+        pytest.skip(f"{port.hello()['name']} has no {cases[0].op}")
     outcomes = [judge(case, as_written(case)) for case in cases]
     for case, outcome in zip(cases, outcomes, strict=True):
         if outcome.word == Word.NOT_CHECKED:
