@@ -1,4 +1,4 @@
-"""The implementations under test, each behind the same functions on NumPy arrays."""
+"""The implementations under test. All of them have the same functions, on NumPy arrays."""
 
 import importlib
 import inspect
@@ -18,17 +18,17 @@ from reference.operations import STAGES, TIES
 
 @dataclass(frozen=True, repr=False)
 class Head:
-    """An LM head, its operations by name: `head.softmax(logits)`, with the arguments and refusals of the reference.
+    """An LM head with its operations by name: `head.softmax(logits)` takes and refuses the same as the reference's.
 
-    `torch_rng` takes a seed and gives what `multinomial` takes as `rng`.
+    `torch_rng` takes a seed and returns a source of noise that `multinomial` takes as `rng`.
     """
 
     name: str
     operations: Mapping[str, Callable[..., Any]]
-    takes_noise: bool = True  # whether `multinomial` can be handed noise through `rng`
-    our_words: bool = True  # whether its refusals are worded as ours are
+    takes_noise: bool = True  # whether `multinomial` takes its noise from any `rng` that it is given
+    our_words: bool = True  # whether its error messages are those of the reference
     absent: tuple[str, ...] = ()  # the operations that it does not have
-    ties: tuple[str, ...] = TIES  # what its `keep_top_k` takes
+    ties: tuple[str, ...] = TIES  # the values of `ties` that its `keep_top_k` takes
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         try:
@@ -40,15 +40,15 @@ class Head:
         return self.name
 
     def but(self, name: str, **operations: Callable[..., Any]) -> "Head":
-        """Another head, called `name`: this one with some operations replaced."""
+        """A head called `name`: this one with some operations replaced."""
         return replace(self, name=name, operations={**self.operations, **operations})
 
     def drawing_its_own_noise(self) -> "Head":
-        """The same, said not to take noise through `rng`."""
+        """The same head, marked as one that does not take noise through `rng`."""
         return replace(self, takes_noise=False)
 
     def composed(self) -> "Head":
-        """The same, its `lm_head` made of its own stages."""
+        """The same head, with an `lm_head` made of its own stages."""
 
         def lm_head(context: Any, embedding: Any, temperature: float = 0.7, k: int = 50) -> Any:
             scaled = self.apply_temperature(self.compute_logits(context, embedding), temperature)
@@ -58,7 +58,7 @@ class Head:
 
 
 def keeps_with(top_k: Callable[..., Any]) -> Callable[..., Any]:
-    """`keep_top_k` that keeps what this `top_k` selects."""
+    """A `keep_top_k` that keeps the tokens that this `top_k` selects."""
 
     def keep_top_k(logits: Any, k: int, ties: Any = "lowest_id") -> Any:
         kept = np.array(reference.keep_top_k(logits, k, ties))
@@ -72,7 +72,7 @@ def keeps_with(top_k: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def to_torch(array: Any) -> Any:
-    """A tensor with the same values, and the same memory layout where PyTorch can have it; other objects unchanged."""
+    """A tensor with the same values and, if PyTorch allows, the same memory layout. Other objects are unchanged."""
     if not isinstance(array, np.ndarray):
         return array
     if array.dtype == ml_dtypes.bfloat16:
@@ -83,7 +83,7 @@ def to_torch(array: Any) -> Any:
 
 
 def to_numpy(result: Any) -> Any:
-    """Back to NumPy; tuples element by element."""
+    """The array of a tensor, also inside a tuple. Other objects are unchanged."""
     if isinstance(result, tuple):
         return tuple(to_numpy(part) for part in result)
     return result.numpy() if isinstance(result, torch.Tensor) else result
@@ -99,7 +99,7 @@ def on_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def torch_generator(seed: int) -> torch.Generator:
-    """What the mirror draws from."""
+    """The generator that the mirror draws from."""
     return torch.Generator().manual_seed(seed)
 
 
@@ -112,16 +112,16 @@ MIRROR = Head(
     takes_noise=False,
 )
 
-NO_HEAD = (ImportError, AttributeError, SyntaxError, TypeError)  # what `from_name` raises
+NO_HEAD = (ImportError, AttributeError, SyntaxError, TypeError)  # the errors that `from_name` raises
 
 
 def from_name(name: str) -> Head:
-    """The head called `MODULE` or `MODULE:OBJECT`: a `Head`, or anything that has functions of `reference.head`.
+    """The head called `MODULE` or `MODULE:OBJECT`: a `Head`, or any object with functions of `reference.head`.
 
-    Its functions take the arguments of the reference by the same names, with the same defaults; `ties` of `keep_top_k`
-    may be left out. Tests of a function that it lacks are skipped and say so. `generator` (or `TorchGenerator`) and
-    `takes_noise` may be given as in `Head`.
-    Raises: ImportError, AttributeError or SyntaxError if there is no such object, TypeError if it has none of the
+    Each function must take the arguments of the reference by the same names, with the same defaults. Only the argument
+    `ties` of `keep_top_k` may be missing. Tests of a missing function are skipped with a message. The object may also
+    have `generator` (or `TorchGenerator`), which becomes `torch_rng`, and `takes_noise`; see `Head`.
+    Raises: ImportError, AttributeError or SyntaxError if there is no such object; TypeError if it has none of the
     functions, or one with other arguments.
     """
     module, _, path = name.partition(":")
@@ -141,11 +141,11 @@ def from_name(name: str) -> Head:
     ties: tuple[str, ...] = TIES
     if "keep_top_k" in given and not _accepts(given["keep_top_k"], ["logits", "k", "ties"]):
         ties, given["keep_top_k"] = ("lowest_id",), _without_ties(given["keep_top_k"], name)
-    for called in ("generator", "TorchGenerator"):  # the second as `reference` calls it
+    for called in ("generator", "TorchGenerator"):  # the second is the name in `reference`
         if hasattr(found, called):
             given.setdefault("torch_rng", getattr(found, called))
     absent = tuple(operation for operation in REFERENCE.operations if operation not in given)
-    # Without a stream of its own it draws from the reference's: `multinomial` is judged all the same.
+    # A head without a random stream of its own gets that of the reference, so that `multinomial` can be judged.
     given |= {operation: _missing(name, operation) for operation in absent if operation != "torch_rng"}
     given.setdefault("torch_rng", reference.TorchGenerator)
     takes_noise = getattr(found, "takes_noise", True)
@@ -153,18 +153,18 @@ def from_name(name: str) -> Head:
 
 
 def _accepts(function: Callable[..., Any], names: list[str]) -> bool:
-    """Whether it can be called with these arguments by name, and with no others."""
+    """Whether the function can be called with exactly these arguments, by name."""
     try:
         inspect.signature(function).bind(**dict.fromkeys(names))
     except TypeError:
         return False
-    except ValueError:  # a function in C may not say what it takes
+    except ValueError:  # a function written in C may have no signature to look at
         return True
     return True
 
 
 def _refuse_other_arguments(name: str, function: Callable[..., Any]) -> None:
-    """Raises TypeError unless `function` can be called as the reference's is: by name, with the same defaults."""
+    """Raise TypeError unless `function` can be called like the reference's: by name, leaving out what has a default."""
     wanted = inspect.signature(getattr(reference, name)).parameters.values()
     required = [p.name for p in wanted if p.default is p.empty]
     if not (_accepts(function, required) and _accepts(function, [p.name for p in wanted if p.name != "ties"])):

@@ -1,15 +1,16 @@
-"""Which random stream the local PyTorch has: its own MT19937, or another (PyTorch builds with Intel's MKL may)."""
+"""Which random stream the local PyTorch has: its own MT19937 or another one, as some builds with Intel's MKL have."""
 
 from functools import cache
 
 import torch
 
-# exponential_() from seed 7 on PyTorch's MT19937 stream. Golden values, not our generator's: a broken generator must
-# not decide that its own test be skipped.
+# The first numbers of exponential_() from seed 7 on PyTorch's MT19937 stream. They are written down here, and not taken
+# from our generator: if that were broken, it would seem that PyTorch has another stream, and its own tests would be
+# skipped.
 GOLDEN = (0.3276439309120178, 0.319783478975296, 1.981175422668457, 1.0691168308258057)
 
 OTHER_STREAM = (
-    "this PyTorch fills exponential_() from another random stream than its MT19937 (seen by golden values of seed 7), "
+    "this PyTorch fills exponential_() from another random stream than its MT19937 (known values of seed 7 differ), "
     "so no seed gives the same tokens; draws are compared on shared noise instead"
 )
 

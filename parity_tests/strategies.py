@@ -1,4 +1,4 @@
-"""Hypothesis strategies for everything a head can meet; they shrink to cases that a person can read.
+"""Hypothesis strategies for the inputs of a head. They shrink to cases that a person can read.
 
     from hypothesis import given
     from parity_tests.strategies import logits
@@ -6,8 +6,9 @@
     @given(logits())
     def test_my_head(row): ...
 
-Logits of real models are not standard normals: they tie at the k-th place (most of all in 16 bits), sit near -100 for
-the whole vocabulary, spread over four orders of magnitude, and hold masked tokens. Each of these is made on purpose.
+Logits of real models are not standard normal numbers. They tie at the k-th place, most often in 16 bits; they may all
+lie near -100; they spread over four orders of magnitude; some are masked. The strategies produce each of these on
+purpose.
 """
 
 from collections.abc import Callable
@@ -31,7 +32,7 @@ temperatures = st.one_of(
 
 
 def compute_dtype(array: np.ndarray) -> np.dtype:
-    """What a head computes in and returns: float32 for 16-bit inputs, else the dtype of the input (HEAD-2)."""
+    """The dtype that a head computes in and returns: float32 for 16-bit inputs, else that of the input (HEAD-2)."""
     return np.dtype(COMPUTE_DTYPE[array.dtype.name])
 
 
@@ -42,12 +43,12 @@ def _dtypes(draw: st.DrawFn, names: tuple[str, ...]) -> np.dtype:
 
 @st.composite
 def batch_shapes(draw: st.DrawFn, max_axes: int = 3) -> tuple[int, ...]:
-    """Leading axes: none, one or several, now and then one of length 0."""
+    """Leading axes: none, one or several. Some have length 0."""
     return tuple(draw(st.lists(st.sampled_from([1, 2, 3, 0]), max_size=max_axes)))
 
 
 def ks(vocab_size: int) -> st.SearchStrategy[int]:
-    """k at its corners and in between: 1, V - 1, V, above V."""
+    """k at the edge cases 1, V - 1, V and above V, and anywhere in between."""
     corners = [1, max(1, vocab_size - 1), vocab_size, vocab_size + 1, 10 * vocab_size]
     return st.one_of(st.sampled_from(corners), st.integers(1, vocab_size))
 
@@ -156,7 +157,7 @@ def probabilities(draw: st.DrawFn, dtypes: tuple[str, ...] = DTYPES, max_vocab: 
 
 
 def uniforms(shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
-    """One uniform per row: 0, the largest float32 and float64 below 1, and anything between."""
+    """One uniform for each row: 0, the largest float32 and the largest float64 below 1, and anything between."""
     number = st.one_of(
         st.sampled_from([0.0, 0.5, 1 - 2.0**-24, 1 - 2.0**-53]),
         st.floats(0, 1, exclude_max=True, allow_subnormal=False),
@@ -165,13 +166,13 @@ def uniforms(shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
     return st.lists(number, min_size=size, max_size=size).map(lambda numbers: np.array(numbers).reshape(shape))
 
 
-# How an argument is drawn, by its name, from those that have been drawn before: what it adds to them.
+# Argument name -> how its value is drawn. `given` holds the arguments drawn before it; the new ones are returned.
 _DRAWN: dict[str, Callable[[st.DrawFn, dict[str, Any], tuple[str, ...]], dict[str, Any]]] = {
     "context": lambda draw, given, dtypes: dict(zip(("context", "embedding"), draw(factors(dtypes)), strict=True)),
     "logits": lambda draw, given, dtypes: {"logits": draw(logits(dtypes))},
     "probs": lambda draw, given, dtypes: {"probs": draw(probabilities(dtypes))},
     "temperature": lambda draw, given, dtypes: {
-        # Of logits that are computed, no quotient may overflow.
+        # Where logits are still to be computed, only temperatures at which no quotient can overflow.
         "temperature": draw(temperatures if "logits" in given else st.sampled_from([0.1, 0.7, 1.0, 10.0]))
     },
     "k": lambda draw, given, dtypes: {
@@ -186,10 +187,10 @@ _DRAWN: dict[str, Callable[[st.DrawFn, dict[str, Any], tuple[str, ...]], dict[st
 
 @st.composite
 def arguments(draw: st.DrawFn, operation: str, dtypes: tuple[str, ...] = DTYPES) -> dict[str, Any]:
-    """Good arguments of one operation, by name, as `verdict.compare` takes them: `noise` in the place of an rng.
+    """Valid arguments of one operation, by name, as `verdict.compare` takes them: with `noise` instead of `rng`.
 
-    Those that nothing is drawn for, such as `ties`, are left out. No quotient overflows.
-    Raises: ValueError for what is not a function of a head.
+    Arguments that have no strategy, such as `ties`, are left out.
+    Raises: ValueError for an operation that is not a function of a head.
     """
     if operation not in STAGES:
         raise ValueError(f"operation is {operation!r}: it must be one of {', '.join(STAGES)}")
@@ -201,7 +202,7 @@ def arguments(draw: st.DrawFn, operation: str, dtypes: tuple[str, ...] = DTYPES)
 
 
 class FixedNoise:
-    """An `rng` that hands out given noise, in order: the way to hold two draws on the same noise."""
+    """An `rng` that returns given noise, in order. With it, two draws can be compared on the same noise."""
 
     def __init__(self, noise: Any) -> None:
         self._left = np.asarray(noise).reshape(-1)

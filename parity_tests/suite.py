@@ -1,7 +1,7 @@
-"""The suite's checks of one stage, held against any head, in process: how mutants and variants are judged.
+"""Runs the suite's tests of one stage on any head, inside this process. Mutants and variants are judged this way.
 
-`run(stages, head)` calls the same test functions that pytest collects, with `head` in the place of the fixture, and
-stops at the first that fails. Hypothesis gives 20 fixed examples a test and does not shrink.
+`run(stages, head)` calls the same test functions that pytest collects, with `head` as the fixture of that name. It
+stops at the first test that fails. Hypothesis runs 20 fixed examples for each test and does not shrink.
 """
 
 import importlib.util
@@ -23,7 +23,7 @@ from .heads import Head
 from .local_torch_rng import local_stream_is_mt19937
 
 MODULES = {operation.name: f"test_{operation.file}" for operation in WITH_VECTORS}
-COMMON = ("test_refusals", "test_lm_head")  # each operation's refusals, and what holds for all of them
+COMMON = ("test_refusals", "test_lm_head")  # the refusals of each operation, and what holds for all operations
 
 settings.register_profile(
     "suite",
@@ -32,14 +32,14 @@ settings.register_profile(
     deadline=None,
     database=None,
     phases=[Phase.explicit, Phase.generate],
-    report_multiple_bugs=False,  # the first is enough
+    report_multiple_bugs=False,  # one failure is enough to reject a head
     suppress_health_check=list(HealthCheck),
 )
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The first check that a head did not pass: its name, the rules it holds, and what it said."""
+    """The first check that a head failed: its name, the rules that it tests, and its message."""
 
     test: str
     rules: tuple[str, ...]
@@ -51,7 +51,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Check:
-    """One test function with its parameters filled in, but for the head."""
+    """One test function with all its parameters but the head."""
 
     name: str
     rules: tuple[str, ...]
@@ -60,7 +60,7 @@ class Check:
 
 @cache
 def gpt2_shaped() -> tuple[np.ndarray, np.ndarray]:
-    """`context (64, 768)` and `embedding (50_257, 768)` as GPT-2's: a few hidden dimensions dozens of times larger."""
+    """`context (64, 768)` and `embedding (50_257, 768)` like GPT-2's: a few hidden dimensions are 40 times as large."""
     rng = np.random.default_rng(768)
     context = rng.standard_normal((64, 768), dtype=np.float32) * 2
     context[:, [138, 378, 447]] *= 40
@@ -70,7 +70,7 @@ def gpt2_shaped() -> tuple[np.ndarray, np.ndarray]:
 
 @cache
 def _fewer_tokens() -> tuple[np.ndarray, np.ndarray]:
-    """Every tenth of GPT-2's tokens: sums as long, roundings as large, a tenth of the time."""
+    """Every tenth of these tokens: the sums are as long and the rounding errors as large, in a tenth of the time."""
     context, embedding = gpt2_shaped()
     return context, embedding[::10].copy()
 
@@ -80,7 +80,13 @@ FIXTURES: dict[str, Callable[[], Any]] = {"gpt2_shaped": _fewer_tokens}
 
 @cache
 def _module(name: str) -> ModuleType:
-    """A copy of a test module with the settings of the suite: `@given` keeps the profile in force when it decorates."""
+    """A copy of a test module, under the Hypothesis profile of this suite.
+
+    `@given` takes the settings of the profile that is loaded while it decorates, and keeps them. The module that pytest
+    has imported is therefore bound to pytest's profile, with many examples and shrinking. For one head that is right;
+    for every mutant it would take far too long. So the module is executed again while the profile "suite" is loaded.
+    This copy does not enter `sys.modules`, so the tests that pytest runs keep their own settings.
+    """
     spec = importlib.util.find_spec(f"{__package__}.{name}")
     assert spec
     assert spec.loader
@@ -95,7 +101,10 @@ def _module(name: str) -> ModuleType:
 
 
 def checks(module_name: str) -> Iterator[Check]:
-    """Every test of a module that takes a `head` or a `generator`, once for each of its parameters."""
+    """The tests of a module that take a `head` or a `generator`, once for each set of their parameters.
+
+    Tests that need another fixture than those in `FIXTURES` are left out.
+    """
     for name, function in vars(_module(module_name)).items():
         parameters = set(inspect.signature(function).parameters) if name.startswith("test_") else set()
         if not parameters & {"head", "generator"}:
@@ -125,7 +134,7 @@ def _caller(
 
 
 def _parameters(marks: list[Any]) -> Iterator[dict[str, Any]]:
-    """The product of the `parametrize` marks, each as keyword arguments."""
+    """The keyword arguments of each case: the product of all `parametrize` marks."""
     axes = []
     for mark in marks:
         if mark.name == "parametrize":
@@ -137,9 +146,10 @@ def _parameters(marks: list[Any]) -> Iterator[dict[str, Any]]:
 
 
 def run(stages: str | Iterable[str], head: Head, first: str = "") -> Failure | None:
-    """The first failure of the checks of one or more `stages`, None if the head passes them all.
+    """The first failure in the checks of one or more `stages`, or None if the head passes them all.
 
-    A stage is the name of an operation that has vectors. Checks that hold the rule `first` go first.
+    A stage is the name of an operation that has vectors. The checks that test the rule `first` run first: a mutant that
+    breaks this rule then fails soon.
     Raises: ValueError for an unknown stage.
     """
     stages = [stages] if isinstance(stages, str) else list(stages)

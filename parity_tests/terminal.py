@@ -1,4 +1,4 @@
-"""Where tables go: a terminal as wide as it is, and 100 columns in a pipe or a file, which have no width."""
+"""The console for tables: as wide as the terminal, or 100 columns in a pipe or a file, which have no width."""
 
 import os
 import sys
@@ -7,6 +7,6 @@ from rich.console import Console
 
 
 def console() -> Console:
-    """Standard output; COLUMNS in the environment has the last word."""
+    """Standard output. COLUMNS in the environment overrides the width."""
     has_a_width = sys.stdout.isatty() or "COLUMNS" in os.environ
     return Console(highlight=False, width=None if has_a_width else 100)

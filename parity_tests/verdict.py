@@ -1,15 +1,15 @@
 """Four words for "is it the same?": `compare(operation, expected, actual, **inputs) -> Verdict`.
 
     IDENTICAL     the same bits
-    WITHIN_BOUND  other bits, every element inside the derived bound
-    TIE_BREAK     another token or survivor, but the candidates are closer than the bound: rounding's coin flip
+    WITHIN_BOUND  different bits, but every element is within the derived bound
+    TIE_BREAK     another token or survivor, but the candidates are closer than the bound: rounding decides
     DIVERGED      anything else
 
-`expected` is the reference's result for the given inputs, `actual` what the implementation under test returned for the
-same inputs. Where an operation rounds, both are judged against the exact value, so that a fault of the reference shows
-too; where nothing may round (the cut, the quotient of given logits) they must have the same bits. Bounds come from
-`reference.bounds`; no tolerance is picked here. An implementation may compute in another dtype than the reference:
-name it with `dtype`.
+`expected` is the result of the reference, `actual` that of the implementation under test, from the same inputs. Where
+an operation rounds, both are judged against the exact value, so that an error of the reference is noticed too. Where
+nothing is rounded (the cut), or only in one way (the quotient of given logits), they must have the same bits.
+Bounds come from `reference.bounds`; no tolerance is picked here. An implementation may compute in another dtype than
+the reference: name it with `dtype`.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from .judges.words import BAD, Verdict, Word, same_bits
 
 __all__ = ["BAD", "Verdict", "Word", "compare", "exact_softmax", "same_bits"]
 
-# The judge of an operation is the function of its name in a module of `judges`.
+# The judge of an operation is the function with its name in a module of `judges`.
 _MODULES = [import_module(f"{judges.__name__}.{found.name}") for found in iter_modules(judges.__path__)]
 JUDGES: dict[str, Callable[..., Verdict]] = {
     name: getattr(module, name) for name in STAGES for module in _MODULES if hasattr(module, name)
@@ -37,8 +37,8 @@ JUDGES: dict[str, Callable[..., Verdict]] = {
 def compare(operation: str, expected: Any, actual: Any, dtype: str | None = None, **inputs: Any) -> Verdict:
     """Judge `actual` against `expected` for one operation of the head.
 
-    `inputs` are the operation's arguments by name, and for `multinomial` the `noise` in place of `rng`. `dtype` is the
-    one the implementation computed in (default: that of `expected`).
+    `inputs` are the arguments of the operation by name; `multinomial` has `noise` instead of `rng`. `dtype` is the one
+    that the implementation computed in, by default that of `expected`.
     Raises: ValueError for an unknown operation.
     """
     judge = JUDGES.get(operation)

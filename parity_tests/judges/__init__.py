@@ -1,1 +1,1 @@
-"""How each stage is judged: by elements, by survivors, by draws; `parity_tests.verdict.compare` is the way in."""
+"""How each stage is judged: by elements, by survivors or by draws. `parity_tests.verdict.compare` calls the judges."""

@@ -1,4 +1,9 @@
-"""The two draws, judged on given randomness: the race on its noise, the walk on its uniform."""
+"""Judges the two draws on given random numbers: the race on its noise, the walk on its uniform.
+
+A draw turns numbers that carry a rounding error into a token. The token itself has no error: it is right or wrong. So
+both judges ask the same question: is there any result of the arithmetic, within the derived bounds, for which this is
+the token? If so, a token that differs from the reference's is a TIE_BREAK. Otherwise it is DIVERGED.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,12 +26,14 @@ def multinomial(
     error: Any = 0.0,
     num_samples: int = 1,
 ) -> Verdict:
-    """Token ids drawn from the same noise. `error` is how far the probabilities themselves may be off."""
+    """Token ids drawn from the same noise. `error` is the error that the probabilities themselves may have."""
     probs, noise = np.asarray(probs), np.asarray(noise)
     dtype = dtype or compute_dtype(probs)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         race = np.where(probs > 0, np.abs(probs.astype(np.float64) / noise), -np.inf)
-        race = np.where(np.isinf(race.astype(dtype)), race.astype(dtype), race)  # what overflows is equal (DRAW-4)
+        # Race values that overflow in the dtype of the draw are equal there (DRAW-4). In float64 they would not
+        # overflow, and would differ.
+        race = np.where(np.isinf(race.astype(dtype)), race.astype(dtype), race)
     bound = bounds.race(probs, noise, dtype, error) + bounds.race(probs, noise, "float64")
 
     def fault(ids: np.ndarray, row: tuple[int, ...]) -> tuple[str, str] | None:
@@ -42,7 +49,10 @@ def _drawn(
     fault: Callable[[np.ndarray, tuple[int, ...]], tuple[str, str] | None],
     inputs: dict[str, np.ndarray],
 ) -> Verdict:
-    """Both draws of each row, held by `fault(ids, row)`: rule and reason where they cannot be right, or None."""
+    """The verdict on a draw. `fault(ids, row)` returns None, or the rule and the reason why the ids cannot be right.
+
+    The reference's own ids are checked in the same way, so that an error of the reference is noticed too.
+    """
     for row in np.ndindex(inputs["probs"].shape[:-1]):
         for prefix, ids in (("", actual), ("the reference itself: ", expected)):
             found = fault(ids, row)
@@ -62,7 +72,11 @@ def _drawn(
 
 
 def _race_fault(ids: np.ndarray, race: np.ndarray, bound: np.ndarray, probs: np.ndarray) -> tuple[str, str] | None:
-    """Why `ids` cannot be the order of arrival of this race, or None."""
+    """Why `ids` cannot be the tokens of this race in their order, or None.
+
+    The race is run token by token. Each one must be the best of those that are left, or so close to the best that the
+    two bounds together could have changed their order.
+    """
     if not ((ids >= 0) & (ids < len(race))).all():
         return "DRAW-2", "a token id outside the vocabulary"
     if len(set(ids.tolist())) != len(ids):
@@ -83,7 +97,7 @@ def _race_fault(ids: np.ndarray, race: np.ndarray, bound: np.ndarray, probs: np.
 def inverse_cdf(
     expected: np.ndarray, actual: np.ndarray, dtype: str | None, *, probs: Any, uniform: Any, error: Any = 0.0
 ) -> Verdict:
-    """The id whose running sum first exceeds u * total, judged at the distance that rounding may move a running sum."""
+    """The first id whose running sum exceeds u * total, give or take the distance by which rounding may move a sum."""
     probs, uniform = np.asarray(probs), np.asarray(uniform, dtype=np.float64)
     slack = bounds.running_sum(probs, dtype or "float64", error)
 
@@ -101,6 +115,8 @@ def _walk_fault(token: int, probs: np.ndarray, uniform: float, slack: float) -> 
         return "CDF-2", "a token of probability zero"
     running = np.cumsum(probs)
     target = uniform * running[-1]
+    # The walk ends at `token` if the running sum exceeds the target with it, but not yet without it. Rounding may move
+    # either comparison by the slack.
     if running[token] > target - slack and running[token] - probs[token] <= target + slack:
         return None
     return "CDF-1", "the running sum does not cross u * total there"
@@ -109,10 +125,11 @@ def _walk_fault(token: int, probs: np.ndarray, uniform: float, slack: float) -> 
 def judge_draw(
     context: np.ndarray, embedding: np.ndarray, noise: np.ndarray, token: int, temperature: float, k: int
 ) -> float:
-    """How far `token` is behind the winner of this race, in units of the derived bound; at most 1 is a coin flip.
+    """How far `token` is behind the winner of this race, as a multiple of the derived bound. Up to 1, rounding decides.
 
-    Tokens too close to the cut to tell whether they survive may be in the race or not: `token` only has to beat those
-    that surely are.
+    This judges the whole way from context vector to token, so it does not know which tokens survive the cut: of those
+    too close to it, rounding may keep any. `token` only has to beat the tokens that survive in any case. If it loses
+    to a doubtful one, an implementation that cuts the doubtful one is still right.
     """
     divisor = float(np.float32(temperature))
     exact = bounds.exact_logits(context, embedding)
@@ -120,7 +137,7 @@ def judge_draw(
     scaled, error = exact / divisor, bounds.temperature(exact, divisor, "float32", logits_error)
     cut = np.sort(scaled)[-min(k, len(scaled))]
     at_cut = error[scaled == cut].max()
-    if scaled[token] < cut - error[token] - at_cut:
+    if scaled[token] < cut - error[token] - at_cut:  # no rounding brings it above the cut
         return np.inf
     surely = scaled > cut + error + at_cut
     surely[token] = True

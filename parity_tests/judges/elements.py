@@ -1,4 +1,4 @@
-"""Operations whose result is judged element by element, each within its derived bound: logits, temperature, softmax."""
+"""Judges the operations that compute numbers: logits, temperature and softmax. Each element has a derived bound."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,19 +13,19 @@ from .words import Verdict, Word, same_bits
 
 
 def compute_dtype(array: np.ndarray) -> str:
-    """The dtype that a conforming head computes in, by name (HEAD-2)."""
+    """The name of the dtype that a conforming head computes in (HEAD-2)."""
     return np.dtype(COMPUTE_DTYPE.get(array.dtype.name, array.dtype)).name
 
 
 def exact_softmax(logits: np.ndarray) -> np.ndarray:
-    """Softmax in float64, the oracle where float32 is judged."""
+    """Softmax in float64, which counts as exact where float32 is judged; its own bound is added to theirs."""
     z = np.asarray(logits, dtype=np.float64)
     weights = np.exp(z - z.max(axis=-1, keepdims=True))
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
 def worst_element(values: np.ndarray, exact: np.ndarray, bound: np.ndarray) -> tuple[float, tuple[int, ...]]:
-    """The largest error / bound and its place; infinite where an exact value (bound 0) is missed, or for nan."""
+    """The largest error / bound, and its place. It is infinite for nan, and for any error where the bound is 0."""
     if values.size == 0:
         return 0.0, ()
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -46,9 +46,9 @@ def _elementwise(
     bounds_of: dict[str, np.ndarray],
     dtype: str,
 ) -> Verdict:
-    """IDENTICAL, WITHIN_BOUND or DIVERGED, each side held to the bound of its dtype around the exact value.
+    """IDENTICAL, WITHIN_BOUND or DIVERGED: each side must be within the bound of its dtype around the exact value.
 
-    The ratio is that of `actual`, also where the two are identical. The inputs are the caller's to add.
+    The ratio is that of `actual`, even if the two are identical. The caller adds the inputs to the verdict.
     """
     reference_ratio, reference_place = worst_element(expected, exact, bounds_of[compute_dtype(expected)])
     ratio, place = worst_element(actual, exact, bounds_of[dtype])
@@ -75,7 +75,7 @@ def _elementwise(
 def compute_logits(
     expected: np.ndarray, actual: np.ndarray, dtype: str | None, *, context: Any, embedding: Any
 ) -> Verdict:
-    """Logits, each side within its bound of the exact product; outside, the rounding that explains it is named."""
+    """Logits: each side must be within its bound of the exact product. If not, a rounding that explains it is named."""
     context, embedding = np.asarray(context), np.asarray(embedding)
     dtype = dtype or compute_dtype(expected)
     exact = bounds.exact_logits(context, embedding)
@@ -95,10 +95,10 @@ def compute_logits(
 def apply_temperature(
     expected: np.ndarray, actual: np.ndarray, dtype: str | None, *, logits: Any, temperature: float
 ) -> Verdict:
-    """Quotients: bit-identical, or within the bounds where the two compute in different dtypes."""
+    """Quotients: they must be bit-identical, or within the bounds if the two compute in different dtypes."""
     divisor = float(expected.dtype.type(temperature))
     logits = np.asarray(logits)
-    if dtype in (None, expected.dtype.name):  # one rounding of the same numbers: the same bits, or another function
+    if dtype in (None, expected.dtype.name):  # one correct rounding of the same numbers can only give the same bits
         if same_bits(expected, actual):
             return Verdict(operation="apply_temperature", word=Word.IDENTICAL)
         wrong = ~((expected == actual) & (np.signbit(expected) == np.signbit(actual)))
@@ -122,7 +122,7 @@ def apply_temperature(
 
 
 def softmax(expected: np.ndarray, actual: np.ndarray, dtype: str | None, *, logits: Any) -> Verdict:
-    """Probabilities, each side within its bound of the exact softmax."""
+    """Probabilities: each side must be within its bound of the exact softmax."""
     logits = np.asarray(logits)
     dtype = dtype or compute_dtype(expected)
     slack = bounds.softmax(logits, "float64")

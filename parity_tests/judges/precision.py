@@ -1,4 +1,8 @@
-"""The precision fingerprint: which rounding explains logits that are outside their bound."""
+"""The precision fingerprint: which rounding explains logits that are outside their bound.
+
+Logits computed in reduced precision are wrong in a way that can be recognised. They are where one would expect them if,
+say, the inputs had been rounded to bfloat16 and everything else were right.
+"""
 
 import numpy as np
 
@@ -8,7 +12,7 @@ _BITS = {"tfloat32": (11, -126, 127), "bfloat16": (8, -126, 127), "float16": (11
 
 
 def rounded(values: np.ndarray, dtype: str) -> np.ndarray:
-    """`values` rounded to nearest, ties to even, to TF32, bfloat16 or float16, in float64.
+    """`values` rounded to TF32, bfloat16 or float16 (to nearest, ties to even). The result has dtype float64.
 
     >>> rounded(np.array([1.00390625, 1.01171875]), "bfloat16")
     array([1.      , 1.015625])
@@ -22,10 +26,10 @@ def rounded(values: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def explain(theirs: np.ndarray, context: np.ndarray, embedding: np.ndarray) -> str | None:
-    """What would have given these logits: inputs, results or running sums rounded to a shorter format, or nothing.
+    """The rounding that would give these logits: of the inputs, the result or the running sums. None if none fits.
 
-    Tried from the smallest change to the largest; the first that holds for every element is named. TF32 and float16
-    have the same 11 bits and differ in range alone: where both hold, both are named.
+    The candidates are tried from the smallest change to the largest. The first one that fits every element is named.
+    TF32 and float16 both have 11 bits of precision and differ only in range: if both fit, both are named.
     """
     h, w = context.astype(np.float64), embedding.astype(np.float64)
     exact = bounds.exact_logits(h, w)
@@ -37,6 +41,8 @@ def explain(theirs: np.ndarray, context: np.ndarray, embedding: np.ndarray) -> s
             inputs.append(name)
     if inputs:
         return f"looks like {' or '.join(inputs)} inputs"
+    # A result or a running sum that was kept in a short format has no more bits than that. This is what tells them from
+    # a float32 result that merely lies in the wide bound of the short format.
     stored = [dtype for dtype in ("float16", "bfloat16") if np.array_equal(rounded(theirs, dtype), theirs)]
     for dtype in stored:
         half_unit = bounds.unit_roundoff(dtype) * (np.abs(exact) + float32_bound)

@@ -1,4 +1,8 @@
-"""Operations that select: top-k, exact on given logits, and the whole head, whose survivors rounding may decide."""
+"""Judges the operations that select tokens: top-k, and the whole head.
+
+On given logits, top-k is exact. In the whole head the logits carry rounding errors, so rounding may decide which tokens
+survive.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -16,7 +20,7 @@ def _diverged(operation: str, rule: str, reason: str, **where: Any) -> Verdict:
 
 
 def top_k(expected: Any, actual: Any, dtype: str | None, *, logits: Any, k: int) -> Verdict:
-    """Comparisons only, no rounding: values and ids are exact, their order included."""
+    """Top-k compares and never rounds, so values, ids and their order must be exact."""
     logits = np.asarray(logits)
     if len(actual) != 2 or np.asarray(expected[0]).dtype != np.asarray(actual[0]).dtype:
         wanted, found = np.asarray(expected[0]).dtype, ", ".join(str(np.asarray(x).dtype) for x in actual)
@@ -31,7 +35,7 @@ def top_k(expected: Any, actual: Any, dtype: str | None, *, logits: Any, k: int)
         wrong = (a != b) | (np.signbit(a) != np.signbit(b))
         if wrong.any():
             row = tuple(int(i) for i in np.argwhere(wrong)[0][:-1])
-            if sorted(a[row].tolist()) == sorted(b[row].tolist()):
+            if sorted(a[row].tolist()) == sorted(b[row].tolist()):  # the right survivors in the wrong order
                 rule = "TOPK-3"
             inputs = {"logits": logits[row], "k": k}
             return _diverged("top_k", rule, f"other {name}", place=row, actual=b[row], expected=a[row], inputs=inputs)
@@ -41,7 +45,7 @@ def top_k(expected: Any, actual: Any, dtype: str | None, *, logits: Any, k: int)
 def keep_top_k(
     expected: np.ndarray, actual: np.ndarray, dtype: str | None, *, logits: Any, k: int, ties: str = "lowest_id"
 ) -> Verdict:
-    """Exact: the survivors keep their bits, everything else is -inf."""
+    """This must be exact: the survivors keep their bits, and everything else is -inf."""
     if same_bits(expected, actual):
         return Verdict(operation="keep_top_k", word=Word.IDENTICAL)
     logits = np.asarray(logits)
@@ -69,13 +73,18 @@ def lm_head(
     k: int = 50,
     ties: str = "lowest_id",
 ) -> Verdict:
-    """The composed head: survivors judged as sets at rounding distance, probabilities within the propagated bound."""
+    """The whole head: could rounding have chosen these survivors, and are their probabilities within the bound?
+
+    The bound of the logits is carried through the temperature and the softmax (HEAD-1). The reference is judged in the
+    same way, so that its own errors are noticed.
+    """
     context, embedding = np.asarray(context), np.asarray(embedding)
     dtype = dtype or compute_dtype(expected)
     divisor = float(expected.dtype.type(temperature))
     exact = bounds.exact_logits(context, embedding)
     computed = dtype, compute_dtype(expected)
-    bound = {d: bounds.logits(context, embedding, d, "float64") for d in set(computed)}  # float64 is the oracle's
+    # The "exact" logits are computed in float64 and have an error too: hence the second dtype.
+    bound = {d: bounds.logits(context, embedding, d, "float64") for d in set(computed)}
     scaled = exact / divisor
     worst = Verdict(operation="lm_head", word=Word.IDENTICAL)
     for prefix, probs, d in zip(("", "the reference itself: "), (actual, expected), computed, strict=True):
@@ -101,21 +110,30 @@ def lm_head(
 
 
 def _row_of_probs(probs: np.ndarray, scaled: np.ndarray, error: np.ndarray, k: int, dtype: str, ties: str) -> Verdict:
+    """The verdict on one row of probabilities, from the exact scaled logits and the error that each may have.
+
+    Two tokens may change places if their logits are closer than the sum of their errors. So more than one set of
+    survivors may be right, and the probabilities depend on the set: each survivor shares the total with the others.
+    The row is therefore judged in two steps. First, the survivors must be a set that rounding could have chosen. Then
+    the probabilities must fit the softmax over that very set, and not over the exact top k.
+    """
     order = np.lexsort((np.arange(len(scaled)), -scaled))  # by value descending, then by id
     top = np.zeros(len(scaled), dtype=bool)
     top[order[:k]] = True
     last, runner_up = order[k - 1], order[min(k, len(order) - 1)]
-    # From outside, a token may come in where its value is closer to the k-th than both their errors allow to tell;
-    # from inside, it may go where it is as close to the (k + 1)-th.
+    # A token from outside the exact top k may come in if it is too close to the k-th, the last one that survives. A
+    # token from inside may go if it is too close to the (k + 1)-th, the best one that does not.
     may_come_in, may_go = (np.abs(scaled - scaled[i]) <= error + error[i] for i in (last, runner_up))
     support = probs > 0
     intruders = np.flatnonzero(support & ~top & ~may_come_in)
     if len(intruders):
         return _diverged("lm_head", "TOPK-1", "a token survives from outside the top k", place=(int(intruders[0]),))
+    # With ties="all", more than k may survive: those that tie with the k-th. The check above has let no others in.
     if ties == "lowest_id" and support.sum() > k:
         place = (int(np.flatnonzero(support & may_come_in)[-1]),)
         return _diverged("lm_head", "TOPK-1", "more than k tokens survive", place=place)
-    # The survivors are what has a probability and, best first, what may have underflowed to zero.
+    # A survivor far below the best one may have a probability so small that it underflows to 0. Then it cannot be told
+    # from a token that was cut. If fewer than k tokens have a probability, the best of the others count as survivors.
     survivors = support.copy()
     for token in order[:k]:
         if survivors.sum() >= k:

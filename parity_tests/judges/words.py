@@ -1,4 +1,4 @@
-"""What came of a case: one of seven words, none of which is ever counted as another, and what a verdict says."""
+"""The outcome of a case: one of seven words, never counted as one another, and the verdict that explains it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-LONG = 12  # elements of an array that are shown in full; of a longer one, the first and the last four
+LONG = 12  # an array of up to so many elements is shown in full; of a longer one, the first four and the last four
 
 
 class Word(StrEnum):
-    """The four verdicts, best first, and what is none: bad input rightly refused, no answer, nothing checked."""
+    """The four verdicts, best first; then bad input that was refused correctly, no answer at all, and not checked."""
 
     IDENTICAL = "IDENTICAL"
     WITHIN_BOUND = "WITHIN_BOUND"
@@ -27,12 +27,13 @@ BAD = (Word.DIVERGED, Word.ERRORED)
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One case judged: the word and, where it is a bad one, which rule is broken, why, where and on which inputs.
+    """The verdict on one case: a word and, if it is a bad one, which rule is broken, why, where and on which inputs.
 
-    `ratio` is the worst error divided by its bound, infinite where nothing may be off. `actual` is what the
-    implementation gave, an exception where it raised one, and `expected` what it should have given. Of several results
-    they are `result` alone; `place` is where in it the worst element stands. `case` names the case, `phase` the part of
-    a check.
+    - `ratio` is the largest error divided by its bound; infinite if the result had to be exact.
+    - `actual` is the implementation's result, or the exception that it raised; `expected` is the right result.
+    - `result` names the result that is wrong, if there are several; `actual` and `expected` are then that one alone.
+    - `place` is the index of the worst element.
+    - `case` names the case, `phase` the part of a check.
     """
 
     operation: str
@@ -50,7 +51,7 @@ class Verdict:
 
     @property
     def conforms(self) -> bool:
-        """Whether the implementation was asked and did right."""
+        """Whether the implementation was asked and its answer is right."""
         return self.word not in (*BAD, Word.NOT_CHECKED)
 
     @property
@@ -59,7 +60,7 @@ class Verdict:
         return brief(": ".join(part for part in (self.case, shown(self.inputs)) if part))
 
     def __str__(self) -> str:
-        """What a person reads, at most four lines; nothing in it can steer a terminal."""
+        """Text for a person, at most four lines. It contains no control sequences that a terminal would obey."""
         error = f", error {self.ratio:.3g} x bound" if 0 < self.ratio < np.inf else ""
         if self.conforms:
             return f"{self.operation} {self.word}{error}"
@@ -72,7 +73,7 @@ class Verdict:
         return printable("\n".join(lines))
 
     def require(self) -> "Verdict":
-        """Raises AssertionError with the message unless the implementation did right."""
+        """Raise AssertionError with the text of the verdict, unless the answer is right."""
         if not self.conforms:
             raise AssertionError(str(self))
         return self
@@ -88,7 +89,7 @@ def shown(inputs: Mapping[str, Any]) -> str:
 
 
 def text(value: Any) -> str:
-    """A value in its own digits; an array as a list, `...` in the middle where it is long, a tuple part by part."""
+    """A value with the digits of its dtype: an array as a list, with `...` in the middle if it is long."""
     if isinstance(value, tuple):
         return ", ".join(map(text, value))
     if isinstance(value, Mapping):
@@ -105,20 +106,20 @@ def text(value: Any) -> str:
 
 
 def brief(value: Any, width: int = 300) -> str:
-    """One line, not too long, whatever it is: nothing in it can steer a terminal or break a file."""
+    """Any value on one line that is not too long, without characters that control a terminal or cannot be encoded."""
     line = printable(" ".join(text(value).split()))
     return line if len(line) <= width else line[:width] + " ..."
 
 
 def printable(text: str) -> str:
-    """What cannot be shown, lone surrogates included, replaced; line breaks stay."""
-    if text.isprintable():  # nearly always, and at once
+    """The text with characters that cannot be printed replaced, lone surrogates included. Line breaks stay."""
+    if text.isprintable():  # nearly always, and fast
         return text
     return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
 
 
 def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
-    """Equal shape, dtype and bit patterns; the sign of zero counts."""
+    """Whether shape, dtype and bits are equal, including the sign of zero."""
     return (
         a.shape == b.shape
         and a.dtype == b.dtype
