@@ -1,7 +1,7 @@
 """Correct but different: implementations that the suite must never call wrong, however they add, sort or draw.
 
-Each replaces some functions of the reference by another honest way to the same result: other orders of summation, other
-libraries, other selection algorithms, another form of the race.
+Each variant replaces some functions of the reference by another correct way to the same result: another order of
+summation, another library, another selection algorithm, another form of the race.
 """
 
 import heapq
@@ -21,7 +21,7 @@ from .heads import REFERENCE, Head, keeps_with
 
 
 def _products(context: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Context rows `(rows, d)`, embedding and an array for the logits `(rows, V)`."""
+    """The context as rows `(rows, d)`, the embedding, and zeros for the logits `(rows, V)`."""
     context, embedding = validation.check_factors(context, embedding)
     rows = context.reshape(int(np.prod(context.shape[:-1])), context.shape[-1])
     return rows, embedding, np.zeros((len(rows), len(embedding)), context.dtype)
@@ -32,7 +32,7 @@ def _shaped(logits: np.ndarray, context: Any) -> np.ndarray:
 
 
 def float64_accumulation(context: Any, embedding: Any) -> np.ndarray:
-    """Added up in float64, rounded once."""
+    """The sums are taken in float64 and rounded once."""
     rows, embedding, logits = _products(context, embedding)
     return _shaped((rows.astype(np.float64) @ embedding.astype(np.float64).T).astype(logits.dtype), context)
 
@@ -60,7 +60,7 @@ def kahan_sum(context: Any, embedding: Any) -> np.ndarray:
 
 
 def pairwise_sum(context: Any, embedding: Any) -> np.ndarray:
-    """NumPy's own sum, which adds in a tree, over the products."""
+    """The products are summed by `np.sum`, which adds in pairs, like a tree."""
     rows, embedding, logits = _products(context, embedding)
     for row, out in zip(rows, logits, strict=True):
         out[:] = (row * embedding).sum(axis=-1)
@@ -68,7 +68,7 @@ def pairwise_sum(context: Any, embedding: Any) -> np.ndarray:
 
 
 def blocked_sum(context: Any, embedding: Any) -> np.ndarray:
-    """Products of blocks of 5 hidden dimensions, added up."""
+    """The product is computed for 5 hidden dimensions at a time and added up."""
     rows, embedding, logits = _products(context, embedding)
     for start in range(0, rows.shape[1], 5):
         logits += rows[:, start : start + 5] @ embedding[:, start : start + 5].T
@@ -76,7 +76,7 @@ def blocked_sum(context: Any, embedding: Any) -> np.ndarray:
 
 
 def einsum(context: Any, embedding: Any) -> np.ndarray:
-    """`...d,vd->...v`, NumPy's own loops."""
+    """`...d,vd->...v`, by NumPy's own loops."""
     return np.einsum("...d,vd->...v", *validation.check_factors(context, embedding))
 
 
@@ -89,13 +89,13 @@ def row_by_row(context: Any, embedding: Any) -> np.ndarray:
 
 
 def transposed_product(context: Any, embedding: Any) -> np.ndarray:
-    """`embedding @ context.T`, the result transposed: another memory layout."""
+    """`embedding @ context.T`, transposed: the result has another memory layout."""
     rows, embedding, _ = _products(context, embedding)
     return _shaped((embedding @ rows.T).T, context)
 
 
 def divides_in_float64(logits: Any, temperature: float) -> np.ndarray:
-    """A float64 quotient of float32 numbers, rounded to float32, is correctly rounded: 53 >= 2 * 24 + 2 bits."""
+    """Divides in float64 and rounds to float32. Rounding twice changes nothing here, because 53 >= 2 * 24 + 2 bits."""
     logits = validation.check_logits(logits)
     divisor = float(validation.check_temperature(temperature, logits.dtype))
     with np.errstate(over="ignore"):
@@ -103,14 +103,14 @@ def divides_in_float64(logits: Any, temperature: float) -> np.ndarray:
 
 
 def full_sort(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The whole vocabulary sorted, stable, and cut."""
+    """Sorts the whole vocabulary with a stable sort, then cuts."""
     logits, k = validation.check_logits(logits), validation.check_count("k", k)
     token_ids = np.argsort(-logits, axis=-1, kind="stable")[..., :k]
     return np.take_along_axis(logits, token_ids, axis=-1), token_ids
 
 
 def heap(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """A heap of k, row by row, in plain Python; of equals the lower id is the larger."""
+    """A heap of k tokens, row by row, in plain Python. Of equal logits, the lower id counts as the larger."""
     logits, k = validation.check_logits(logits), validation.check_count("k", k)
     token_ids = np.empty((*logits.shape[:-1], min(k, logits.shape[-1])), np.int64)
     for row in np.ndindex(logits.shape[:-1]):
@@ -125,41 +125,41 @@ def _weights(logits: np.ndarray, shift: np.ndarray) -> np.ndarray:
 
 
 def shift_by_a_whole_number(logits: Any) -> np.ndarray:
-    """Another constant than the maximum, up to half a unit from it."""
+    """Subtracts the maximum rounded to a whole number."""
     logits = validation.check_logits(logits)
     weights = _weights(logits, np.rint(logits.max(axis=-1, keepdims=True)))
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
 def softmax_in_float64(logits: Any) -> np.ndarray:
-    """Computed in float64, rounded once."""
+    """Computes in float64 and rounds once."""
     logits = validation.check_logits(logits)
     return reference.softmax(logits.astype(np.float64)).astype(logits.dtype)
 
 
 def one_by_one_softmax(logits: Any) -> np.ndarray:
-    """The weights added up strictly from left to right."""
+    """Adds up the weights strictly from left to right."""
     logits = validation.check_logits(logits)
     weights = _weights(logits, logits.max(axis=-1, keepdims=True))
     return weights / np.cumsum(weights, axis=-1)[..., -1:]
 
 
 def online_softmax(logits: Any) -> np.ndarray:
-    """Blocks of 16 with a running maximum: the sum so far is scaled where it rises (Milakov & Gimelshein 2018)."""
+    """Blocks of 16 with a running maximum. When it rises, the sum so far is rescaled (Milakov & Gimelshein 2018)."""
     logits = validation.check_logits(logits)
     highest = np.full((*logits.shape[:-1], 1), -np.inf, logits.dtype)
     total = np.zeros_like(highest)
     for start in range(0, logits.shape[-1], 16):
         block = logits[..., start : start + 16]
         higher = np.maximum(highest, block.max(axis=-1, keepdims=True))
-        finite = np.where(higher == -np.inf, 0, higher)  # nothing but masked tokens so far
+        finite = np.where(higher == -np.inf, 0, higher)  # only masked tokens so far: avoids -inf minus -inf
         total = total * _weights(highest, finite) + _weights(block, finite).sum(axis=-1, keepdims=True)
         highest = higher
     return _weights(logits, highest) / total
 
 
 def softmax_of_survivors(logits: Any) -> np.ndarray:
-    """Masked tokens left out of the sum, then zeros scattered between."""
+    """Leaves masked tokens out of the sum and puts zeros in their places."""
     logits = validation.check_logits(logits)
     probs = np.zeros_like(logits)
     for row in np.ndindex(logits.shape[:-1]):
@@ -175,7 +175,7 @@ def _race(probs: Any, num_samples: int, rng: Any) -> tuple[np.ndarray, np.ndarra
 
 
 def gumbel_max(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
-    """`log p - log E`, the race in logarithms, taken in float64."""
+    """The race in logarithms, `log p - log E`, in float64."""
     probs, noise = _race(probs, num_samples, rng)
     with np.errstate(divide="ignore"):
         race = np.log(probs, dtype=np.float64) - np.log(noise, dtype=np.float64)
@@ -183,7 +183,7 @@ def gumbel_max(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
 
 
 def arrival_times(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
-    """The n smallest of `E / p` in float64; tokens of probability zero never arrive."""
+    """The n smallest arrival times `E / p`, in float64. Tokens of probability zero never arrive."""
     probs, noise = _race(probs, num_samples, rng)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         times = np.where(probs > 0, noise.astype(np.float64) / probs, np.inf)
@@ -191,7 +191,7 @@ def arrival_times(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
 
 
 def race_in_blocks(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
-    """Sixty rows and then the next sixty, from the same stream."""
+    """Draws sixty rows and then the next sixty, from the same stream."""
     probs = validation.check_probabilities(probs, validation.check_count("num_samples", num_samples))
     if probs.ndim == 1:
         return reference.multinomial(probs, num_samples, rng=rng)
@@ -201,8 +201,8 @@ def race_in_blocks(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
 
 
 def binary_search(probs: Any, uniform: Any) -> np.ndarray:
-    """`searchsorted(side="right")`, the end held at the last possible token."""
-    reference.inverse_cdf(probs, uniform)  # for what it refuses
+    """`searchsorted(side="right")`, but never beyond the last possible token."""
+    reference.inverse_cdf(probs, uniform)  # refuses bad input
     probs = validation.check_probabilities(probs)
     uniform = validation.check_uniform(uniform, probs.shape[:-1])
     token_ids = np.empty(probs.shape[:-1], np.int64)
@@ -214,7 +214,7 @@ def binary_search(probs: Any, uniform: Any) -> np.ndarray:
 
 
 def blocked_prefix_sums(probs: Any, uniform: Any) -> np.ndarray:
-    """Prefix sums of blocks of 7, each raised by the sum of those before it, as parallel machines do."""
+    """Prefix sums of blocks of 7, plus the sum of the blocks before, as parallel machines compute them."""
     reference.inverse_cdf(probs, uniform)
     probs = validation.check_probabilities(probs)
     uniform = validation.check_uniform(uniform, probs.shape[:-1])[..., None]
@@ -229,7 +229,7 @@ def blocked_prefix_sums(probs: Any, uniform: Any) -> np.ndarray:
 
 
 def sparse_head(context: Any, embedding: Any, temperature: float = 0.7, k: int = 50) -> np.ndarray:
-    """The softmax of the k survivors alone, then scattered among zeros."""
+    """The softmax of the k survivors alone, scattered into zeros."""
     logits = reference.compute_logits(context, embedding)
     values, token_ids = reference.top_k(reference.apply_temperature(logits, temperature), k)
     probs = np.zeros_like(logits)
@@ -239,7 +239,7 @@ def sparse_head(context: Any, embedding: Any, temperature: float = 0.7, k: int =
 
 @cache
 def _onnx_session(operator: str, dtype: str, **attributes: Any) -> onnxruntime.InferenceSession:
-    """A graph of one operator; its last input of TopK is k."""
+    """A session for a graph of one operator."""
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     inputs = {"MatMul": ["a", "b"], "Softmax": ["a"], "TopK": ["a", "k"], "Div": ["a", "b"]}[operator]
     outputs = ["values", "ids"] if operator == "TopK" else ["values"]
@@ -277,7 +277,7 @@ def onnx_div(logits: Any, temperature: float) -> np.ndarray:
 
 
 def onnx_top_k(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """ONNX Runtime's TopK, which gives the lowest of equal ids and refuses k above V."""
+    """ONNX Runtime's TopK, which keeps the lowest ids at a tie and refuses k above V."""
     logits, k = validation.check_logits(logits), validation.check_count("k", k)
     if not logits.size:
         return full_sort(logits, k)
@@ -292,7 +292,7 @@ def onnx_softmax(logits: Any) -> np.ndarray:
 
 
 def _variant(name: str, **operations: Any) -> Head:
-    """The reference with some operations replaced; its whole head is made of them."""
+    """The reference with some operations replaced. If they are stages of the head, its `lm_head` is made of them."""
     variant = REFERENCE.but(name, **operations)
     on_the_way = operations.keys() & set(OPERATIONS["lm_head"].parts)
     return variant.composed().but(name, **operations) if on_the_way else variant

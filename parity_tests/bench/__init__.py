@@ -1,8 +1,8 @@
-"""How fast the heads are: `python -m parity_tests bench`; `BENCHMARKS.md` is what `make bench` writes with it.
+"""How fast the heads are: `python -m parity_tests bench`. `make bench` writes `BENCHMARKS.md` with it.
 
 candidates.py   what is timed: whole steps, single stages, and the limits of the machine
-measure.py      how: in one process, round by round in random order, medians and spread; peak memory
-growth.py       time against V, d, batch and k, as fitted exponents
+measure.py      how it is timed: in one process, in random order each round; medians, spread, peak memory
+growth.py       how time grows with V, d, batch and k, as fitted exponents
 page.py         tables, goals, BENCHMARKS.md, and pyperf's format
 """
 
@@ -21,12 +21,12 @@ from .measure import measure, peak_memory
 
 
 def main(options: argparse.Namespace) -> int:
-    """Measure, print, and write what was asked for; 2 for arguments that make no sense."""
+    """Measure, print, and write the files that were asked for. Returns 2 for arguments that make no sense."""
     try:
         vocab_size, hidden_size = candidates.SHAPES.get(options.shape) or map(int, options.shape.split(","))
         batches = [int(batch) for batch in options.batch.split(",")]
         if min(vocab_size, hidden_size, options.threads, options.rounds, *batches) < 1:
-            raise ValueError("sizes, threads and rounds are at least 1")
+            raise ValueError("sizes, threads and rounds must be at least 1")
     except ValueError as error:
         shapes = ", ".join(candidates.SHAPES)
         print(f"bench: {error}: --shape is {shapes} or V,d and --batch B,...", file=sys.stderr)
@@ -51,7 +51,7 @@ def _batch(measured: page.Measured, batch: int, rounds: int) -> None:
     inputs = candidates.Inputs(batch, measured.vocab_size, measured.hidden_size)
     steps = candidates.steps(inputs, measured.threads)
     single = {**candidates.stages(inputs, measured.threads), **candidates.limits(inputs, measured.threads)}
-    # One measurement for all, so that a goal's two figures met the same machine.
+    # All are measured together, so that both figures of a goal come from the machine in the same state.
     both = measure({**steps, **single}, rounds)
     measured.steps[batch] = {name: both[name] for name in steps}
     measured.stages[batch] = {name: both[name] for name in single}

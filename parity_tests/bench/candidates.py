@@ -1,4 +1,4 @@
-"""What is timed: from context vector to drawn token, by every implementation at hand, its stages, and two limits."""
+"""What is timed: the step from context vector to token in each implementation, its stages, and two limits."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +18,8 @@ from reference.operations import OPERATIONS
 
 SHAPES = {"gpt2": (50_257, 768), "gpt2-xl": (50_257, 1_600), "llama3": (128_256, 4_096), "tiny": (2_048, 192)}
 TEMPERATURE, K = 0.7, 50
-PROTOBUF_LIMIT = 2**31 - 2**20  # bytes of an ONNX model: a larger embedding is fed at each call
-SQUARE = 1_536  # rows and columns of the product at BLAS's peak
+PROTOBUF_LIMIT = 2**31 - 2**20  # bytes of an ONNX model; a larger embedding is not put in it but passed at each call
+SQUARE = 1_536  # rows and columns of the product that measures the peak rate of BLAS
 
 # Two ONNX graphs as text: only the product, and the head up to the survivors' probabilities.
 PRODUCT = """<ir_version: 10, opset_import: ["" : 17]>
@@ -51,7 +51,7 @@ class Inputs:
 
 
 def lesson(context: torch.Tensor, embedding: torch.Tensor, temperature: float, k: int) -> torch.Tensor:
-    """What a PyTorch user writes: the lesson's pipeline with its scatter on the last axis."""
+    """What a PyTorch user would write: the pipeline of the lesson, but with the scatter on the last axis."""
     logits = torch.nn.functional.linear(context, embedding)
     values, token_ids = torch.topk(logits / temperature, k)
     filtered = torch.full_like(logits, -torch.inf).scatter_(-1, token_ids, values)
@@ -59,7 +59,7 @@ def lesson(context: torch.Tensor, embedding: torch.Tensor, temperature: float, k
 
 
 def transformers_processors(context: torch.Tensor, embedding: torch.Tensor, temperature: float, k: int) -> torch.Tensor:
-    """What `generate()` does with the logits."""
+    """What `generate()` of Transformers does with the logits."""
     ids = torch.empty(0, dtype=torch.long)  # the processors ignore them
     logits = torch.nn.functional.linear(context, embedding)
     scores = TopKLogitsWarper(k)(ids, TemperatureLogitsWarper(temperature)(ids, logits))
@@ -69,7 +69,7 @@ def transformers_processors(context: torch.Tensor, embedding: torch.Tensor, temp
 def onnx_session(inputs: Inputs, threads: int, whole: bool) -> Callable[[], list[np.ndarray]]:
     """The product, or the head up to the probabilities of the k survivors, as an ONNX Runtime session.
 
-    Its threads must not spin after a call: they would take the processor from whoever is timed next.
+    Its threads must not spin after a call: they would take processor time from the candidate that is timed next.
     """
     feed = {"context": inputs.context, "embedding": inputs.embedding}
     model = parser.parse_model(WHOLE % (TEMPERATURE, inputs.k) if whole else PRODUCT)
@@ -117,7 +117,7 @@ def steps(inputs: Inputs, threads: int) -> Functions:
 
 
 def stages(inputs: Inputs, threads: int) -> Functions:
-    """Single stages, each on the input that it meets in the whole step; the products of three libraries."""
+    """Single stages, each on the input that it has in the whole step, and the products of three libraries."""
     context, embedding, h, w, k = inputs.context, inputs.embedding, inputs.h, inputs.w, inputs.k
     torchs, numpys = reference.TorchGenerator(0), np.random.default_rng(0)
     logits = reference.compute_logits(context, embedding)
@@ -135,7 +135,7 @@ def stages(inputs: Inputs, threads: int) -> Functions:
 
 
 def _after_the_product(name: str, head: Any, logits: Any, k: int, rng: Any) -> Functions:
-    """The parts of `lm_head` that take logits, one after the other, and the draw: what each returns, the next takes."""
+    """The stages of `lm_head` after the product, and the draw. Each one takes what the one before it returns."""
     parts, values = OPERATIONS["lm_head"].parts, {"logits": logits, "temperature": TEMPERATURE, "k": k}
     inner = {part for outer in parts for part in OPERATIONS[outer].parts}
     functions: Functions = {}
@@ -146,9 +146,10 @@ def _after_the_product(name: str, head: Any, logits: Any, k: int, rng: Any) -> F
 
 
 def limits(inputs: Inputs, threads: int) -> Functions:
-    """What no head can beat: every number of the embedding read once, by a dot product in each thread; a product.
+    """What no head can beat: reading the embedding once, and the peak rate of BLAS.
 
-    The product is of square matrices, 2 * 1,536**3 operations, at which BLAS is as fast as it gets.
+    Reading is a dot product over a share of the embedding in each thread. The peak rate is that of a product of square
+    matrices, 2 * 1,536**3 operations, at which BLAS is fastest.
     """
     shares = np.array_split(inputs.embedding.reshape(-1), threads)
     pool = ThreadPoolExecutor(threads)

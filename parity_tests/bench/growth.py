@@ -1,4 +1,4 @@
-"""How the time of a step grows with V, d, batch and k: the exponent of a power law fitted along each axis."""
+"""How the time of a step grows with V, d, batch and k: the exponent of a power law, fitted along each axis."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ SHOWN = ("fast path", "fast path, NumPy's noise", "reference", "lesson", "ONNX R
 
 
 def exponents(axis: str, threads: int, rounds: int) -> dict[str, float]:
-    """By candidate, along one axis with the others at `BASE`: 1 is linear, 0 does not grow."""
+    """The exponent of each candidate along one axis, with the other axes at `BASE`: 1 is linear, 0 does not grow."""
     seconds = []
     for point in GRID[axis]:
         at = {**BASE, axis: point}

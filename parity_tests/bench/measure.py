@@ -1,8 +1,9 @@
-"""How candidates are timed: in one process, round by round, each time in another order.
+"""How candidates are timed: in one process, round by round, in another order each time.
 
-A machine that drifts hurts all alike, and so do caches: each candidate runs once untimed before it is timed, as in a
-loop over tokens. Threads that spin for work after a call would slow down whatever comes next; the command switches that
-off before the libraries load. Timed forwards and backwards, no median then moved by more than three times its spread.
+So a machine that slows down slows all candidates down alike. Each candidate runs once untimed before it is timed, so
+its data are in the cache, as in a loop over tokens. Threads that spin for work after a call would slow down the next
+candidate, so the command switches spinning off before the libraries load. With all this, timing the candidates forwards
+and backwards moved no median by more than three times its spread.
 """
 
 import ctypes
@@ -44,9 +45,10 @@ def spread(seconds: list[float]) -> float:
 
 
 def peak_memory(functions: Functions) -> dict[str, int | None]:
-    """By how many bytes one call of each raises the process above where it stood; None without Linux's /proc.
+    """How many bytes one call of each candidate adds to the process at its peak; None without Linux's /proc.
 
-    Memory that the allocator keeps from earlier calls is given back first, so that it counts when it is taken again.
+    Memory that the allocator kept from earlier calls is given back first. Otherwise a call that uses it again would
+    seem to need none.
     """
     gc.collect()
     return {name: _peak_of_one(function) for name, function in functions.items()}
@@ -58,7 +60,7 @@ def _peak_of_one(function: Function) -> int | None:
         return None
     function()
     ctypes.CDLL(None).malloc_trim(0)
-    clear.write_text("5")  # the peak starts again from here
+    clear.write_text("5")  # resets the recorded peak
     before = status("VmRSS")
     function()
     return max(0, status("VmHWM") - before)

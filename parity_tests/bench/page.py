@@ -1,4 +1,4 @@
-"""What was measured: tables on the terminal, BENCHMARKS.md, which is not written by hand, and pyperf's format."""
+"""The results: tables on the terminal, BENCHMARKS.md (which is never edited by hand), and pyperf's format."""
 
 import json
 import platform
@@ -18,7 +18,7 @@ from .measure import Timings, spread
 
 @dataclass
 class Measured:
-    """Everything that one run of the command measured; times in seconds, memory in bytes."""
+    """Everything that one run of the command measured: times in seconds, memory in bytes."""
 
     vocab_size: int
     hidden_size: int
@@ -32,7 +32,7 @@ class Measured:
     growth: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def operations(self, batch: int) -> int:
-        """Multiplications and additions of the product."""
+        """The number of multiplications and additions in the product."""
         return 2 * batch * self.vocab_size * self.hidden_size
 
     def limit(self, batch: int) -> float:
@@ -40,18 +40,18 @@ class Measured:
         return max(self.reading(batch), self.operations(batch) / self.peak_rate(batch))
 
     def reading(self, batch: int) -> float:
-        """Seconds of whatever read the embedding fastest: the dot products, a product of a head, or a whole step."""
+        """The shortest time in which anything read the embedding: the dot products, a product, or a whole step."""
         stages = self.stages[batch]
         products = [times for name, times in stages.items() if name.startswith("product: ")]
         return min(map(median, [*self.steps[batch].values(), stages["read"], *products]))
 
     def peak_rate(self, batch: int) -> float:
-        """Operations a second of a large square product."""
+        """Operations per second in a large square product."""
         return 2 * SQUARE**3 / median(self.stages[batch]["square"])
 
 
 def machine() -> str:
-    """Processor, cores, memory cache, system and versions, as far as they can be known."""
+    """Processor, cores, cache, system and versions, as far as they can be found out."""
     about = pyperf.Run([1.0], metadata={"name": "machine"}, collect_metadata=True).get_metadata()
     known = [f"{n.replace('_', ' ')} {about[n]}" for n in ("cpu_model_name", "cpu_count", "platform") if n in about]
     cache = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")
@@ -71,7 +71,7 @@ def _ms(seconds: list[float], digits: int = 2) -> tuple[str, str]:
 
 
 def step_table(measured: Measured, batch: int) -> str:
-    """Whole steps: time, spread, ratio to the reference, fraction of the limit, peak memory."""
+    """Whole steps: time, spread, ratio to the reference, share of the limit, peak memory."""
     steps, limit = measured.steps[batch], measured.limit(batch)
     rows = []
     for name, times in steps.items():
@@ -97,7 +97,7 @@ def stage_table(measured: Measured, batch: int) -> str:
     return _table("stage", "ms", "±", "of NumPy's product", rows=rows)
 
 
-GOALS = (  # for GPT-2's shape: what is compared, and the goal by batch
+GOALS = (  # for GPT-2's shape: what is compared, whether the goal is a maximum or a minimum, and the goal by batch
     ("the step, x reading the embedding once", "at most", {1: 1.1}),
     ("all after the product, of the product", "at most", {1: 0.04, 64: 0.15}),
     ("x as fast as the lesson's pipeline", "at least", {1: 1.8, 8: 3, 64: 3}),
@@ -110,7 +110,7 @@ def _goal(words: str, sense: str, goal: float, figure: float) -> list[str]:
 
 
 def goal_table(measured: Measured) -> str:
-    """What was aimed at, what was measured, and which goals were met."""
+    """The goals, the measured values, and which goals were met."""
     rows = []
     for noise, suffix in (("PyTorch's noise", ""), ("NumPy's noise", ", NumPy's noise")):
         for batch, stages in measured.stages.items():
@@ -128,7 +128,7 @@ def goal_table(measured: Measured) -> str:
 
 
 def markdown(measured: Measured) -> str:
-    """The page; everything must have been measured."""
+    """The page BENCHMARKS.md. Everything must have been measured."""
     parts = [
         "# Benchmarks",
         "Written by one command, every figure from the same run; do not edit.\n\n"

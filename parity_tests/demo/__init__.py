@@ -1,1 +1,1 @@
-"""What `make demo` shows: one prompt by NumPy, PyTorch and Transformers, and tokens next to `model.generate()`."""
+"""What `make demo` shows: one prompt in NumPy, PyTorch and Transformers, and tokens next to `model.generate()`."""

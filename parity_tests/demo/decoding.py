@@ -1,4 +1,4 @@
-"""The NumPy head in the seat of `model.generate(do_sample=True)`: the model runs, the head chooses each token."""
+"""The NumPy head in place of `model.generate(do_sample=True)`: PyTorch runs the model, the head chooses each token."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Step:
 
 
 class _Recorder:
-    """Hands out a generator's noise and keeps the last of it."""
+    """A source of noise that keeps the noise it returned last."""
 
     def __init__(self, seed: int) -> None:
         self._rng = reference.TorchGenerator(seed)
@@ -47,11 +47,13 @@ def steps(
     seed: int,
     follow: np.ndarray | None = None,
 ) -> Iterator[Step]:
-    """Generate without end, one step at a time; the seed is that of `torch.manual_seed`.
+    """Generate one step after another, without an end. `seed` is that of `torch.manual_seed`.
 
-    The stream gives V numbers to every row at every step, finished rows included, and carries over. As `generate()`
-    does, every logit tied with the k-th stays (`ties="all"`). With `follow` `(B, tokens)` the model is fed
-    those tokens instead of its own and the steps end with them: that is how two sequences are compared step by step.
+    Every row takes V numbers of the stream at every step, finished rows included [RNG-5]. As in `generate()`, every
+    logit that ties with the k-th survives (`ties="all"`).
+
+    With `follow` `(B, tokens)`, the model is fed those tokens instead of its own, and the steps end with them. Two
+    sequences are compared this way: after the first different token they would have nothing in common any more.
     """
     embedding = model.get_output_embeddings().weight.detach().float().numpy()
     rng, cache, mask = _Recorder(seed), DynamicCache(config=model.config), attention_mask
@@ -74,7 +76,7 @@ def steps(
 def numpy_generate(
     model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, tokens: int, **settings: Any
 ) -> np.ndarray:
-    """`tokens` new token ids for each row, `(B, tokens)`, by the NumPy head; rows do not stop at an end token."""
+    """`tokens` new token ids for each row, `(B, tokens)`, by the NumPy head. Rows do not stop at an end token."""
     stream = steps(model, input_ids, attention_mask, **settings)
     return np.stack([next(stream).token_ids for _ in range(tokens)], axis=1)
 
@@ -90,9 +92,9 @@ def transformers_generate(
     seed: int,
     **options: Any,
 ) -> np.ndarray:
-    """The new token ids of `model.generate(do_sample=True)` from `torch.manual_seed(seed)`, `(B, at most tokens)`.
+    """The new token ids of `model.generate(do_sample=True)` after `torch.manual_seed(seed)`, `(B, at most tokens)`.
 
-    The global stream is the point here, so it is put back afterwards.
+    `generate()` draws from PyTorch's global stream, whose state is restored afterwards.
     """
     generate: Any = model.generate  # Transformers does not declare it for this class
     with torch.random.fork_rng(devices=[]):
@@ -119,10 +121,10 @@ def judge_steps(
     k: int,
     seed: int,
 ) -> list[Verdict]:
-    """One verdict for each token of `theirs` `(B, tokens)`, the output of `generate()`, by the steps along it.
+    """One verdict for each token of `theirs` `(B, tokens)`, the output of `generate()`.
 
-    Where a token differs the steps went on from theirs, so that one coin flip is counted once. Tokens after a row has
-    drawn the end token are not judged.
+    `followed` are the steps along these tokens. So where a token differs, the next step starts from the same text
+    again, and one tie counts only once. Tokens after the end token of a row are not judged.
     """
     embedding = model.get_output_embeddings().weight.detach().float().numpy()
     running = np.ones(len(theirs), dtype=bool)
@@ -154,6 +156,6 @@ def judge_steps(
 def compare_with_generate(
     model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, theirs: np.ndarray, **settings: Any
 ) -> list[Verdict]:
-    """`judge_steps` along `theirs`, the model being run for it."""
+    """`judge_steps`, after running the model along `theirs`."""
     followed = list(steps(model, input_ids, attention_mask, follow=theirs, **settings))
     return judge_steps(model, followed, theirs, **settings)

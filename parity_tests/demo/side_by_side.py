@@ -1,4 +1,4 @@
-"""One prompt, three heads: NumPy, PyTorch and Transformers next to each other, candidate by candidate."""
+"""One prompt, three heads: NumPy, PyTorch and Transformers next to each other, token by token."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,7 +23,7 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Candidate:
-    """One token and its probability by each implementation; `ulps` is the largest difference from NumPy's."""
+    """One token and its probability in each implementation. `ulps` is the largest difference from NumPy's."""
 
     token: str
     id: int
@@ -36,7 +36,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Draw:
-    """What each implementation drew, step by step, from the same seed."""
+    """The token ids that each implementation drew from the same seed, in order."""
 
     numpy: list[int]
     pytorch: list[int]
@@ -45,7 +45,7 @@ class Draw:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """The whole comparison, ready to print or to dump as JSON."""
+    """The whole comparison, to be printed or written as JSON."""
 
     prompt: str
     temperature: float
@@ -65,7 +65,7 @@ class SideBySide:
         return any(v.word == Word.DIVERGED for v in (self.pytorch, self.transformers, *self.generation))
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data; verdicts as their words."""
+        """The comparison as plain data, with the word of each verdict."""
         data = asdict(self)
         for name in ("pytorch", "transformers"):
             data[name] = str(getattr(self, name).word)
@@ -74,7 +74,7 @@ class SideBySide:
 
 
 def ulps_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """How many float32 numbers apart `a` and `b` are; both >= 0."""
+    """How many float32 numbers apart `a` and `b` are. Both must be >= 0."""
     x, y = (np.ascontiguousarray(v, dtype=np.float32).view(np.int32).astype(np.int64) for v in (a, b))
     return np.abs(x - y)
 
@@ -82,10 +82,10 @@ def ulps_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def side_by_side(
     checkpoint: Checkpoint, prompt: str, *, temperature: float = 0.7, k: int = 50, seed: int = 0, tokens: int = 1
 ) -> SideBySide:
-    """Compute the next-token distribution of `prompt` three ways, and `tokens` tokens from one seed.
+    """Compute the next-token distribution of `prompt` in three ways, and `tokens` tokens from one seed.
 
-    `prompt` has at least one character and `tokens` is at least 1: the command sees to it. Raises: ValueError for a
-    prompt that does not fit the context window with its continuation, and as the stages do.
+    `prompt` must have at least one character, and `tokens` must be at least 1; the command checks both.
+    Raises: ValueError if the prompt and the new tokens do not fit the context window; and as the stages do.
     """
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
     ids = tokenizer.encode(prompt)
@@ -99,10 +99,10 @@ def side_by_side(
     mask = torch.ones_like(input_ids)
     settings: dict[str, Any] = {"temperature": temperature, "k": k, "seed": seed}
     theirs = transformers_generate(model, input_ids, mask, tokens, **settings, eos_token_id=None)
-    # The model runs once more, for all that NumPy and PyTorch need: along the tokens of generate().
+    # One more run of the model, along the tokens of generate(), gives everything that NumPy and PyTorch need.
     followed = list(steps(model, input_ids, mask, follow=theirs, **settings))
     ours = np.stack([step.token_ids for step in followed], axis=1)
-    if not np.array_equal(ours, theirs):  # from the first other token on NumPy goes its own way
+    if not np.array_equal(ours, theirs):  # these steps still followed their tokens: NumPy's own text needs another run
         ours = numpy_generate(model, input_ids, mask, tokens, **settings)
     h, logits = followed[0].context, followed[0].logits
     context, embedding = torch.from_numpy(h), model.get_output_embeddings().weight.detach()

@@ -1,7 +1,8 @@
-"""Mistakes that real language-model heads made, each as a small wrong replacement of one function of the reference.
+"""Mistakes that real language-model heads have made. Each is a mutant: the reference with one wrong function.
 
-The suite is held against every one of them: a mutant that passes its stage's tests is a hole in the suite. Each names
-the mistake (`looks_like`) and where a real system made it (`source`); "folk" are those nobody has filed.
+The suite runs on every mutant. A mutant that passes the tests of its stage shows a hole in the suite. Each one
+describes the mistake (`looks_like`) and links to a real system that made it (`source`). "folk" means that everybody has
+seen the mistake and nobody has reported it.
 """
 
 import importlib
@@ -9,7 +10,7 @@ import pkgutil
 
 from .registry import MUTANTS, Mutant
 
-for _module in pkgutil.iter_modules(__path__):  # each registers its mutants
+for _module in pkgutil.iter_modules(__path__):  # importing a module registers its mutants
     importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = ["MUTANTS", "Mutant"]

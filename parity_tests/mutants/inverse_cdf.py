@@ -12,8 +12,8 @@ LLAMA2_C = "https://github.com/karpathy/llama2.c/blob/00401b62bd1afa052cc909af49
 
 
 def _inputs(probs: Any, uniform: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights, uniforms `(..., 1)` and the float64 running sum."""
-    inverse_cdf(probs, uniform)  # for what it refuses
+    """The probabilities, the uniforms `(..., 1)` and the running sum in float64."""
+    inverse_cdf(probs, uniform)  # refuses bad input
     probs = validation.check_probabilities(probs)
     uniform = validation.check_uniform(uniform, probs.shape[:-1])[..., None]
     return probs, uniform, np.cumsum(probs, axis=-1, dtype=np.float64)
@@ -32,7 +32,7 @@ def reaches(probs: Any, uniform: Any) -> np.ndarray:
 
 @mutant("inverse_cdf", "CDF-2", "the last id at the end of the walk, even of probability zero", LLAMA2_C)
 def last_id_at_the_end(probs: Any, uniform: Any) -> np.ndarray:
-    """`return n - 1; // in case of rounding errors`, with a sum in float32 that ends below u."""
+    """`return n - 1; // in case of rounding errors`, with a float32 sum that ends below u."""
     probs, uniform, _ = _inputs(probs, uniform)
     total = probs.sum(axis=-1, dtype=np.float64, keepdims=True)
     running = np.cumsum(probs / total, axis=-1, dtype=np.float32)
@@ -108,7 +108,7 @@ def one_uniform_for_all(probs: Any, uniform: Any) -> np.ndarray:
 
 @mutant("inverse_cdf", "CDF-3", "u = 1 accepted", "https://github.com/ohdearquant/lattice/issues/345")
 def accepts_one(probs: Any, uniform: Any) -> np.ndarray:
-    """A conversion from 64 bits that rounds up to exactly 1."""
+    """Such a u comes from a conversion of 64 bits that rounds up to exactly 1."""
     uniform = np.asarray(uniform)
     return inverse_cdf(probs, np.minimum(uniform, 1 - 2.0**-53) if uniform.dtype.kind == "f" else uniform)
 

@@ -1,4 +1,4 @@
-"""Stages that are right, put together wrongly."""
+"""Correct stages, put together wrongly."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ def default_k(context: Any, embedding: Any, temperature: float = 0.7, k: int = 4
     "https://github.com/huggingface/text-generation-inference/issues/687",
 )
 def one_means_greedy(context: Any, embedding: Any, temperature: float = 0.7, k: int = 50) -> np.ndarray:
-    """T = 1 was "no warper", and without a warper sampling was off."""
+    """With T = 1 there was no warper, and without a warper there was no sampling."""
     return reference.lm_head(context, embedding, temperature, 1 if temperature == 1 and k >= 1 else k)
 
 
@@ -75,7 +75,7 @@ def threshold(context: Any, embedding: Any, temperature: float = 0.7, k: int = 5
     "https://github.com/vllm-project/vllm/pull/50979",
 )
 def ties_by_batch_size(context: Any, embedding: Any, temperature: float = 0.7, k: int = 50) -> np.ndarray:
-    """A threshold for small batches, a kernel that keeps exactly k for large ones."""
+    """Small batches used a threshold, large ones a kernel that keeps exactly k."""
     scaled = apply_temperature(compute_logits(context, embedding), temperature)
     return softmax(keep_top_k(scaled, k, ties="all" if scaled.ndim == 1 else "lowest_id"))
 
@@ -91,7 +91,7 @@ def bfloat16_logits(context: Any, embedding: Any, temperature: float = 0.7, k: i
 
 @mutant("lm_head", "HEAD-2", "a mask of the smallest float16 number: a tail of probability")
 def float16_mask(context: Any, embedding: Any, temperature: float = 0.7, k: int = 50) -> np.ndarray:
-    """Harmless until every logit is there or below."""
+    """Harmless unless all logits are that low."""
     kept = keep_top_k(apply_temperature(compute_logits(context, embedding), temperature), k)
     return softmax(np.where(kept == -np.inf, kept.dtype.type(-30), kept))
 
@@ -103,7 +103,7 @@ def float16_mask(context: Any, embedding: Any, temperature: float = 0.7, k: int 
     "https://github.com/NVIDIA-NeMo/Megatron-Bridge/pull/4780",
 )
 def local_ids(context: Any, embedding: Any, temperature: float = 0.7, k: int = 50) -> np.ndarray:
-    """The vocabulary split in two: the second shard's winners land in the first."""
+    """The vocabulary is split in two. Probabilities of the second shard end up in the first."""
     probs = reference.lm_head(context, embedding, temperature, k)
     half = (probs.shape[-1] + 1) // 2
     low, high = probs[..., :half], probs[..., half:]

@@ -18,7 +18,7 @@ def _rounded(values: np.ndarray, dtype: str) -> np.ndarray:
 
 @mutant("compute_logits", "LOGITS-2", "TF32 inputs", "https://pytorch.org/docs/stable/notes/cuda.html#tf32-on-ampere")
 def tf32_inputs(context: Any, embedding: Any) -> np.ndarray:
-    """Matrix units of recent GPUs round float32 inputs to 11 bits when a flag, once on by default, lets them."""
+    """Matrix units of recent GPUs round float32 inputs to 11 bits if a flag allows it, which was once the default."""
     context, embedding = validation.check_factors(context, embedding)
     return compute_logits(_rounded(context, "tfloat32"), _rounded(embedding, "tfloat32"))
 
@@ -37,7 +37,7 @@ def float16_embedding(context: Any, embedding: Any) -> np.ndarray:
 
 @mutant("compute_logits", "LOGITS-2", "the result rounded to bfloat16 and cast back", BFLOAT16_HEAD)
 def bfloat16_result(context: Any, embedding: Any) -> np.ndarray:
-    """Accumulated in float32, stored in bfloat16, cast to float32: the cast comes after the rounding."""
+    """Accumulated in float32, stored in bfloat16, then cast to float32: too late, after the rounding."""
     return _rounded(compute_logits(context, embedding), "bfloat16")
 
 
@@ -81,7 +81,7 @@ def transposed_embedding(context: Any, embedding: Any) -> np.ndarray:
     "https://github.com/huggingface/transformers/blob/main/src/transformers/models/t5/modeling_t5.py",
 )
 def scaled_by_width(context: Any, embedding: Any) -> np.ndarray:
-    """Right for T5, whose tied head scales so; wrong for GPT-2."""
+    """Right for T5, whose tied head does scale; wrong for GPT-2."""
     logits = compute_logits(context, embedding)
     return logits * logits.dtype.type(np.shape(embedding)[1] ** -0.5)
 
@@ -112,7 +112,7 @@ def padded_vocabulary(context: Any, embedding: Any) -> np.ndarray:
     "https://github.com/vllm-project/tpu-inference/pull/125",
 )
 def first_row_for_all(context: Any, embedding: Any) -> np.ndarray:
-    """Logits for all positions, then row 0 read: every prompt went on with the same word."""
+    """Logits were computed for all positions, then row 0 was read: every prompt continued with the same word."""
     logits = compute_logits(context, embedding)
     if logits.ndim > 1 and logits.size:
         logits[:] = logits[(0,) * (logits.ndim - 1)]

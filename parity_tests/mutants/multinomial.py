@@ -12,7 +12,7 @@ WRONG_SIGN = "https://github.com/chainer/chainerrl/pull/104"
 
 
 def _inputs(probs: Any, num_samples: int, rng: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and their noise, as the reference takes them."""
+    """The probabilities and their noise, as the reference takes them."""
     probs = validation.check_probabilities(probs, validation.check_count("num_samples", num_samples))
     noise = validation.check_generator(rng).standard_exponential(size=probs.shape, dtype=probs.dtype)
     return probs, np.abs(validation.check_noise(noise, probs))
@@ -29,7 +29,7 @@ def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 @mutant("multinomial", "DRAW-1", "Gumbel noise with the wrong sign", WRONG_SIGN)
 def wrong_sign(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
-    """`log p - gumbel`: the race `p * E`, in which noise favours the late."""
+    """`log p - gumbel`, which is the race `p * E`: large noise wins, where it should lose."""
     probs, noise = _inputs(probs, num_samples, rng)
     return _best(np.where(probs > 0, probs * noise, -1), num_samples)
 
@@ -61,7 +61,7 @@ def uniform_noise(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
 
 @mutant("multinomial", "DRAW-1", "noise rounded to float16", "https://github.com/pytorch/pytorch/issues/192812")
 def float16_noise(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
-    """Drawn in double, narrowed to float16: small noise becomes 0."""
+    """Drawn in double and rounded to float16: small noise becomes 0."""
     probs, noise = _inputs(probs, num_samples, rng)
     with np.errstate(over="ignore"):
         noise = noise.astype(np.float16).astype(probs.dtype)
@@ -93,7 +93,7 @@ def last_maximum(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
 
 @mutant("multinomial", "DRAW-2", "0 / 0 = nan wins the argmax", "https://github.com/pytorch/pytorch/issues/192577")
 def nan_wins(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
-    """Exact zeros in the noise, at tokens of probability zero."""
+    """Happens where the noise of a token of probability zero is exactly 0."""
     probs, noise = _inputs(probs, num_samples, rng)
     race = _divide(probs, noise)
     return np.argsort(np.where(np.isnan(race), -np.inf, -race), axis=-1, kind="stable")[..., :num_samples]
@@ -173,7 +173,7 @@ def negative_is_zero(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarra
     "https://github.com/pytorch/pytorch/pull/2896",
 )
 def fills_up_with_zeros(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
-    """What `torch.multinomial` does to this day."""
+    """`torch.multinomial` still does this."""
     array = np.asarray(probs)
     if array.ndim == 1 and array.dtype.kind == "f" and np.count_nonzero(array) < num_samples <= len(array):
         return _best(array, num_samples)

@@ -1,4 +1,4 @@
-"""What a mutant is: one function of the head with a mistake that a real system made."""
+"""What a mutant is: the reference with one wrong function, a mistake that a real system made."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from typing import Any
 
 from ..heads import REFERENCE, Head
 
-FOLK = "folk"  # a mistake that everybody has seen and nobody has filed
+FOLK = "folk"  # the source of a mistake that everybody has seen and nobody has reported
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A wrong implementation of one stage; all other stages are the reference's.
+    """A wrong implementation of one stage. All other stages are those of the reference.
 
-    `stage` is the operation that it replaces, `rule` the rule of SPEC.md that it breaks, `looks_like` the
-    mistake in a few words for somebody who made it, `source` where a real system made it, or "folk".
+    `stage` is the operation that it replaces, and `rule` the rule of SPEC.md that it breaks. `looks_like` describes the
+    mistake to somebody who made it. `source` links to a real system that made it, or is "folk".
     """
 
     name: str
@@ -26,7 +26,7 @@ class Mutant:
 
     @property
     def head(self) -> Head:
-        """The reference with this one mistake."""
+        """The reference with this mistake."""
         return REFERENCE.but(self.name, **{self.stage: self.function})
 
     def __str__(self) -> str:
@@ -37,7 +37,7 @@ MUTANTS: list[Mutant] = []
 
 
 def mutant(stage: str, rule: str, looks_like: str, source: str = FOLK) -> Callable[..., Any]:
-    """Registers the decorated function as a mutant of `stage`; its name is the function's."""
+    """Register the decorated function as a mutant of `stage`, named after the function."""
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         MUTANTS.append(Mutant(function.__name__.strip("_"), stage, rule, looks_like, source, function))

@@ -24,7 +24,7 @@ def _normalised(weights: np.ndarray) -> np.ndarray:
 
 @mutant("softmax", "SOFTMAX-2", "the maximum not subtracted", LLM_C)
 def no_shift(logits: Any) -> np.ndarray:
-    """GPT-2's logits near -100 give 0 / 0, one above 88 gives inf / inf."""
+    """Logits near -100, as GPT-2's are, give 0 / 0. A logit above 88 gives inf / inf."""
     return _normalised(_weights(validation.check_logits(logits), 0))
 
 
@@ -100,7 +100,7 @@ def keeps_16_bits(logits: Any) -> np.ndarray:
 
 @mutant("softmax", "SOFTMAX-1", "a fast exp of 8 good bits")
 def fast_exp(logits: Any) -> np.ndarray:
-    """Schraudolph's trick: the exponent field of a float filled by a linear function (a 6% error at worst)."""
+    """Schraudolph's trick: a linear function fills the exponent field of a float (an error of up to 6%)."""
     logits = validation.check_logits(logits)
     with np.errstate(over="ignore"):
         x = np.maximum(logits - logits.max(axis=-1, keepdims=True), -80).astype(np.float32)
@@ -124,7 +124,7 @@ def floor_under_masked(logits: Any) -> np.ndarray:
 
 @mutant("softmax", "SOFTMAX-3", "-inf read as -10,000")
 def finite_mask(logits: Any) -> np.ndarray:
-    """An additive mask of -10,000: as good as -inf until the other logits are there too."""
+    """An additive mask of -10,000 works like -inf until the other logits are that low too."""
     logits = validation.check_logits(logits)
     return softmax(np.where(logits == -np.inf, logits.dtype.type(-1e4), logits))
 

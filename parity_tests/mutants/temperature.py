@@ -27,7 +27,7 @@ def multiplies(logits: Any, temperature: float) -> np.ndarray:
 
 @mutant("apply_temperature", "TEMP-1", "the temperature has no effect", "https://github.com/dphnAI/sonar/pull/814")
 def divides_a_copy(logits: Any, temperature: float) -> np.ndarray:
-    """The cast made a copy, the in-place division hit the copy."""
+    """A cast made a copy, and the in-place division changed only the copy."""
     copy = validation.check_logits(logits) + 0
     with np.errstate(over="ignore"):
         copy /= validation.check_temperature(temperature, copy.dtype)

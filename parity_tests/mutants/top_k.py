@@ -24,13 +24,13 @@ def _keep(logits: np.ndarray, survivors: np.ndarray, masked: float = -np.inf) ->
 @mutant("keep_top_k", "TOPK-1", "every token tied with the k-th survives", TIES_ALIVE)
 def threshold(logits: Any, k: int, ties: Any = "lowest_id") -> np.ndarray:
     """`logits[logits < kth] = -inf`."""
-    keep_top_k(logits, k, ties)  # for what it refuses
+    keep_top_k(logits, k, ties)  # refuses bad input
     return keep_top_k(logits, k, ties="all")
 
 
 @mutant("keep_top_k", "TOPK-1", "tokens tied with the k-th all go")
 def strict_threshold(logits: Any, k: int, ties: Any = "lowest_id") -> np.ndarray:
-    """`logits[logits <= kth] = -inf`, with the next value as threshold: right only without ties."""
+    """`logits[logits <= beyond] = -inf` with the (k + 1)-th value: right only without ties."""
     kept = keep_top_k(logits, k, ties)
     beyond = top_k(logits, k + 1)[0][..., -1:]
     logits = validation.check_logits(logits)
@@ -63,7 +63,7 @@ def masks_with_zero(logits: Any, k: int, ties: Any = "lowest_id") -> np.ndarray:
 
 @mutant("keep_top_k", "TOPK-1", "one threshold for the whole batch")
 def threshold_of_the_batch(logits: Any, k: int, ties: Any = "lowest_id") -> np.ndarray:
-    """The threshold of row 0 broadcast over all rows."""
+    """The threshold of row 0 is used for all rows."""
     kept, logits = keep_top_k(logits, k, ties), validation.check_logits(logits)
     if logits.ndim == 1 or not logits.size:
         return kept
@@ -74,7 +74,7 @@ def threshold_of_the_batch(logits: Any, k: int, ties: Any = "lowest_id") -> np.n
 
 @mutant("top_k", "TOPK-2", "ties resolved to the highest id", "https://github.com/Pushkinist/rMLX/issues/373")
 def highest_id(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """An iterator's maximum returns the last of equal ones."""
+    """The maximum of an iterator is the last one of equal elements."""
     logits, k = validation.check_logits(logits), validation.check_count("k", k)
     order = np.argsort(-logits[..., ::-1], axis=-1, kind="stable")[..., :k]
     token_ids = logits.shape[-1] - 1 - order
@@ -83,7 +83,7 @@ def highest_id(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 @mutant("top_k", "TOPK-2", "ties left to torch.topk", "https://github.com/pytorch/pytorch/issues/27542")
 def torch_topk(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which of several equal values comes first depends on shape, k and device."""
+    """Which of several equal values it puts first depends on shape, k and device."""
     logits, k = validation.check_logits(logits), validation.check_count("k", k)
     values, token_ids = torch.topk(torch.tensor(logits), min(k, logits.shape[-1]))
     return values.numpy(), token_ids.numpy()
@@ -91,7 +91,7 @@ def torch_topk(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 @mutant("top_k", "TOPK-2", "-0.0 placed below 0.0")
 def total_order(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """A radix sort on bit patterns tells the two zeros apart."""
+    """A radix sort on bit patterns distinguishes the two zeros."""
     logits, k = validation.check_logits(logits), validation.check_count("k", k)
     order = np.lexsort((np.broadcast_to(np.arange(logits.shape[-1]), logits.shape), np.signbit(logits), -logits))
     token_ids = order[..., :k]
@@ -119,7 +119,7 @@ def ids_not_sorted_along(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 @mutant("top_k", "TOPK-1", "the k least likely kept", CANDLE)
 def smallest(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted ascending, then everything from the k-th on zeroed."""
+    """Sorted in ascending order, then everything from the k-th on set to zero."""
     logits, k = validation.check_logits(logits), validation.check_count("k", k)
     token_ids = np.argsort(logits, axis=-1, kind="stable")[..., :k]
     return np.take_along_axis(logits, token_ids, axis=-1), token_ids
@@ -153,7 +153,7 @@ def starts_from_zero(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 @mutant("top_k", "TOPK-1", "nothing after the 16th survivor", "https://github.com/pytorch/pytorch/issues/78915")
 def at_most_16(logits: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """PyTorch on MPS returned zeros from the 17th on."""
+    """PyTorch on MPS returned zeros from the 17th survivor on."""
     values, token_ids = top_k(logits, k)
     late = np.arange(values.shape[-1]) >= 16
     return np.where(late, 0, values), np.where(late, 0, token_ids)

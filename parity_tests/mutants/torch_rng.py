@@ -10,10 +10,10 @@ from .registry import mutant
 
 
 class _Stream(TorchGenerator):
-    """The right one, to be changed in one place."""
+    """The correct stream. Each mutant changes it in one place."""
 
     def _words(self, size: Any) -> np.ndarray:
-        """32-bit outputs, two for each number: `(*size, 2)`, the first one first."""
+        """The 32-bit outputs, two for each number: `(*size, 2)`, in the order of the stream."""
         shape = (*np.atleast_1d(np.array(size, dtype=int)).tolist(), 2) if np.ndim(size) else (size, 2)
         if size == ():
             shape = (2,)
@@ -22,7 +22,7 @@ class _Stream(TorchGenerator):
 
 @mutant("torch_rng", "RNG-1", "seeded by init_by_array")
 class SeededByArray(_Stream):
-    """What Python's `random` and NumPy's `RandomState([seed])` do, and `MT19937(seed)` in its own way."""
+    """Python's `random` and NumPy's `RandomState([seed])` do this, and `MT19937(seed)` in its own way."""
 
     def manual_seed(self, seed: int) -> "TorchGenerator":
         super().manual_seed(seed)
@@ -42,7 +42,7 @@ class SeedOf31Bits(_Stream):
 
 @mutant("torch_rng", "RNG-1", "the high half of the seed mixed in")
 class SeedOf64Bits(_Stream):
-    """All 64 bits count where PyTorch takes the low 32."""
+    """Uses all 64 bits, where PyTorch uses the low 32."""
 
     def manual_seed(self, seed: int) -> "TorchGenerator":
         super().manual_seed(seed)
@@ -62,7 +62,7 @@ class AbsoluteSeed(_Stream):
 
 @mutant("torch_rng", "RNG-1", "another generator: PCG64")
 class AnotherGenerator(_Stream):
-    """NumPy's own default."""
+    """NumPy's default generator."""
 
     def standard_exponential(self, size: Any, dtype: Any = np.float64) -> np.ndarray:
         super().standard_exponential((), dtype)
@@ -70,9 +70,9 @@ class AnotherGenerator(_Stream):
         return np.asarray(rng.standard_exponential(size, np.dtype(dtype)))
 
 
-@mutant("torch_rng", "RNG-2", "seeded anew at every call", "https://github.com/vllm-project/tpu-inference/pull/1189")
+@mutant("torch_rng", "RNG-2", "seeded again at every call", "https://github.com/vllm-project/tpu-inference/pull/1189")
 class SeededAtEveryCall(_Stream):
-    """The same noise at each step: loops of one word."""
+    """The noise is the same at each step, so the text repeats one word for ever."""
 
     def manual_seed(self, seed: int) -> "TorchGenerator":
         self._seed = seed
@@ -83,9 +83,9 @@ class SeededAtEveryCall(_Stream):
         return super().standard_exponential(size, dtype)
 
 
-@mutant("torch_rng", "RNG-2", "a block of 16 numbers begun anew at every call")
+@mutant("torch_rng", "RNG-2", "a new block of 16 numbers started at every call")
 class DropsTheRestOfABlock(_Stream):
-    """Numbers made in blocks, the unused ones thrown away."""
+    """Numbers are made in blocks, and those left over are thrown away."""
 
     def standard_exponential(self, size: Any, dtype: Any = np.float64) -> np.ndarray:
         noise = super().standard_exponential(size, dtype)
@@ -96,7 +96,7 @@ class DropsTheRestOfABlock(_Stream):
 
 @mutant("torch_rng", "RNG-3", "the low word first")
 class LowWordFirst(_Stream):
-    """Two 32-bit outputs put together the other way round."""
+    """Two 32-bit outputs are joined the other way round."""
 
     def _uniform53(self, size: Any) -> np.ndarray:
         words = self._words(size)
@@ -105,7 +105,7 @@ class LowWordFirst(_Stream):
 
 @mutant("torch_rng", "RNG-3", "the high 53 bits kept, not the low")
 class HighBits(_Stream):
-    """`x >> 11`, as most other libraries."""
+    """`x >> 11`, as in most other libraries."""
 
     def _uniform53(self, size: Any) -> np.ndarray:
         words = self._words(size)
@@ -114,7 +114,7 @@ class HighBits(_Stream):
 
 @mutant("torch_rng", "RNG-3", "52 bits kept, not 53")
 class FiftyTwoBits(_Stream):
-    """The width of the stored significand."""
+    """The width of the significand as it is stored."""
 
     def _uniform53(self, size: Any) -> np.ndarray:
         words = self._words(size)
@@ -123,7 +123,7 @@ class FiftyTwoBits(_Stream):
 
 @mutant("torch_rng", "RNG-3", "float32 noise from one 32-bit output each")
 class OneOutputEach(_Stream):
-    """As PyTorch's `rand` does for float32, and its `exponential_` does not."""
+    """PyTorch's `rand` does this for float32, but its `exponential_` does not."""
 
     def standard_exponential(self, size: Any, dtype: Any = np.float64) -> np.ndarray:
         if np.dtype(dtype) != np.float32:
@@ -133,7 +133,7 @@ class OneOutputEach(_Stream):
 
 @mutant("torch_rng", "RNG-3", "the logarithm taken in float32")
 class Float32Logarithm(_Stream):
-    """Rounded before the logarithm, not after it."""
+    """Rounds before the logarithm instead of after it."""
 
     def standard_exponential(self, size: Any, dtype: Any = np.float64) -> np.ndarray:
         if np.dtype(dtype) != np.float32:
@@ -144,7 +144,7 @@ class Float32Logarithm(_Stream):
 
 @mutant("torch_rng", "RNG-3", "-log(U) in place of -log1p(-U)")
 class LogOfU(_Stream):
-    """The same distribution, other numbers, and infinite where U is 0."""
+    """The distribution is the same, but the numbers differ, and U = 0 gives infinity."""
 
     def standard_exponential(self, size: Any, dtype: Any = np.float64) -> np.ndarray:
         super().standard_exponential(0, dtype)
@@ -154,7 +154,7 @@ class LogOfU(_Stream):
 
 @mutant("torch_rng", "RNG-3", "a logarithm that is off by one unit in the last place")
 class VectorLogarithm(_Stream):
-    """float64 noise from a vector library's log1p."""
+    """float64 noise from the log1p of a vector library."""
 
     def standard_exponential(self, size: Any, dtype: Any = np.float64) -> np.ndarray:
         noise = super().standard_exponential(size, dtype)
@@ -163,7 +163,7 @@ class VectorLogarithm(_Stream):
 
 @mutant("torch_rng", "RNG-3", "filled column by column")
 class ColumnByColumn(_Stream):
-    """Fortran's order."""
+    """Fortran's memory order."""
 
     def standard_exponential(self, size: Any, dtype: Any = np.float64) -> np.ndarray:
         noise = super().standard_exponential(size, dtype)
@@ -172,7 +172,7 @@ class ColumnByColumn(_Stream):
 
 @mutant("torch_rng", "RNG-4", "the high 24 bits kept, not the low")
 class HighUniformBits(_Stream):
-    """`x >> 8`, as most other libraries."""
+    """`x >> 8`, as in most other libraries."""
 
     def uniform(self, size: Any, dtype: Any = np.float64) -> np.ndarray:
         if np.dtype(dtype) != np.float32:
@@ -184,7 +184,7 @@ class HighUniformBits(_Stream):
 
 @mutant("torch_rng", "RNG-4", "uniforms that can be exactly 1", "https://github.com/sgl-project/sglang/issues/25106")
 class ReachesOne(_Stream):
-    """Divided by 2**32 - 1."""
+    """Divides by 2**32 - 1."""
 
     def uniform(self, size: Any, dtype: Any = np.float64) -> np.ndarray:
         if np.dtype(dtype) != np.float32:

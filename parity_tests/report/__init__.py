@@ -1,4 +1,4 @@
-"""`python -m parity_tests report`: the verdicts on a fixed grid, as a table and as a page with plots."""
+"""`python -m parity_tests report`: the verdicts on a fixed grid of inputs, as a table and as a page with plots."""
 
 import sys
 from collections.abc import Sequence
@@ -16,12 +16,15 @@ from .table import table
 
 LEGEND = (
     "The number is the largest error against the exact value, divided by the derived bound; IDENTICAL means the bits "
-    "of the reference. Empty: the implementation has no such stage, or does not compute in that dtype."
+    "of the reference. Empty: the implementation does not have the stage, or does not support the dtype."
 )
 
 
 def main(html_file: str | None = None, heads: Sequence[str] = ()) -> int:
-    """Print the matrix, write the page if asked to; 1 if anything diverged, 2 if a head or the file is no good."""
+    """Print the matrix and write the page, if a file is given.
+
+    Returns the exit status: 1 if anything diverged, 2 if a head cannot be used or the file cannot be written.
+    """
     try:
         others = tuple(grid.Implementation(head) for head in map(from_name, heads))
     except NO_HEAD as error:
@@ -29,7 +32,7 @@ def main(html_file: str | None = None, heads: Sequence[str] = ()) -> int:
         return 2
     try:
         if html_file:
-            Path(html_file).open("a").close()  # refused before all that takes time
+            Path(html_file).open("a").close()  # fails now rather than after a minute of judging
     except OSError as error:
         print(f"report: --html {html_file} cannot be written: {error.strerror}", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""The fixed grid of the report: stage x implementation x dtype x shape, and the verdict in each of its cells."""
+"""The fixed grid of the report: stage x implementation x dtype x shape, with a verdict in each cell."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ ROWS, SEED = 8, 0
 
 @dataclass(frozen=True)
 class Implementation:
-    """A head and what of it is judged: the operations it has of its own, its rule for ties, the dtypes it takes."""
+    """A head and how it is judged: its own operations, its tie rule, and the dtypes that it supports."""
 
     head: Head
     ties: str = "lowest_id"
@@ -36,13 +36,13 @@ class Implementation:
 
     @property
     def stages(self) -> list[str]:
-        """In the order of the table."""
+        """The operations that are judged, in the order of the table."""
         return [stage for stage in STAGES if stage in self.head.operations and stage not in self.head.absent]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One dtype at one shape: for each stage its arguments by name, as `compare` takes them."""
+    """One dtype and one shape: the arguments of each stage by name, as `compare` takes them."""
 
     shape: str
     dtype: str
@@ -62,7 +62,7 @@ class Cell:
     verdict: Verdict
 
     def __str__(self) -> str:
-        """The word and the worst error / bound, where there is an error: `WITHIN_BOUND .012`."""
+        """The word, and the largest error / bound if there is an error: `WITHIN_BOUND .012`."""
         if not self.verdict.ratio:
             return str(self.verdict.word)
         ratio = f"{self.verdict.ratio:.2g}" if self.verdict.ratio >= 0.001 else "<0.001"
@@ -106,7 +106,7 @@ IMPLEMENTATIONS = (Implementation(REFERENCE), Implementation(MIRROR), TRANSFORME
 
 
 def settings(shape: str, contexts: np.ndarray, embedding: np.ndarray) -> Iterator[Setting]:
-    """The inputs of every stage in each dtype: what the reference made of the stage before, stored in that dtype."""
+    """The inputs of every stage in each dtype. They are the reference's results of the stage before, in that dtype."""
     for dtype, kind in DTYPES.items():
         h, w = contexts[:ROWS].astype(kind), embedding.astype(kind)
         logits = reference.compute_logits(h, w).astype(kind)
@@ -126,7 +126,7 @@ def settings(shape: str, contexts: np.ndarray, embedding: np.ndarray) -> Iterato
 
 
 def all_settings() -> Iterator[Setting]:
-    """Two shapes: the embedded tiny GPT-2 with contexts of its own, and GPT-2's with outlier dimensions."""
+    """Settings of two shapes: the embedded tiny GPT-2 with its own contexts, and random ones of GPT-2's shape."""
     model, tokenizer = (checkpoint := load("tiny")).model, checkpoint.tokenizer
     contexts = [context_of(model, torch.tensor([tokenizer.encode(prompt)])) for prompt in PROMPTS[:ROWS]]
     yield from settings("tiny", torch.cat(contexts).numpy(), model.get_output_embeddings().weight.detach().numpy())
@@ -134,18 +134,18 @@ def all_settings() -> Iterator[Setting]:
 
 
 def cells(setting: Setting, implementations: tuple[Implementation, ...] = IMPLEMENTATIONS) -> Iterator[Cell]:
-    """Every implementation of every stage in one setting."""
+    """The cells of one setting: every implementation of every stage."""
     for stage, inputs in setting.inputs.items():
         for implementation in implementations:
             if stage not in implementation.stages or setting.dtype not in implementation.dtypes:
                 continue
             if stage == "multinomial" and not (implementation.head.takes_noise or local_stream_is_mt19937()):
-                continue  # no seed means the same noise there
+                continue  # the head draws its own noise, and no seed makes it the reference's
             yield Cell(stage, str(setting), implementation.head.name, _judge(implementation, stage, inputs))
 
 
 def result(head: Head, stage: str, inputs: dict[str, Any], **rule: Any) -> Any:
-    """What a head makes of the inputs; one that takes no noise draws from the seed that made the noise."""
+    """The result of a head. If it does not take noise, it draws from the seed that the noise was made from."""
     if stage != "multinomial":
         return getattr(head, stage)(**inputs, **rule)
     return head.multinomial(

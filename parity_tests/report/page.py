@@ -20,7 +20,7 @@ PACKAGES = ("numpy", "torch", "transformers", "onnxruntime")
 
 
 def fingerprints(setting: Setting) -> dict[str, float]:
-    """Largest error / bound of the logits of a float32 setting, honest and with inputs rounded to shorter formats."""
+    """Largest error / bound of the logits of a float32 setting: in plain float32, and from inputs with fewer bits."""
     context, embedding = (
         setting.inputs["compute_logits"][name].astype(np.float64) for name in ("context", "embedding")
     )
@@ -34,7 +34,7 @@ def fingerprints(setting: Setting) -> dict[str, float]:
 
 
 def html(cells: Sequence[Cell], settings: Sequence[Setting], implementations: Sequence[Implementation]) -> str:
-    """The page: how many cells got which verdict, the terminal's table, and a plot for each stage."""
+    """The page: the number of cells for each verdict, the same table as in the terminal, and a plot for each stage."""
     names, blocks = matrix(cells)
     template = jinja2.Template(
         Path(__file__).with_name("page.html").read_text("utf-8"), autoescape=True, undefined=jinja2.StrictUndefined

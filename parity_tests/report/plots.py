@@ -1,6 +1,7 @@
-"""For each stage, error against bound: how much room an honest computation leaves, and how far a coin flip is.
+"""A plot of error against bound for each stage.
 
-Stages that compute are shown by the error of each element, stages that choose by the margin of each choice.
+A stage that computes numbers shows how far below the bound the errors of correct implementations stay. A stage that
+chooses tokens shows the margin of each choice: below the bound, rounding would decide.
 """
 
 import io
@@ -20,8 +21,8 @@ from .grid import Implementation, Setting, result
 
 BINS, MARKERS = 40, "ox+^vs"
 Oracle = Callable[..., tuple[np.ndarray, np.ndarray]]
-ERRORS: dict[str, Oracle] = {}  # operations that compute: dtype and inputs -> exact values, bound of each
-MARGINS: dict[str, Oracle] = {}  # operations that choose: all inputs and dtype -> margin of each choice, its bound
+ERRORS: dict[str, Oracle] = {}  # operations that compute: dtype, inputs -> exact values and their bounds
+MARGINS: dict[str, Oracle] = {}  # operations that choose: all inputs, dtype -> margins of the choices and their bounds
 
 
 def _shows(registry: dict[str, Oracle], *operations: str) -> Callable[[Oracle], Oracle]:
@@ -59,7 +60,7 @@ def _head(dtype: str, context: Any, embedding: Any, temperature: float, k: int) 
 
 @_shows(MARGINS, "top_k", "keep_top_k")
 def _cut(inputs: dict[str, dict[str, Any]], dtype: str) -> tuple[np.ndarray, np.ndarray]:
-    """The k-th logit's lead over the (k+1)-th, and how far rounding may move the two together."""
+    """The lead of the k-th logit over the (k+1)-th, and the sum of their bounds."""
     logits, k = inputs["top_k"]["logits"].astype(np.float64), inputs["top_k"]["k"]
     error = bounds.logits(**inputs["compute_logits"], dtype=dtype)
     order = np.argsort(-logits, axis=-1)[:, k - 1 : k + 1]
@@ -79,7 +80,7 @@ def _race(inputs: dict[str, dict[str, Any]], dtype: str) -> tuple[np.ndarray, np
 
 @_shows(MARGINS, "inverse_cdf")
 def _walk(inputs: dict[str, dict[str, Any]], _: str) -> tuple[np.ndarray, np.ndarray]:
-    """How far the nearest running sum is from the target, and how far rounding may move the two."""
+    """The distance of the target from the nearest running sum, and how far rounding may move the two."""
     probs, uniform = (inputs["inverse_cdf"][name].astype(np.float64) for name in ("probs", "uniform"))
     running = np.cumsum(probs, axis=-1)
     distance = np.abs(running - (uniform * running[:, -1])[:, None])
@@ -88,7 +89,7 @@ def _walk(inputs: dict[str, dict[str, Any]], _: str) -> tuple[np.ndarray, np.nda
 
 def svg(stage: str, settings: Sequence[Setting], implementations: Sequence[Implementation]) -> str:
     """The plot of one stage as an `<svg>` element, from the float32 settings."""
-    figure = Figure(figsize=(5, 3.4), layout="constrained")  # 360 points wide: legible on a phone, too
+    figure = Figure(figsize=(5, 3.4), layout="constrained")  # 360 points wide, which is legible on a phone too
     axes = figure.subplots()
     chosen = [setting for setting in settings if setting.dtype == "float32"]
     if stage in ERRORS:
@@ -108,13 +109,13 @@ def svg(stage: str, settings: Sequence[Setting], implementations: Sequence[Imple
         low, high = axis.get_view_interval()
         labelled = (1,) if high > 100 * low else (1, 2, 5) if high > 10 * low else (1, 2, 4, 7)
         axis.set_major_locator(LogLocator(subs=labelled, numticks=7))
-        axis.set_major_formatter("{x:.0e}")  # to typeset powers takes longer than all else of a plot
+        axis.set_major_formatter("{x:.0e}")  # typesetting powers of ten would take longer than the rest of the plot
         axis.minorticks_off()
     return _as_svg(figure, stage)
 
 
 def _plot_errors(axes: Axes, stage: str, setting: Setting, implementations: Sequence[Implementation]) -> None:
-    """The largest error of each implementation among elements of about the same bound."""
+    """The largest error of each implementation, among elements with about the same bound."""
     inputs, dtype = setting.inputs[stage], "float32"
     exact, bound = ERRORS[stage](dtype, **inputs)
     for number, implementation in enumerate(implementations):
@@ -131,9 +132,9 @@ def _plot_errors(axes: Axes, stage: str, setting: Setting, implementations: Sequ
 
 
 def _as_svg(figure: Figure, stage: str) -> str:
-    # The same figure gives the same bytes: no date, and ids from a fixed salt.
+    # No date, and ids from a fixed salt: the same figure always gives the same bytes.
     with matplotlib.rc_context({"svg.hashsalt": stage, "svg.fonttype": "none"}):
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     text = buffer.getvalue()
-    return text[text.index("<svg") :].replace("#000000", "currentColor")  # the page's, which is light in the dark
+    return text[text.index("<svg") :].replace("#000000", "currentColor")  # black lines would vanish in a dark theme

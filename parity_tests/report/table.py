@@ -1,4 +1,4 @@
-"""The matrix in a terminal 100 columns wide: a block a stage, a row a setting, a column an implementation."""
+"""The matrix for a terminal 100 columns wide: a block for each stage, a row for each setting, a column for a head."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ COLOURS = {Word.IDENTICAL: "green", Word.WITHIN_BOUND: "green", Word.TIE_BREAK: 
 
 
 def matrix(cells: Sequence[Cell]) -> tuple[list[str], list[tuple[str, list[tuple[str, list[Cell | None]]]]]]:
-    """The implementations, and for each stage its rows: the setting and a cell, or None, for each implementation."""
+    """The implementations; and for each stage its rows: a setting with one cell, or None, for each implementation."""
     implementations = list(dict.fromkeys(cell.implementation for cell in cells))
     by_place = {(cell.stage, cell.setting, cell.implementation): cell for cell in cells}
     blocks = []
@@ -25,7 +25,7 @@ def matrix(cells: Sequence[Cell]) -> tuple[list[str], list[tuple[str, list[tuple
 
 
 def table(cells: Sequence[Cell]) -> Table:
-    """Verdict and worst error / bound in each cell; empty where an implementation has no such stage or dtype."""
+    """The table: verdict and largest error / bound in each cell. A cell is empty if the stage or dtype is missing."""
     implementations, blocks = matrix(cells)
     drawn = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     drawn.add_column("stage", no_wrap=True)
