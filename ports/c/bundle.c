@@ -18,7 +18,7 @@ static const char *because(const char *file, const char *what) {
     return reason;
 }
 
-/* The bytes of a regular file and one zero behind them, to be freed; NULL if it cannot be read whole. */
+/* The bytes of a regular file, and a zero after them; the caller frees them. NULL if the file cannot be read whole. */
 static unsigned char *read_file(const char *folder, const char *name, size_t *size) {
     char path[4096];
     struct stat about;
@@ -38,7 +38,7 @@ static unsigned char *read_file(const char *folder, const char *name, size_t *si
 
 static const cJSON *get(const cJSON *object, const char *key) { return cJSON_GetObjectItemCaseSensitive(object, key); }
 
-/* A number that is a size, or -1. */
+/* The number, if it is a whole number that can be a size; otherwise -1. */
 static double whole(const cJSON *number) {
     double x = cJSON_IsNumber(number) ? number->valuedouble : -1;
     return x >= 0 && x < 0x1p53 && x == floor(x) ? x : -1;
@@ -50,7 +50,7 @@ static uint32_t little_endian(const unsigned char *bytes, int n) {
     return bits;
 }
 
-/* One stored number: 2 or 4 bytes, little-endian. */
+/* One stored number of 2 or 4 bytes, little-endian, as a float. */
 static float widen(const unsigned char *bytes, const char *dtype) {
     uint32_t bits = little_endian(bytes, strcmp(dtype, "float32") == 0 ? 4 : 2);
     if (strcmp(dtype, "float16") == 0) { /* a sign, five bits of exponent and ten of fraction */
@@ -65,7 +65,7 @@ static float widen(const unsigned char *bytes, const char *dtype) {
     return x;
 }
 
-/* A tensor [rows, columns] of a file as floats, to be freed; NULL if the file does not hold it where it should. */
+/* A tensor [rows, columns] of a file as floats, which the caller frees. NULL if the manifest or the file is wrong. */
 static float *floats(const unsigned char *file, size_t size, const cJSON *tensor, double rows, double columns) {
     const char *dtype = cJSON_GetStringValue(get(tensor, "dtype"));
     const cJSON *shape = get(tensor, "shape");
@@ -87,7 +87,7 @@ static int lies_in(const cJSON *tensor, const char *name) {
     return file && strcmp(file, name) == 0;
 }
 
-/* Checks every file that the manifest lists and takes the two tensors that the head needs. */
+/* Checks every file that the manifest lists, and reads the two tensors that the head needs. */
 static const char *read_listed(const char *folder, const cJSON *manifest, bundle *b) {
     double V = whole(get(manifest, "vocab_size")), d = whole(get(manifest, "hidden_size"));
     double contexts = whole(get(manifest, "prompts"));
@@ -114,7 +114,7 @@ static const char *read_listed(const char *folder, const cJSON *manifest, bundle
     return NULL;
 }
 
-/* The manifest has the sha256 of its own bytes, taken with the 64 digits of that number replaced by zeros. */
+/* The manifest holds the SHA-256 of its own bytes. It was computed with zeros in place of its own 64 digits. */
 static const char *check_seal(char *text, size_t size, const cJSON *manifest) {
     const char *format = cJSON_GetStringValue(get(manifest, "format"));
     const char *seal = cJSON_GetStringValue(get(manifest, "sha256"));

@@ -1,4 +1,5 @@
-/* Reads the head and the contexts of a bundle (weights_export/FORMAT.md); checks sizes and SHA-256, widens 16 bits. */
+/* Reads the head and the contexts of a bundle (weights_export/FORMAT.md). Checks the size and SHA-256 of every file and
+ * converts 16-bit numbers to float. */
 #ifndef BUNDLE_H
 #define BUNDLE_H
 
@@ -7,10 +8,10 @@
 typedef struct {
     size_t V, d, contexts;
     float *embedding; /* [V, d] */
-    float *context;   /* [contexts, d]; NULL if there are none */
+    float *context;   /* [contexts, d]; NULL if the bundle has no contexts */
 } bundle;
 
-/* NULL, or in words why the folder is no bundle; `opened` is then unchanged. */
+/* Opens a bundle. Returns NULL, or why the folder is not a bundle; `opened` is unchanged then. */
 const char *bundle_open(const char *folder, bundle *opened);
 
 void bundle_close(bundle *opened);

@@ -1,5 +1,5 @@
-/* Speaks the protocol of ports/PROTOCOL.md for lm_head.c: one request a line on standard input, one reply a line on
- * standard output. Everything that a request needs is freed when its reply is out. */
+/* Speaks the protocol of ports/PROTOCOL.md for lm_head.c: one request per line on standard input, one reply per line on
+ * standard output. All memory of a request is freed after its reply. */
 #define _POSIX_C_SOURCE 200809L /* getline */
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -15,14 +15,15 @@
 
 #define MAX_AXES 32
 
-/* One request: its answer is a result, or a jump back to the loop with the words of another outcome. */
+/* A request ends with a result, or with another outcome. For the latter, `give_up` stores the message and jumps back to
+ * the loop from wherever it is. */
 static jmp_buf other_outcome;
 static const char *outcome; /* "refused", "skipped" or "errored" */
 static lm_code code;
 static char words[512];
 static bundle open_one;
 
-/* Memory that lives as long as the request. */
+/* Memory that lives as long as the request: a list, since a jump leaves no function the chance to free its own. */
 typedef union block {
     union block *next;
     double aligned;
@@ -54,7 +55,7 @@ static void check(lm_refusal refusal) {
     give_up("refused", "%s", text);
 }
 
-/* A refusal of what C's types cannot hold: `item` is shown as it came. */
+/* Refuses a value that C's types cannot hold. `item` is shown as it was sent. */
 static void refuse(lm_code why, const char *argument, const cJSON *item, const char *remedy) {
     char value[80];
     if (!cJSON_PrintPreallocated((cJSON *)item, value, sizeof value, 0)) strcpy(value, "too long to show");
@@ -80,7 +81,7 @@ static const char *string(const cJSON *inputs, const char *key) {
     return text;
 }
 
-/* A number, or one of the words for what JSON has no number for; 0 if it is neither. */
+/* Reads a number, or one of the words for numbers that JSON does not have. Returns 0 if it is neither. */
 static int is_number(const cJSON *item, double *number) {
     static const struct {
         const char *word;
@@ -99,7 +100,7 @@ static int is_number(const cJSON *item, double *number) {
     return 0;
 }
 
-/* One number, or its default where a request leaves it out. */
+/* One number, or its default if the request leaves it out. */
 static double real(const cJSON *inputs, const char *key, lm_code why) {
     double number = NAN;
     if (!has(inputs, key)) {
@@ -111,7 +112,7 @@ static double real(const cJSON *inputs, const char *key, lm_code why) {
     return number;
 }
 
-/* k or num_samples: refused if it is no integer; above 2^53 all are clamped alike. */
+/* k or num_samples. It is refused if it is not an integer. Values above 2^53 are all clamped to that. */
 static int64_t count(const cJSON *inputs, const char *key, lm_code why) {
     double number = real(inputs, key, why);
     if (number != floor(number) || isinf(number)) refuse(why, key, get(inputs, key), "it must be an integer");
@@ -138,9 +139,9 @@ static size_t length(const cJSON *item, double limit, const char *what) {
 typedef struct {
     int axes;
     size_t shape[MAX_AXES], size; /* size: of all axes */
-    size_t rows, last;            /* of all axes but the last one, and of the last one */
+    size_t rows, last;            /* rows: the product of all axes but the last; last: the length of the last */
     float *numbers;
-    double *doubles; /* the same before they were rounded to float */
+    double *doubles; /* the numbers before they were rounded to float */
 } tensor;
 
 static tensor read_tensor(const cJSON *inputs, const char *key, int axes_needed) {
@@ -149,7 +150,7 @@ static tensor read_tensor(const cJSON *inputs, const char *key, int axes_needed)
     const char *dtype = string(json, "dtype");
     if (strcmp(dtype, "int64") == 0 || strcmp(dtype, "bool") == 0)
         refuse(LM_BAD_DTYPE, key, get(json, "dtype"), "convert it to float32");
-    /* 16-bit numbers are float32 numbers too; a double is only of use where nothing is computed in its dtype. */
+    /* Every 16-bit float is a float32 number too. Only `uniform` may be float64: it never sets the compute dtype. */
     int small = strcmp(dtype, "float32") == 0 || strcmp(dtype, "float16") == 0 || strcmp(dtype, "bfloat16") == 0;
     if (!small && strcmp(key, "uniform") != 0) give_up("skipped", "%s is %.20s: this port has float32", key, dtype);
     cJSON_ArrayForEach(item, shape) {
@@ -177,7 +178,7 @@ static tensor read_tensor(const cJSON *inputs, const char *key, int axes_needed)
     return t;
 }
 
-/* context (..., d), and embedding (V, d) to `embedding`. */
+/* Returns context (..., d), and stores embedding (V, d) in `embedding`. */
 static tensor read_factors(const cJSON *inputs, tensor *embedding) {
     tensor context = read_tensor(inputs, "context", 1);
     *embedding = read_tensor(inputs, "embedding", 0);
@@ -189,7 +190,7 @@ static tensor read_factors(const cJSON *inputs, tensor *embedding) {
 
 static size_t at_most(int64_t k, size_t V) { return k < 1 ? 0 : (uint64_t)k < V ? (size_t)k : V; }
 
-/* ---- writing: what follows `{"seq": N, "result": {` ---- */
+/* ---- writing: everything after `{"seq": N, "result": {` ---- */
 
 static void write_number(double x) {
     if (isnan(x))
@@ -199,7 +200,7 @@ static void write_number(double x) {
     else if (x == 0)
         fputs(signbit(x) ? "\"-0\"" : "0", stdout);
     else
-        printf("%.17g", x); /* cJSON prints a double with as few as 15 digits, which are not always the same double */
+        printf("%.17g", x); /* cJSON may print only 15 digits of a double, and these may read as another number */
 }
 
 static void write_shape(const char *key, const char *dtype, const size_t *shape, int axes) {
@@ -230,7 +231,7 @@ static void write_ids(const int64_t *ids, const size_t *shape, int axes) {
 
 static void begin(double seq) { printf("{\"seq\": %.0f, \"result\": {", seq); }
 
-/* ---- the operations: each computes all, then writes ---- */
+/* ---- the operations: each computes its whole result before it writes, since it may refuse until then ---- */
 
 static void hello(const cJSON *inputs, double seq);
 
@@ -306,7 +307,7 @@ static void multinomial(const cJSON *inputs, double seq) {
         lm_seed(&rng, seed(inputs));
         for (size_t i = 0; i < p.size; i++) noise[i] = (float)lm_exponential(&rng);
     }
-    size_t n = at_most(num_samples, p.last); /* more than V are refused where there is a row */
+    size_t n = at_most(num_samples, p.last); /* more than V are refused below, if there is any row */
     int64_t *ids = room(p.rows * n, sizeof *ids);
     check(lm_multinomial(p.numbers, noise, p.rows, p.last, num_samples, room(p.last, sizeof(float)), ids));
     p.shape[p.axes - 1] = p.rows ? n : (size_t)num_samples; /* (..., V) -> (..., n) */
@@ -406,7 +407,7 @@ static void sequence(const cJSON *inputs, double seq) {
     cJSON_ArrayForEach(batch, steps) rows += (size_t)cJSON_GetArraySize(batch);
     int64_t *ids = room(rows, sizeof *ids), *scratch = room(at_most(k, V), sizeof *scratch);
     float *probs = room(V, sizeof *probs), *noise = room(V, sizeof *noise), *race = room(V, sizeof *race);
-    lm_rng rng; /* one stream, never seeded again: V numbers for each row of each step */
+    lm_rng rng; /* one stream for all steps, never seeded again: V numbers for each row of each step (RNG-5) */
     lm_seed(&rng, seed(inputs));
     cJSON_ArrayForEach(batch, steps) {
         cJSON_ArrayForEach(which, batch) {
@@ -462,10 +463,10 @@ static void hello(const cJSON *inputs, double seq) {
     putchar(']');
 }
 
-/* Answers one line; 1 if it was a request to stop. Nothing is written before an operation has all of its answer. */
+/* Answers one line. Returns 1 if it was a request to stop. */
 static int answer(const char *line, size_t size) {
     const char *end = NULL;
-    int text = memchr(line, 0, size) == NULL; /* a zero byte would end the line too early */
+    int text = memchr(line, 0, size) == NULL; /* a zero byte would end the string before the end of the line */
     cJSON *request = text ? cJSON_ParseWithLengthOpts(line, size + 1, &end, 1) : NULL;
     const cJSON *number = cJSON_GetObjectItemCaseSensitive(request, "seq");
     const cJSON *inputs = cJSON_GetObjectItemCaseSensitive(request, "inputs");
@@ -482,7 +483,7 @@ static int answer(const char *line, size_t size) {
         OPERATIONS[i].run(inputs, seq);
         fputs("}}\n", stdout);
     } else {
-        cJSON *why = cJSON_CreateString(words); /* escaped when printed */
+        cJSON *why = cJSON_CreateString(words); /* so that the message is escaped when it is printed */
         char *json = cJSON_PrintUnformatted(why);
         if (cJSON_IsNumber(number))
             printf("{\"seq\": %.0f, ", number->valuedouble);

@@ -48,7 +48,8 @@ void lm_describe(lm_refusal refusal, char *text, size_t size) {
     snprintf(text, size, "%s%s is %.9g: %s", refusal.argument, place, refusal.value, CODES[refusal.code].remedy);
 }
 
-/* Logits are finite or -inf, one of each row finite. A comparison with nan is false, so nan is refused too. */
+/* Logits are finite or -inf, and at least one of each row is finite. A comparison with nan is false, so the test is
+ * written to refuse what is not below infinity: that includes nan. */
 static lm_refusal check_logits(const float *logits, size_t rows, size_t V, lm_code code) {
     if (V == 0) return refuse(LM_BAD_SHAPE, "V", 0, -1, -1);
     for (size_t row = 0; row < rows; row++, logits += V) {
@@ -62,7 +63,7 @@ static lm_refusal check_logits(const float *logits, size_t rows, size_t V, lm_co
     return FINE;
 }
 
-/* Weights are finite and >= 0, at least `num_samples` of each row above zero. */
+/* Probabilities are finite and >= 0, and at least `num_samples` of each row are above zero. */
 static lm_refusal check_probs(const float *probs, size_t rows, size_t V, int64_t num_samples) {
     if (V == 0) return refuse(LM_BAD_SHAPE, "V", 0, -1, -1);
     for (size_t row = 0; row < rows; row++, probs += V) {
@@ -98,18 +99,18 @@ lm_refusal lm_compute_logits(const float *context, const float *embedding, size_
 lm_refusal lm_apply_temperature(const float *logits, size_t rows, size_t V, double temperature, float *scaled) {
     lm_refusal refusal = check_logits(logits, rows, V, LM_BAD_LOGITS);
     if (refusal.code) return refusal;
-    float divisor = (float)temperature; /* in which 1e-46 is 0 and 1e39 is inf */
+    float divisor = (float)temperature; /* as a float, 1e-46 is 0 and 1e39 is inf */
     if (!(divisor > 0 && divisor < INFINITY)) return refuse(LM_BAD_TEMPERATURE, "temperature", temperature, -1, -1);
     for (size_t i = 0; i < rows * V; i++) scaled[i] = logits[i] / divisor; /* not a product with 1 / divisor */
     return check_logits(scaled, rows, V, LM_OVERFLOW);
 }
 
-/* The order that top-k and the race share: a is behind b if its score is less, or equal at a higher id. */
+/* The order of top-k and of the race: a is behind b if its score is less, or if it is equal and a is the higher id. */
 static int behind(const float *score, int64_t a, int64_t b) {
     return score[a] < score[b] || (score[a] == score[b] && a > b);
 }
 
-/* Lets the id at `root` sink to its place in a heap that has the last in order at its top. */
+/* Lets the id at `root` sink to its place in a heap, whose top is the id that is last in order. */
 static void sink(const float *score, int64_t *heap, size_t root, size_t n) {
     for (size_t child; (child = 2 * root + 1) < n; root = child) {
         if (child + 1 < n && behind(score, heap[child + 1], heap[child])) child++;
@@ -120,7 +121,7 @@ static void sink(const float *score, int64_t *heap, size_t root, size_t n) {
     }
 }
 
-/* The ids of the k largest of V scores, in order, by a heap that holds the k best so far: 1 <= k <= V. */
+/* The ids of the k largest of V scores, in order; 1 <= k <= V. A heap holds the k best so far, so V is never sorted. */
 static void largest(const float *score, size_t V, size_t k, int64_t *ids) {
     for (size_t i = 0; i < k; i++) ids[i] = (int64_t)i;
     for (size_t i = k / 2; i-- > 0;) sink(score, ids, i, k);
@@ -130,7 +131,7 @@ static void largest(const float *score, size_t V, size_t k, int64_t *ids) {
             sink(score, ids, 0, k);
         }
     }
-    for (size_t n = k - 1; n > 0; n--) { /* the last in order goes to the end, again and again */
+    for (size_t n = k - 1; n > 0; n--) { /* takes the last in order from the top and puts it at the end */
         int64_t id = ids[0];
         ids[0] = ids[n];
         ids[n] = id;
@@ -159,7 +160,7 @@ lm_refusal lm_keep_top_k(const float *logits, size_t rows, size_t V, int64_t k, 
     size_t n = (uint64_t)k < V ? (size_t)k : V;
     for (size_t row = 0; row < rows; row++, logits += V, kept += V) {
         largest(logits, V, n, scratch);
-        size_t last = ties == LM_ALL ? V : (size_t)scratch[n - 1]; /* of the tokens tied with the k-th, the last kept */
+        size_t last = ties == LM_ALL ? V : (size_t)scratch[n - 1]; /* the highest id kept of those tied with the k-th */
         float kth = logits[scratch[n - 1]];
         for (size_t v = 0; v < V; v++)
             kept[v] = logits[v] > kth || (logits[v] == kth && v <= last) ? logits[v] : -INFINITY;
@@ -189,7 +190,7 @@ lm_refusal lm_multinomial(const float *probs, const float *noise, size_t rows, s
         for (size_t v = 0; v < V; v++) {
             if (!(noise[v] >= 0 && noise[v] < INFINITY))
                 return refuse(LM_BAD_NOISE, "noise", noise[v], (int64_t)row, (int64_t)v);
-            /* Noise may be 0, which wins, and -0 is 0. A token of probability zero stays behind all others. */
+            /* Noise may be 0, and then the token wins; -0 counts as 0. Tokens of probability zero are behind all. */
             scratch[v] = probs[v] > 0 ? probs[v] / fabsf(noise[v]) : -1;
         }
         largest(scratch, V, (size_t)num_samples, ids);

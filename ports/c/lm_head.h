@@ -11,9 +11,10 @@
  *         |   lm_inverse_cdf         ... or a walk along the running sum (as most other runtimes)
  *     ids [rows, n]
  *
- * Arrays are dense and row-major; `rows` may be 0. Inputs are never modified. The output of a stage [rows, V] may be
- * its own input, so that one buffer can go through the whole head. What a stage refuses it says in its return value;
- * its outputs are then not to be used. The rules in brackets are those of reference/SPEC.md.
+ * Arrays are dense and row-major. `rows` may be 0. Inputs are never modified, unless the output of a stage [rows, V] is
+ * the same buffer as its input; this is allowed, so that one buffer can go through the whole head. A stage that refuses
+ * its input says so in its return value, and its output must not be used then. The rules in brackets are those of
+ * reference/SPEC.md.
  */
 #ifndef LM_HEAD_H
 #define LM_HEAD_H
@@ -21,10 +22,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Why an input was refused. `lm_name` gives the code's name in the protocol: LM_BAD_K is "bad_k". */
+/* Why an input was refused. `lm_name` returns the name of a code in the protocol: "bad_k" for LM_BAD_K. */
 typedef enum {
     LM_OK,
-    LM_BAD_DTYPE, /* found by a caller with typed data; this interface takes only float */
+    LM_BAD_DTYPE, /* for callers that read typed data: this interface takes only float */
     LM_BAD_SHAPE,
     LM_BAD_LOGITS,
     LM_BAD_TEMPERATURE,
@@ -35,24 +36,24 @@ typedef enum {
     LM_BAD_NOISE,
     LM_BAD_NUM_SAMPLES,
     LM_BAD_UNIFORM,
-    LM_BAD_SEED,  /* found by a caller who reads seeds from text */
-    LM_BAD_BUNDLE /* found by a caller who reads bundles */
+    LM_BAD_SEED,  /* for callers that read seeds from text */
+    LM_BAD_BUNDLE /* for callers that read bundles */
 } lm_code;
 
-/* The answer of every stage: `code` is LM_OK or says why, the rest says where  [HEAD-5]. */
+/* What every stage returns: `code` is LM_OK or the reason for a refusal, and the rest says where  [HEAD-5]. */
 typedef struct {
     lm_code code;
-    const char *argument; /* which one was bad */
-    double value;         /* what it was */
-    int64_t row, column;  /* where it stood, -1 where there is no such place */
+    const char *argument; /* the argument that was bad */
+    double value;         /* its bad value */
+    int64_t row, column;  /* the place of the value; -1 if it has none */
 } lm_refusal;
 
-/* Which tokens survive a tie for the last place: exactly k [TOPK-2], or all that are not below the k-th [TOPK-7]. */
+/* Which tokens survive a tie for the last place: the lowest ids [TOPK-2], or all of them [TOPK-7]. */
 typedef enum { LM_LOWEST_ID, LM_ALL } lm_ties;
 
 const char *lm_name(lm_code code);
 
-/* Writes "logits[0, 3] is nan: what to do" to `text`, cut to `size` bytes. */
+/* Writes a message such as "logits[0, 3] is nan: what to do" to `text`, cut to `size` bytes. */
 void lm_describe(lm_refusal refusal, char *text, size_t size);
 
 /* (rows, d), (V, d) -> logits (rows, V)  [LOGITS-1, LOGITS-2]. */
@@ -81,7 +82,7 @@ lm_refusal lm_multinomial(const float *probs, const float *noise, size_t rows, s
  * [CDF-1 to CDF-4]. */
 lm_refusal lm_inverse_cdf(const float *probs, const double *uniform, size_t rows, size_t V, int64_t *ids);
 
-/* What `temperature` and `k` are where nobody says otherwise. */
+/* The defaults of `temperature` and `k`  [HEAD-1]. */
 #define LM_TEMPERATURE 0.7
 #define LM_K 50
 
@@ -89,8 +90,8 @@ lm_refusal lm_inverse_cdf(const float *probs, const double *uniform, size_t rows
 lm_refusal lm_head(const float *context, const float *embedding, size_t rows, size_t V, size_t d, double temperature,
                    int64_t k, int64_t *scratch, float *probs);
 
-/* PyTorch's CPU random stream: MT19937 (Matsumoto & Nishimura 1998). The state carries over from call to call; only
- * the low 32 bits of a seed count, and a negative seed s is 2^64 + s, as C converts it  [RNG-1, RNG-2]. */
+/* PyTorch's CPU random stream: MT19937 (Matsumoto & Nishimura 1998). The state carries over from call to call. Only the
+ * low 32 bits of a seed count. A negative seed s means 2^64 + s, which is how C converts it  [RNG-1, RNG-2]. */
 typedef struct {
     uint32_t state[624];
     int next;
@@ -98,7 +99,7 @@ typedef struct {
 
 void lm_seed(lm_rng *rng, uint64_t seed);
 float lm_uniform32(lm_rng *rng);     /* torch.rand in float32  [RNG-4] */
-double lm_uniform64(lm_rng *rng);    /* and in float64 */
-double lm_exponential(lm_rng *rng);  /* exponential_() in float64; cast to float, it is that in float32  [RNG-3] */
+double lm_uniform64(lm_rng *rng);    /* torch.rand in float64 */
+double lm_exponential(lm_rng *rng);  /* exponential_() in float64; cast to float, exponential_() in float32  [RNG-3] */
 
 #endif

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-/* Writes the hash of `size` bytes as 64 hexadecimal digits and a zero. */
+/* Writes the hash of `size` bytes to `hex`: 64 hexadecimal digits and a terminating zero. */
 void sha256(const unsigned char *bytes, size_t size, char hex[65]);
 
 #endif

@@ -1,1 +1,1 @@
-"""The explorer: one HTML page on which a bundle's head can be watched, computed by the JavaScript port."""
+"""The explorer: one HTML page that shows the head of a bundle at work, computed by the JavaScript port."""

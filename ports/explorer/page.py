@@ -1,4 +1,4 @@
-"""The page from its parts: page.html, page.css, page.js, the bundle's files and PyTorch's answers, in one file."""
+"""Builds the page as one file from page.html, page.css, page.js, the files of a bundle, and PyTorch's answers."""
 
 import base64
 import hashlib
@@ -17,9 +17,9 @@ HERE = Path(__file__).parent
 
 
 def write(bundle: Bundle, output: Path) -> None:
-    """Write the page of a bundle, every byte of which is checked first.
+    """Write the page of a bundle, after checking every byte of the bundle.
 
-    Raises: BundleError for a bundle that is damaged or holds no prompts; OSError as the file system does.
+    Raises: BundleError if the bundle is damaged or holds no prompts; OSError if a file cannot be read or written.
     """
     bundle.verify()
     if not bundle.manifest["prompts"]:
@@ -28,7 +28,7 @@ def write(bundle: Bundle, output: Path) -> None:
 
 
 def html(bundle: Bundle) -> str:
-    """The page's text. Nothing but its own script and style may run, and nothing may be fetched: its policy says so."""
+    """The text of the page. Its security policy allows only its own script and style, and no network access."""
     style, script = (_embeddable(HERE / name) for name in ("page.css", "page.js"))
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:; "
@@ -50,7 +50,7 @@ def html(bundle: Bundle) -> str:
 
 
 def _embeddable(path: Path) -> str:
-    """A file as it can stand inside its element; what would end the element there is refused."""
+    """The text of a file, to go inside a script or style element. Raises: ValueError if it would end that element."""
     text = path.read_text("utf-8")
     if re.search(r"</(script|style)|<!--", text, re.IGNORECASE):
         raise ValueError(f"{path.name} holds an end tag or a comment, which would end it inside a page: rewrite it")

@@ -1,4 +1,4 @@
-"""What PyTorch says: probabilities and seeded draws of a bundle at a few settings, shown beside the page's own."""
+"""PyTorch's answers, which the page shows next to its own: probabilities and seeded draws at a few settings."""
 
 import base64
 from typing import Any
@@ -12,11 +12,15 @@ SEEDS = 200
 
 
 def answers(bundle: Bundle) -> dict[str, Any]:
-    """For each setting the survivors, their probabilities and the first token of every seed, for each prompt.
+    """For each setting and prompt: the survivors, their probabilities, and the first token from every seed.
 
-    Arrays are little-endian bytes in base64: `ids` (N, k) int32, in order of value, or None for every token in order
-    of id; `probs` (N, k) float32; `draws` (N, SEEDS) int32. Without PyTorch there are no settings; on a PyTorch with
-    another random stream [RNG-1] no draws. `note` says which.
+    Arrays are little-endian bytes in base64. N is the number of prompts.
+
+    - `ids` (N, k) int32, in order of value; or None, which means every token in order of id.
+    - `probs` (N, k) float32.
+    - `draws` (N, SEEDS) int32; None if this PyTorch has another random stream [RNG-1].
+
+    Without PyTorch there are no settings. `note` says what is missing and why.
     """
     try:
         import torch
@@ -31,7 +35,7 @@ def answers(bundle: Bundle) -> dict[str, Any]:
     for temperature, k in SETTINGS:
         n = min(k or len(embedding), len(embedding))
         if any(s["temperature"] == temperature and s["k"] == n for s in settings):
-            continue  # a vocabulary of at most 50
+            continue  # in a vocabulary of at most 50 tokens, k = 50 and None are the same setting
         scaled = torch_impl.apply_temperature(torch_impl.compute_logits(context, embedding), temperature)
         probs = torch_impl.softmax(torch_impl.keep_top_k(scaled, n))  # (N, V)
         ids = None if n == len(embedding) else torch_impl.top_k(scaled, n)[1]
@@ -51,7 +55,7 @@ def answers(bundle: Bundle) -> dict[str, Any]:
 
 
 def _draws(probs: Any) -> np.ndarray:
-    """`torch.multinomial`'s first token for each row and seed: `(N, V) -> (N, SEEDS)`."""
+    """The first token of `torch.multinomial` for each row and seed: `(N, V) -> (N, SEEDS)`."""
     import torch
 
     def first(row: torch.Tensor, seed: int) -> int:

@@ -1,4 +1,4 @@
-/** `node bench.mjs [V] [d]`: milliseconds of each stage for one context vector, the median of 15 runs. */
+/** `node bench.mjs [V] [d]`: the milliseconds that each stage takes for one context vector, the median of 15 runs. */
 
 import * as head from "./lm_head.mjs";
 

@@ -1,5 +1,5 @@
 /**
- * Reads a bundle (weights_export/FORMAT.md) in Node or in a browser: whoever calls says how to read a file.
+ * Reads a bundle (weights_export/FORMAT.md) in Node or in a browser. The caller provides a function that reads a file.
  *
  *     const read = async (name) => (await fetch(`tiny-bundle/${name}`)).arrayBuffer();
  *     const { embedding, context, V, d } = await openBundle(read);
@@ -10,7 +10,7 @@
 const FORMAT = "lm-head-bundle";
 const VERSION = 2;
 
-// Typed arrays have the byte order of the machine, the files are little-endian.
+// Typed arrays have the byte order of the machine, and the files are little-endian.
 if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1) throw new Error("bundles need a little-endian machine");
 
 /** A bundle that is missing, damaged, or of another format or version. */
@@ -28,7 +28,7 @@ function widenFloat16(bits) {
 /** bfloat16 is the upper half of a float32. */
 const widenBfloat16 = (halves) => new Float32Array(Uint32Array.from(halves, (bits) => bits << 16).buffer);
 
-/** dtype -> what its bytes are, and how they become floats; float32 holds every number of 16 bits. */
+/** dtype -> the type of the stored numbers, and how they become floats. A float32 can hold every 16-bit float. */
 const DTYPES = {
   float64: [Float64Array, (numbers) => numbers],
   float32: [Float32Array, (numbers) => numbers],
@@ -55,7 +55,7 @@ async function sha256(bytes, subtle) {
 }
 
 /**
- * The manifest, checked against the sha256 that it has of its own bytes, that number replaced by zeros.
+ * The manifest, checked against the SHA-256 that it holds of its own bytes, with zeros in place of these 64 digits.
  *
  * @param {ArrayBuffer} bytes of manifest.json
  * @param {SubtleCrypto} subtle
@@ -74,12 +74,12 @@ export async function parseManifest(bytes, subtle) {
 }
 
 /**
- * One tensor of the manifest's table; float32 and float64 as a view of the file where it is aligned.
+ * One tensor that the manifest lists. Where it is aligned, a float32 or float64 tensor is a view of the file: no copy.
  *
  * @param {object} manifest
  * @param {string} name
  * @param {Map<string, ArrayBuffer>} files
- * @param {number[]} shape what it must be
+ * @param {number[]} shape the shape that it must have
  * @returns {Float32Array | Float64Array}
  */
 export function tensorOf(manifest, name, files, shape) {
@@ -99,8 +99,8 @@ export function tensorOf(manifest, name, files, shape) {
  * Opens a bundle and checks the size and SHA-256 of every file that it reads.
  *
  * @param {(name: string) => Promise<ArrayBuffer>} read
- * @param {{names?: string[], subtle?: SubtleCrypto}} options which files to read, by default all that are listed;
- *   `subtle` where there is no global `crypto`: in Node 18, and in pages that came over plain HTTP
+ * @param {{names?: string[], subtle?: SubtleCrypto}} options `names`: the files to read, by default all listed ones;
+ *   `subtle`: needed where there is no global `crypto.subtle`, as in Node 18 and in pages loaded over plain HTTP
  * @returns {Promise<{manifest: object, V: number, d: number, contexts: number, embedding: Float32Array,
  *   context: Float32Array, files: Map<string, ArrayBuffer>}>} embedding (V, d), context (contexts, d)
  */

@@ -1,4 +1,4 @@
-/** Speaks the protocol of ports/PROTOCOL.md for lm_head.mjs, in Node: one request a line in, one reply a line out. */
+/** Speaks the protocol of ports/PROTOCOL.md for lm_head.mjs, in Node: one line for each request and for each reply. */
 
 import { webcrypto } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { openBundle } from "./bundle.mjs";
 import * as head from "./lm_head.mjs";
 
-/** Thrown for what this port does not do; everything else that has a code is a refusal. */
+/** Thrown for what this port does not support. Any other error that has a code is a refusal. */
 class Skipped extends Error {}
 
 const refusal = (code, message) => Object.assign(new Error(message), { code });
@@ -17,18 +17,18 @@ const refusal = (code, message) => Object.assign(new Error(message), { code });
 const WORDS = { inf: Infinity, "-inf": -Infinity, nan: NaN, "-0": -0 };
 const fromJson = (x) => (typeof x === "string" && Object.hasOwn(WORDS, x) ? WORDS[x] : x);
 
-/** JSON.stringify makes null of nan and the infinities, and 0 of -0. */
+/** JSON.stringify would write nan and the infinities as null, and -0 as 0. */
 function toJson(x) {
   if (Object.is(x, -0)) return "-0";
   return Number.isFinite(x) ? x : Number.isNaN(x) ? "nan" : x > 0 ? "inf" : "-inf";
 }
 
-// 16-bit numbers are float32 numbers too.
+// Every 16-bit float is a float32 number too.
 const KINDS = { float16: Float32Array, bfloat16: Float32Array, float32: Float32Array, float64: Float64Array };
 
 const product = (shape) => shape.reduce((a, b) => a * b, 1);
 
-/** A tensor of floats: its shape, its numbers, and the last axis and the number of rows. */
+/** A tensor of floats: its shape, its numbers, the length of its last axis, and the number of rows. */
 function tensor(inputs, name, axesNeeded = 1) {
   const { dtype, shape, data } = inputs[name] ?? {};
   if (dtype === "int64" || dtype === "bool")
@@ -58,7 +58,7 @@ function sameShape(name, given, expected) {
     throw refusal("bad_shape", `${name} has shape [${given}]: it must be [${expected}]`);
 }
 
-/** A stream from a seed in decimal digits. */
+/** The random stream of a seed, which is given in decimal digits. */
 function generator({ seed }) {
   if (!/^-?[0-9]+$/.test(seed)) throw refusal("bad_seed", `seed is ${seed}: it must be an integer`);
   return new head.TorchGenerator(BigInt(seed));
@@ -77,7 +77,7 @@ function factors(inputs) {
 const NO_FLOAT64_EXPONENTIALS =
   "float64 exponentials have the last bit of the C library's log1p, JavaScript's Math.log1p has another";
 
-/** What a request may leave out. */
+/** The values of arguments that a request may leave out. */
 const DEFAULTS = { temperature: 0.7, k: 50, ties: "lowest_id", num_samples: 1 };
 
 let bundle = null;
@@ -175,7 +175,7 @@ const OPERATIONS = {
   },
   sequence(inputs) {
     const options = { temperature: fromJson(inputs.temperature), k: fromJson(inputs.k) };
-    const stream = generator(inputs); // one stream, never seeded again: V numbers for each row of each step
+    const stream = generator(inputs); // one for all steps, never seeded again: V numbers for each row of each step
     const draw = (which) => {
       const probs = head.lmHead(contextOf(which), bundle.embedding, options);
       return head.multinomial(probs, stream.exponentials(bundle.V))[0];
@@ -185,7 +185,7 @@ const OPERATIONS = {
   stop: () => ({}),
 };
 
-/** Everything but `seq` of the reply to one line. */
+/** The reply to one request, without `seq`. */
 async function outcome({ op, inputs }) {
   try {
     if (typeof op !== "string" || typeof inputs !== "object" || inputs === null)
@@ -208,7 +208,7 @@ function parse(line) {
   }
 }
 
-/** The lines of standard input; node:readline would also break them at U+2028. */
+/** The lines of standard input. node:readline is not used, because it would also split a line at U+2028. */
 async function* lines() {
   let parts = [];
   process.stdin.setEncoding("utf8");

@@ -12,14 +12,15 @@
  *         |   inverseCdf         ... or a walk along the running sum (as most other runtimes)
  *     token ids [rows, n]
  *
- * Arrays are flat typed arrays in C order; the number of rows follows from their length and V, which is by default the
- * whole length: one row. Float32Array in, Float32Array out, and the same for Float64Array. Inputs are never modified.
- * Bad input is an error with a `code` of ports/PROTOCOL.md: a TypeError for a wrong kind, a RangeError for a wrong
- * value. The rules in brackets are those of reference/SPEC.md.
+ * Arrays are flat typed arrays in C order. The number of rows follows from their length and V. By default V is the
+ * whole length, which means one row. Float32Array in, Float32Array out, and the same for Float64Array. Inputs are never
+ * modified. Bad input throws an error with a `code` of ports/PROTOCOL.md: a TypeError for a wrong kind, a RangeError
+ * for a wrong value. The rules in brackets are those of reference/SPEC.md.
  *
- * JavaScript computes in float64, and a store into a Float32Array rounds. For the quotients of TEMP-1 and DRAW-1 these
- * two roundings are one: a quotient of two 24-bit numbers that is not itself a middle between two float32 numbers is
- * at least 2^-49 of itself away from one, farther than the rounding to 53 bits reaches.
+ * JavaScript computes in float64, and storing into a Float32Array rounds again. For the quotients of TEMP-1 and DRAW-1
+ * this gives the same result as one rounding. Rounding twice can only go wrong for a number very close to the middle
+ * between two float32 numbers. A quotient of two 24-bit numbers either is such a middle or is at least 2^-49 of itself
+ * away from it, which is more than the rounding to 53 bits can move it.
  *
  * @module
  */
@@ -31,7 +32,7 @@ function refuse(code, message, Kind = RangeError) {
   throw Object.assign(new Kind(message), { code });
 }
 
-/** "logits[1, 5]", or "logits[5]" where there is only one row. */
+/** A place as text: "logits[1, 5]", or "logits[5]" if there is only one row. */
 function place(name, values, index, V) {
   return values.length === V ? `${name}[${index}]` : `${name}[${Math.floor(index / V)}, ${index % V}]`;
 }
@@ -49,7 +50,10 @@ function rowsOf(name, values, V) {
   return values.length / V;
 }
 
-/** Logits are finite or -Infinity, one of each row finite. A comparison with NaN is false, so NaN is refused too. */
+/**
+ * Logits are finite or -Infinity, and at least one of each row is finite. A comparison with NaN is false, so the test
+ * refuses what is not below Infinity: that includes NaN.
+ */
 function checkLogits(logits, V, name = "logits", code = "bad_logits") {
   const rows = rowsOf(name, logits, V);
   for (let start = 0; start < rows * V; start += V) {
@@ -64,14 +68,14 @@ function checkLogits(logits, V, name = "logits", code = "bad_logits") {
   return rows;
 }
 
-/** Numbers that are finite and not below zero. */
+/** Refuses numbers that are not finite or are below zero. */
 function checkNonNegative(name, values, V, code) {
   for (let i = 0; i < values.length; i++)
     if (!(values[i] >= 0 && values[i] < Infinity))
       refuse(code, `${place(name, values, i, V)} is ${values[i]}: it must be finite and >= 0`);
 }
 
-/** Weights, at least `numSamples` of each row above zero. */
+/** Refuses bad probabilities, and rows with fewer than `numSamples` of them above zero. Returns the number of rows. */
 function checkProbs(probs, V, numSamples = 1) {
   const rows = rowsOf("probs", probs, V);
   checkNonNegative("probs", probs, V, "bad_probs");
@@ -85,13 +89,13 @@ function checkProbs(probs, V, numSamples = 1) {
   return rows;
 }
 
-/** An integer of at least 1. */
+/** Refuses anything but an integer of at least 1. */
 function checkCount(name, value, code) {
   if (!Number.isInteger(value)) refuse(code, `${name} is ${value}: it must be an integer`, TypeError);
   if (value < 1) refuse(code, `${name} is ${value}: it must be at least 1`);
 }
 
-/** The dot product, in four sums, so that no addition waits for the one before it. */
+/** The dot product, in four separate sums, so that no addition has to wait for the one before it. */
 function dot(h, w) {
   let a = 0;
   let b = 0;
@@ -125,7 +129,7 @@ export function computeLogits(context, embedding, d = context.length) {
   const Kind = context instanceof Float64Array || embedding instanceof Float64Array ? Float64Array : Float32Array;
   const logits = new Kind(rows * V); // (rows, d), (V, d) -> (rows, V)
   for (let row = 0; row < rows; row++) {
-    const h = Float64Array.from(context.subarray(row * d, row * d + d)); // widened once and not V times
+    const h = Float64Array.from(context.subarray(row * d, row * d + d)); // converted once, not V times
     for (let v = 0; v < V; v++) logits[row * V + v] = dot(h, embedding.subarray(v * d, v * d + d));
   }
   return logits;
@@ -151,12 +155,12 @@ export function applyTemperature(logits, temperature, V = logits.length) {
   return scaled;
 }
 
-/** The order that top-k and the race share: `a` is behind `b` if its score is less, or equal at a higher id. */
+/** The order of top-k and the race: `a` is behind `b` if its score is less, or if it is equal and its id is higher. */
 function behind(scores, a, b) {
   return scores[a] < scores[b] || (scores[a] === scores[b] && a > b);
 }
 
-/** Lets the id at `root` sink to its place in a heap of n ids that has the last in order at its top. */
+/** Lets the id at `root` sink to its place in a heap of n ids, whose top is the id that is last in order. */
 function sink(scores, heap, root, n) {
   const id = heap[root];
   for (let child; (child = 2 * root + 1) < n; root = child) {
@@ -167,7 +171,7 @@ function sink(scores, heap, root, n) {
   heap[root] = id;
 }
 
-/** The ids of the k largest of one row, in order, by a heap that holds the k best so far: no sort of V. */
+/** The ids of the k largest scores of one row, in order. A heap holds the k best so far, so V is never sorted. */
 function largest(scores, k) {
   const heap = Int32Array.from({ length: k }, (_, i) => i);
   for (let i = k >> 1; i-- > 0; ) sink(scores, heap, i, k);
@@ -178,7 +182,7 @@ function largest(scores, k) {
     }
   }
   for (let n = k - 1; n > 0; n--) {
-    [heap[0], heap[n]] = [heap[n], heap[0]]; // the last in order goes to the end, again and again
+    [heap[0], heap[n]] = [heap[n], heap[0]]; // takes the last in order from the top to the end
     sink(scores, heap, 0, n);
   }
   return heap;
@@ -263,7 +267,7 @@ export function multinomial(probs, noise, numSamples = 1, V = probs.length) {
   checkFloats("noise", noise);
   if (noise.length !== probs.length) refuse("bad_shape", `noise has ${noise.length} numbers, probs ${probs.length}`);
   checkNonNegative("noise", noise, V, "bad_noise");
-  // Noise may be 0, which wins, and -0 is 0. A token of probability zero stays behind all others.
+  // Noise may be 0, and then the token wins; -0 counts as 0. Tokens of probability zero stay behind all others.
   const race = probs.map((p, i) => (p > 0 ? p / Math.abs(noise[i]) : -1));
   const tokenIds = new Int32Array(rows * numSamples);
   for (let row = 0; row < rows; row++)
@@ -286,12 +290,12 @@ export function inverseCdf(probs, uniform, V = probs.length) {
   return Int32Array.from(uniform, (u, row) => {
     if (!(u >= 0 && u < 1)) refuse("bad_uniform", `uniform[${row}] is ${u}: it must be in [0, 1)`);
     const weights = probs.subarray(row * V, row * V + V);
-    let [total, running, id] = [0, 0, -1]; // sums in float64: in float32 one often ends below its own total
+    let [total, running, id] = [0, 0, -1]; // float64: a float32 sum often ends below its total
     for (const p of weights) total += p;
     if (total === Infinity) refuse("overflow", `the sum of row ${row} of probs overflows: divide it by its maximum`);
     for (let v = 0; v < V && !(running > u * total); v++) {
       running += weights[v];
-      if (weights[v] > 0) id = v; // so the last possible one, if rounding leaves none above
+      if (weights[v] > 0) id = v; // at the end: the last possible id, if no sum exceeded the target
     }
     return id;
   });
@@ -351,14 +355,14 @@ export class TorchGenerator {
     return (y ^ (y >>> 18)) >>> 0;
   }
 
-  /** 53 bits, the first output being the high word. */
+  /** A number in [0, 1) of 53 bits. The first output is the high word. */
   #uniform53() {
     const high = this.#output() & 0x1fffff;
     return (high * 2 ** 32 + this.#output()) * 2 ** -53;
   }
 
   /**
-   * As `torch.rand(size)`: float32 takes 32 bits of the stream for each number, float64 takes 64.
+   * As `torch.rand(size)`. Each float32 takes 32 bits of the stream, each float64 takes 64.
    *
    * @param {number} size
    * @param {Float32ArrayConstructor | Float64ArrayConstructor} Kind
@@ -370,8 +374,8 @@ export class TorchGenerator {
   }
 
   /**
-   * As `torch.empty(size).exponential_()` in float32. Its float64 numbers are not offered: they have the last bit of
-   * the C library's log1p, and a JavaScript engine has a log1p of its own. Rounded to float32 that bit is gone.
+   * As `torch.empty(size).exponential_()` in float32. There is no float64 version: its last bit is that of the C
+   * library's log1p, and the log1p of a JavaScript engine may differ there. Rounding to float32 removes that bit.
    *
    * @param {number} size
    * @returns {Float32Array}

@@ -1,10 +1,10 @@
-"""The LM head as ONNX graphs: one a stage, and the whole head from context vector to token in one.
+"""The LM head as ONNX graphs: one for each stage, and one for the whole head from context vector to token.
 
     python -m ports.onnx.build FILE [--draw uniform|noise] [--bundle DIR]
 
-Every function below adds the nodes of one stage to a graph; names and rules are those of SPEC.md. Only operators of
-ONNX's own domain are used, opset 21, so any runtime that has them runs the graphs. What no operator can do, refusing
-bad input, is `refusals.py`.
+Each function below adds the nodes of one stage to a graph. Names and rules are those of SPEC.md. The graphs use only
+standard ONNX operators of opset 21, so any runtime that has these can run them. No operator can refuse bad input:
+`refusals.py` does that.
 """
 
 import argparse
@@ -31,39 +31,39 @@ class Graph:
     """A graph under construction: `graph("MatMul", a, b)` adds a node and returns the name of what it computes."""
 
     def __init__(self, compute: str) -> None:
-        self.compute = compute  # the dtype of the arithmetic, float32 or float64 (HEAD-2)
+        self.compute = compute  # the compute dtype, float32 or float64 (HEAD-2)
         self.nodes: list[Any] = []
         self.inputs: list[Any] = []
         self.weights: list[Any] = []
 
     def __call__(self, operator: str, *inputs: str, outputs: Sequence[str] = (), **attributes: Any) -> str:
-        """Add a node; its first output, under a name of its own or the one given."""
+        """Add a node and return the name of its first output. The name is generated unless `outputs` gives it."""
         names = list(outputs) or [f"{operator}_{len(self.nodes)}"]
         self.nodes.append(helper.make_node(operator, inputs, names, **attributes))
         return names[0]
 
     def input(self, name: str, kind: int, axes: int) -> str:
-        """An input of so many axes, each of any length."""
+        """Add an input with that many axes, each of any length."""
         self.inputs.append(_value(name, kind, axes))
         return name
 
     def floats(self, name: str, dtype: str, axes: int) -> str:
-        """An input of floats, in the dtype of the arithmetic from here on: 16 bits become float32, exactly."""
+        """Add an input of floats and convert it to the compute dtype. 16-bit floats become float32, which is exact."""
         given = self.input(name, FLOATS[dtype], axes)
         return given if dtype == self.compute else self("Cast", given, to=FLOATS[self.compute])
 
     def constant(self, value: Any, dtype: Any = None) -> str:
-        """A number, or a list of them, by default in the dtype of the arithmetic."""
+        """Add a number, or a list of numbers, by default in the compute dtype."""
         array = np.array(value, dtype or self.compute)
         return self("Constant", value=numpy_helper.from_array(array))
 
     def weight(self, name: str, array: np.ndarray) -> str:
-        """Numbers that are part of the file."""
+        """Add an array that is stored in the file."""
         self.weights.append(numpy_helper.from_array(array, name))
         return name
 
     def model(self, name: str, *outputs: tuple[str, int, int]) -> ModelProto:
-        """The graph with these outputs (name, type, axes), checked."""
+        """The finished model with these outputs (name, type, number of axes), after ONNX's own check."""
         results = [_value(*output) for output in outputs]
         graph = helper.make_graph(self.nodes, name, self.inputs, results, initializer=self.weights)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
@@ -77,33 +77,34 @@ def _value(name: str, kind: int, axes: int) -> Any:
 
 
 def compute_logits(g: Graph, context: str, embedding: str, name: str = "logits") -> str:
-    """`(..., d), (V, d) -> (..., V)`: the product with the transpose, which ONNX Runtime fuses  [LOGITS-1]."""
+    """`(..., d), (V, d) -> (..., V)`: MatMul with the transposed embedding; ONNX Runtime fuses the two  [LOGITS-1]."""
     return g("MatMul", context, g("Transpose", embedding, perm=[1, 0]), outputs=[name])
 
 
 def apply_temperature(g: Graph, logits: str, temperature: str, name: str = "scaled") -> str:
-    """A true division by the temperature rounded to the dtype of the logits  [TEMP-1]."""
+    """A true division by the temperature, which is first rounded to the dtype of the logits  [TEMP-1]."""
     return g("Div", logits, g("CastLike", temperature, logits), outputs=[name])
 
 
 def top_k(g: Graph, logits: str, k: str, values: str = "values", token_ids: str = "token_ids") -> tuple[str, str]:
-    """TopK: sorted, of equal values the lowest id first. Above V it would fail, hence the Min  [TOPK-1 to TOPK-4]."""
+    """TopK sorts, and puts the lowest id first at a tie. It fails for k above V, hence the Min  [TOPK-1 to TOPK-4]."""
     count = g("Min", g("Reshape", k, g.constant([1], np.int64)), g("Shape", logits, start=-1))
     g("TopK", logits, count, outputs=[values, token_ids], axis=-1, largest=1, sorted=1)
     return values, token_ids
 
 
 def keep_top_k(g: Graph, logits: str, k: str, name: str = "kept") -> str:
-    """The survivors scattered into -inf  [TOPK-6]."""
+    """The survivors, scattered into a tensor of -inf  [TOPK-6]."""
     values, token_ids = top_k(g, logits, k, "survivors", "survivor_ids")
     masked = g("Expand", g.constant(-np.inf), g("Shape", logits))
     return g("ScatterElements", masked, token_ids, values, outputs=[name], axis=-1)
 
 
 def keep_all_ties(g: Graph, logits: str, k: str, name: str = "kept") -> str:
-    """Every logit that is not below the k-th  [TOPK-7].
+    """Every logit that is not below the k-th survives  [TOPK-7].
 
-    -0 or -inf is added: ONNX Runtime's Where gives 0 for -0, while x + -0 is x to the last bit, its sign included.
+    Where could choose between the logit and -inf, but that of ONNX Runtime turns -0 into 0. So -0 is added to a
+    survivor, which keeps every bit of it, and -inf to all others.
     """
     values, _ = top_k(g, logits, k, "survivors", "survivor_ids")
     last, axis, end = g.constant([-1], np.int64), g.constant([-1], np.int64), g.constant([2**62], np.int64)
@@ -118,19 +119,20 @@ def softmax(g: Graph, logits: str, name: str = "probs") -> str:
 
 
 def multinomial(g: Graph, probs: str, num_samples: str, noise: str, name: str = "token_ids") -> str:
-    """The n largest `probs / noise`, tokens of probability zero behind all others  [DRAW-1 to DRAW-4].
+    """The n largest `probs / noise`, with tokens of probability zero behind all others  [DRAW-1 to DRAW-4].
 
-    The absolute value because noise may be -0. ONNX's own Multinomial takes no noise and no uniform, so that its draw
-    cannot be compared with anybody's.
+    Abs, because noise may be -0. ONNX has an operator Multinomial, but it takes neither noise nor a uniform, so its
+    draw could not be compared with that of another runtime.
     """
     race = g("Where", g("Greater", probs, g.constant(0)), g("Div", probs, g("Abs", noise)), g.constant(-1))
     return top_k(g, race, num_samples, "race_values", name)[1]
 
 
 def inverse_cdf(g: Graph, probs: str, uniform: str, name: str = "token_ids") -> str:
-    """The first id whose running sum exceeds `uniform * total`, else the last one of probability > 0  [CDF-1, CDF-2].
+    """The first id whose running sum exceeds `uniform * total`, else the last with probability > 0  [CDF-1, CDF-2].
 
-    In float64 whatever the dtype of `probs`. ArgMax gives the first of equals, or with `select_last_index` the last.
+    The sums are float64, whatever the dtype of `probs`. Of equal elements, ArgMax returns the first, or the last with
+    `select_last_index`.
     """
     running = g("CumSum", g("Cast", probs, to=TensorProto.DOUBLE), g.constant(-1, np.int64))  # (..., V)
     last, axis = g.constant([-1], np.int64), g.constant([-1], np.int64)
@@ -145,16 +147,16 @@ def inverse_cdf(g: Graph, probs: str, uniform: str, name: str = "token_ids") -> 
 
 
 def scalar(g: Graph, name: str) -> str:
-    """`temperature`, `k` or `num_samples`: a single number as an input."""
+    """Add a single number as an input: `temperature`, `k` or `num_samples`."""
     return g.input(name, TensorProto.DOUBLE if isinstance(DEFAULTS[name], float) else TensorProto.INT64, 0)
 
 
 def stage(
     operation: str, compute: str, dtypes: dict[str, str], axes: dict[str, int], ties: str = "lowest_id"
 ) -> ModelProto:
-    """The graph of one operation of PROTOCOL.md but `lm_head`, which is `head`: the function of its name above.
+    """The graph of one operation of PROTOCOL.md, built by the function above with that name. For `lm_head` see `head`.
 
-    `dtypes` and `axes`, how many, are those of its tensors by name; `compute` is the dtype of its arithmetic.
+    `dtypes` and `axes` map the names of its tensors to dtypes and numbers of axes. `compute` is the compute dtype.
     Raises: ValueError for another operation.
     """
     if operation not in STAGES or operation == "lm_head":
@@ -186,9 +188,11 @@ def head(
 ) -> ModelProto:
     """The whole head in one graph: context, embedding, temperature, k -> logits, probs, and with `draw` a token.
 
-    `axes` is how many the context has: 2 for (batch, d). `draw="uniform"` is the walk: it adds the input `uniform`
-    (...) and the output `token_ids` (...). `draw="noise"` is the race: `noise` (..., V) and `token_ids` (..., 1).
-    With `embedding` the matrix is part of the file and no input.
+    - `axes` is the number of axes of the context: 2 for (batch, d).
+    - `draw="uniform"` is the walk: it adds the input `uniform` (...) and the output `token_ids` (...).
+    - `draw="noise"` is the race: it adds the input `noise` (..., V) and the output `token_ids` (..., 1).
+    - With `embedding`, the matrix is stored in the file and is not an input.
+
     Raises: ValueError for another word in `draw`.
     """
     dtypes = dtypes or {"context": "float32", "embedding": "float32"}
@@ -217,9 +221,9 @@ def head(
 def main() -> None:
     """Write the whole head to a file."""
     parser = argparse.ArgumentParser(prog="python -m ports.onnx.build", description="Write the whole head as ONNX.")
-    parser.add_argument("file", type=Path, help="where to, such as lm_head.onnx")
+    parser.add_argument("file", type=Path, help="the file to write, such as lm_head.onnx")
     parser.add_argument("--draw", choices=["uniform", "noise"], default="uniform", help="the walk or the race")
-    parser.add_argument("--bundle", type=Path, metavar="DIR", help="put the embedding of an exported bundle inside")
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="store the embedding of an exported bundle in it")
     parser.add_argument("--version", action="version", version=VERSION)
     options = parser.parse_args()
     embedding = None

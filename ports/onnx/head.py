@@ -1,4 +1,4 @@
-"""The operations of PROTOCOL.md: what must be refused is refused, and the graphs do the rest."""
+"""The operations of PROTOCOL.md. Each checks its input, refuses what is bad, and leaves the rest to the graphs."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def compute_logits(context: np.ndarray, embedding: np.ndarray) -> dict[str, Any]
 
 
 def apply_temperature(logits: np.ndarray, temperature: Any = 0.7) -> dict[str, Any]:
-    """`logits`, divided."""
+    """`logits`, divided by the temperature."""
     refusals.logits(logits)
     number = refusals.temperature(temperature, logits.dtype.name)
     quotient = run_operation("apply_temperature", logits=logits, temperature=number)["scaled"]
@@ -33,7 +33,7 @@ def top_k(logits: np.ndarray, k: Any = 50) -> dict[str, Any]:
 
 
 def keep_top_k(logits: np.ndarray, k: Any = 50, ties: str = "lowest_id") -> dict[str, Any]:
-    """`logits`, -inf outside the survivors."""
+    """`logits`, with -inf outside the survivors."""
     refusals.logits(logits)
     refusals.count("k", k)
     if ties not in TIES:
@@ -47,7 +47,7 @@ def softmax(logits: np.ndarray) -> dict[str, Any]:
 
 
 def multinomial(probs: np.ndarray, num_samples: Any = 1, noise: np.ndarray | None = None) -> dict[str, Any]:
-    """`token_ids`, from given noise. Raises: NotImplementedError where a seed is given in its place."""
+    """`token_ids`, from given noise. Raises: NotImplementedError if there is a seed instead of noise."""
     refusals.weights(probs, refusals.count("num_samples", num_samples))
     if noise is None:
         raise NotImplementedError(NO_STREAM)
@@ -64,7 +64,7 @@ def inverse_cdf(probs: np.ndarray, uniform: np.ndarray) -> dict[str, Any]:
 
 
 def lm_head(context: np.ndarray, embedding: np.ndarray, temperature: Any = 0.7, k: Any = 50) -> dict[str, Any]:
-    """`probs`, by the one graph of the whole head."""
+    """`probs`, by a single graph of the whole head."""
     refusals.factors(context, embedding)
     wide = "float64" in (context.dtype.name, embedding.dtype.name)
     number = refusals.temperature(temperature, "float64" if wide else "float32")
@@ -73,7 +73,11 @@ def lm_head(context: np.ndarray, embedding: np.ndarray, temperature: Any = 0.7, 
 
 
 def _whole(result: dict[str, Any]) -> dict[str, Any]:
-    """The whole head looked at afterwards: what is wrong inside is seen in its logits, or as nan in its probs."""
+    """The result of the whole head, checked afterwards.
+
+    Nothing can be checked between the stages of one graph. But bad logits are visible in its output `logits`, and a
+    quotient that overflows makes `probs` nan.
+    """
     refusals.logits(result.pop("logits"))
     if np.isnan(result["probs"]).any():
         raise refusals.Refused("overflow", "logits / temperature overflows: raise the temperature")
@@ -81,7 +85,7 @@ def _whole(result: dict[str, Any]) -> dict[str, Any]:
 
 
 class Bundle:
-    """An open bundle: its embedding inside the graph of the whole head, the draw included."""
+    """An open bundle. Its embedding is stored in a graph of the whole head, which includes the draw."""
 
     def __init__(self, path: str) -> None:
         try:
@@ -96,7 +100,7 @@ class Bundle:
         self._dtype = "float64" if "float64" in dtypes.values() else "float32"
 
     def step(self, context: int, uniform: float, temperature: Any = 0.7, k: Any = 50) -> dict[str, Any]:
-        """`probs` and `token_id` of one context, in one run of the graph. Raises: IndexError for one there is not."""
+        """`probs` and `token_id` of one context, by one run of the graph. Raises: IndexError for an unknown context."""
         if not 0 <= context < len(self.contexts):
             raise IndexError(f"context is {context}: the bundle has {len(self.contexts)}, counted from 0")
         inputs = {

@@ -1,4 +1,4 @@
-"""The graphs in ONNX Runtime: arrays in, arrays out."""
+"""Runs the graphs in ONNX Runtime: arrays in, arrays out."""
 
 from functools import cache
 from typing import Any
@@ -9,14 +9,14 @@ from onnx import ModelProto, TensorProto
 
 from . import build
 
-Kinds = tuple[tuple[str, str, int], ...]  # name, dtype and number of axes of each tensor
+Kinds = tuple[tuple[str, str, int], ...]  # the name, dtype and number of axes of each tensor
 
 
 def session(model: ModelProto) -> onnxruntime.InferenceSession:
-    """A session on the CPU, of one thread: nothing here is large."""
+    """A session on the CPU. One thread is enough, since nothing here is large."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.log_severity_level = 4  # a failure is raised; standard error stays the harness's own
+    options.log_severity_level = 4  # failures are raised; logged as well, they would fill the harness's standard error
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
@@ -30,14 +30,14 @@ def _session(operation: str, kinds: Kinds, ties: str) -> onnxruntime.InferenceSe
 
 
 def run(loaded: onnxruntime.InferenceSession, **inputs: Any) -> dict[str, np.ndarray]:
-    """The outputs by name. bfloat16, which NumPy lacks, goes in as its bits."""
+    """The outputs by name. bfloat16, which NumPy lacks, is passed as 16-bit integers with the same bits."""
     names = [output.name for output in loaded.get_outputs()]
     results = loaded.run_with_ort_values(names, {name: _value(name, value) for name, value in inputs.items()})
     return {name: result.numpy() for name, result in zip(names, results, strict=True)}
 
 
 def run_operation(operation: str, ties: str = "lowest_id", **inputs: Any) -> dict[str, np.ndarray]:
-    """One operation of PROTOCOL.md; its graph is built once for each set of dtypes and axes."""
+    """Run one operation of PROTOCOL.md. Its graph is built only once for each set of dtypes and numbers of axes."""
     tensors = {name: value for name, value in inputs.items() if isinstance(value, np.ndarray)}
     kinds = tuple((name, tensor.dtype.name, tensor.ndim) for name, tensor in tensors.items())
     return run(_session(operation, kinds, ties), **inputs)
@@ -47,7 +47,7 @@ def _value(name: str, value: Any) -> onnxruntime.OrtValue:
     if not isinstance(value, np.ndarray):
         if name in ("temperature", "uniform"):
             value = np.array(value, np.float64)
-        else:  # a k beyond 64 bits is above V, as any other k that is
+        else:  # a k beyond 64 bits is above V, and all k above V mean the same
             value = np.array(min(value, 2**63 - 1), np.int64)
     value = np.require(value, requirements="C")
     if value.dtype.name == "bfloat16":

@@ -1,7 +1,7 @@
-"""The vectors as Python sees them: `load("top_k") -> Vectors`, groups of cases, their JSON kept as it is.
+"""The test vectors in Python: `load("top_k") -> Vectors`, which holds groups of cases. Their JSON is kept as it is.
 
-`Case.inputs` is the `inputs` of the protocol's request, to be forwarded unchanged; `arguments` decodes it to NumPy.
-Nothing here knows how the files are made.
+`Case.inputs` is the `inputs` of a request of the protocol and can be sent unchanged. `arguments` decodes it to NumPy.
+Nothing here depends on how the files are made.
 """
 
 import json
@@ -20,7 +20,7 @@ FILES = tuple(operation.file for operation in WITH_VECTORS)  # in the order in w
 
 @dataclass(frozen=True)
 class Note:
-    """A flag: the rule, the mistake it looks for, links to systems that made it."""
+    """What a flag of a case means: the rule, the mistake that the case is meant to find, and systems that made it."""
 
     rule: str
     mistake: str
@@ -29,7 +29,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Answer:
-    """One outcome that conforms: a `result` object, or `{"code": ...}`; and the bounds of its floats by name."""
+    """One outcome that conforms: a `result` object or `{"code": ...}`, with the bounds of its floats by name."""
 
     expected: dict[str, Any]
     bound: dict[str, Any] | None = None
@@ -37,7 +37,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Case:
-    """One test. `answers` holds the expected outcome first, then its alternatives."""
+    """One test. `answers` holds the expected outcome, then its alternatives."""
 
     id: int
     op: str
@@ -74,12 +74,12 @@ class Vectors:
 
     @property
     def cases(self) -> list[Case]:
-        """Those of all groups, in order."""
+        """The cases of all groups, in order."""
         return [case for group in self.groups for case in group.cases]
 
 
 def load(stage: str, folder: Path = FOLDER) -> Vectors:
-    """The vectors of one file, one of FILES.
+    """The vectors of one file. `stage` is one of FILES.
 
     Raises: ValueError for another name, and for a file of another format or version.
     """
@@ -123,9 +123,9 @@ def _case(op: str, group: dict[str, Any], test: dict[str, Any]) -> Case:
 
 
 def arguments(inputs: dict[str, Any]) -> dict[str, Any]:
-    """The inputs of a request as Python takes them: tensors as arrays, the temperature as a float, the seed as an int.
+    """The inputs of a request as Python values: tensors as arrays, the temperature as a float, the seed as an int.
 
-    What is of the wrong kind on purpose, such as a fraction for a seed or `true` for k, stays of the wrong kind.
+    Values that have the wrong kind on purpose, such as a fraction as a seed or `true` as k, keep it.
 
     >>> arguments({"temperature": 1, "k": 1.5, "seed": "7"})
     {'temperature': 1.0, 'k': 1.5, 'seed': 7}
