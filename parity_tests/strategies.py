@@ -23,7 +23,7 @@ from reference.validation import COMPUTE_DTYPE
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 
-CROWD = 400
+CROWD = 400  # the vocabulary size of rows with hundreds of ties: small rows do not reach every branch of a selection
 
 temperatures = st.one_of(
     st.sampled_from([1.0, 0.7, 0.5, 2.0]),
@@ -82,15 +82,16 @@ def logits(
     max_vocab: int = 40,
     shapes: st.SearchStrategy[tuple[int, ...]] | None = None,
 ) -> np.ndarray:
-    """Rows `(..., V)` of finite or masked logits with at least one finite in each, in any memory layout.
+    """Rows `(..., V)` of logits, finite or masked, with at least one finite logit in each row, in any memory layout.
 
-    V is at most `max_vocab`, but for one kind of row in eight where that is at least CROWD / 10: hundreds of ties.
+    V is at most `max_vocab`. The exception is one of eight kinds of rows, which has CROWD tokens and hundreds of ties;
+    it is left out if `max_vocab` is below CROWD / 10.
     """
     dtype = _dtypes(draw, dtypes)
     shape = (*draw(batch_shapes() if shapes is None else shapes), draw(st.integers(1, max_vocab)))
     crowd = ["crowd"] if max_vocab >= CROWD // 10 else []
     kind = draw(st.sampled_from(["ties", "plain", "near -100", "spread", "equal", "subnormal", "zeros", *crowd]))
-    if kind == "crowd":  # three values share a few hundred places
+    if kind == "crowd":  # hundreds of tokens share three values
         shape = (*shape[:-1], CROWD)
         values = _seeded(draw).integers(-1, 2, shape).astype(dtype)
     elif kind == "ties":  # small integers: many tokens share a value, also at the k-th place
@@ -109,7 +110,7 @@ def logits(
             "subnormal": (float(ml_dtypes.finfo(dtype).smallest_subnormal) * 8, 0),
         }[kind]
         values = (noise * scale + shift).astype(dtype)
-    if draw(st.booleans()):  # a mask that leaves few, at least one
+    if draw(st.booleans()):  # a mask, which leaves at least one token
         keep = _seeded(draw).random(shape) < draw(st.sampled_from([0.0, 0.1, 0.5, 0.9]))
         keep[..., draw(st.integers(0, shape[-1] - 1))] = True
         values = np.where(keep, values, -np.inf).astype(dtype)
@@ -118,30 +119,30 @@ def logits(
 
 @st.composite
 def factors(draw: st.DrawFn, dtypes: tuple[str, ...] = DTYPES, max_vocab: int = 40) -> tuple[np.ndarray, np.ndarray]:
-    """`context (..., d)` and `embedding (V, d)`: outlier dimensions, repeated rows (ties), any memory layout."""
+    """`context (..., d)` and `embedding (V, d)`: with outlier dimensions, equal rows (ties), in any memory layout."""
     dtype = _dtypes(draw, dtypes)
     d, v = draw(st.integers(1, 24)), draw(st.integers(1, max_vocab))
     rng = _seeded(draw)
     context = rng.standard_normal((*draw(batch_shapes()), d))
     embedding = rng.standard_normal((v, d)) * draw(st.sampled_from([0.1, 1.0]))
-    if draw(st.booleans()):  # hidden states of real models: a few dimensions tens of times larger
+    if draw(st.booleans()):  # in hidden states of real models, a few dimensions are tens of times larger
         context[..., draw(st.integers(0, d - 1))] *= 60
     if draw(st.booleans()):
         embedding[draw(st.integers(0, v - 1))] = embedding[0]
-    if draw(st.booleans()):  # small whole numbers: products and sums are exact, ties are many
+    if draw(st.booleans()):  # with small whole numbers, products and sums are exact, and there are many ties
         context, embedding = np.rint(context), np.rint(embedding * 2)
     return draw(layouts(context.astype(dtype))), draw(layouts(embedding.astype(dtype)))
 
 
 @st.composite
 def probabilities(draw: st.DrawFn, dtypes: tuple[str, ...] = DTYPES, max_vocab: int = 40) -> np.ndarray:
-    """Weights `(..., V)`, some zero, at least one above zero in each row; they need not sum to 1."""
+    """Probabilities `(..., V)`: some are zero, at least one of each row is not. They need not sum to 1."""
     rows = draw(logits(dtypes, max_vocab))
     kind = draw(st.sampled_from(["softmax", "one-hot", "counts", "tiny"]))
     finite = np.where(np.isfinite(rows), rows, 0)
     if kind == "counts":
         weights = np.rint(np.abs(finite) % 4)
-    elif kind == "tiny":  # subnormal weights: p / E underflows
+    elif kind == "tiny":  # subnormal probabilities: p / E underflows
         weights = np.rint(np.abs(finite) % 4) * float(ml_dtypes.finfo(rows.dtype).smallest_subnormal)
     elif kind == "one-hot":
         weights = np.zeros(rows.shape)

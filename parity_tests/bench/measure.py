@@ -1,6 +1,6 @@
 """How candidates are timed: in one process, round by round, in another order each time.
 
-So a machine that slows down slows all candidates down alike. Each candidate runs once untimed before it is timed, so
+So a machine that slows down affects all candidates equally. Each candidate runs once untimed before it is timed, so
 its data are in the cache, as in a loop over tokens. Threads that spin for work after a call would slow down the next
 candidate, so the command switches spinning off before the libraries load. With all this, timing the candidates forwards
 and backwards moved no median by more than three times its spread.

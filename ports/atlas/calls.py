@@ -38,7 +38,7 @@ class Call:
         if op == "keep_top_k" and ties != self.ties[0]:
             raise SkippedError(f"no ties={ties!r}")
         if self.pointers and _beyond_pointers(given):
-            raise SkippedError("one row of floats is all it can be handed")
+            raise SkippedError("it takes one row of floats and nothing else")
         # Vectors of the whole head follow TOPK-2. Where a tie decides, a head that follows TOPK-7 is right to differ.
         if op == "lm_head" and self.ties == ("all",) and _tied(given):
             raise SkippedError("a tie at the cut: it follows the other contract, TOPK-7")

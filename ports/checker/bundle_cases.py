@@ -82,7 +82,7 @@ def _arguments(context: np.ndarray, embedding: np.ndarray) -> Iterator[tuple[str
 
 
 def _guarded(blank: Verdict, check: Callable[[], Verdict]) -> Verdict:
-    """The verdict of a check, or the one that says why there is no result."""
+    """The verdict of `check`, or one that says why the call gave no result."""
     try:
         return check()
     except SkippedError as reason:

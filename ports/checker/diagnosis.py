@@ -5,11 +5,11 @@ answers the same vectors as the port. Then the search goes like this:
 
 1. A mutant *explains* a vector if both the port and the mutant get it wrong, with the same wrong answer.
 2. If one mutant explains every failure, it is the answer. Otherwise bad input that the port does not refuse is set
-   aside. A port without any checks fails all such vectors for one reason, and that is no single mutant.
+   aside: a port without checks fails all such vectors at once, and no mutant does.
 3. Of the failures left, take the mutant that explains the most. A port may have several mistakes, so repeat this with
    the failures that remain, until no mutant explains any of them.
-4. Two mutants often explain the same failures. Then the better one is that which gets fewer vectors wrong that the port
-   gets right. If they are still equal, both are named.
+4. Two mutants often explain equally many failures. Then the better one is wrong about fewer of the vectors that the
+   port gets right. If they are still equal, both are named.
 5. If failures remain, say which rounding would explain them (for logits). If none does, say which mistakes the failing
    vectors were written to find: their *flags*.
 """

@@ -4,9 +4,9 @@ The process may hang, die, flood, print garbage or answer out of order. Each of 
 last lines of its standard error. By then the process has been killed, with all that it started, and the next request
 starts a new one.
 
-Two threads read the output of the process. Without them, a port that fills the pipe of its standard error would block
-on it, while the checker waits for a reply that never comes. And a thread can read a whole line while the checker waits
-with a time limit, on any platform. Writing needs no thread: the pipe to the port does not block (see `_send`).
+Two threads read the output of the process. One empties standard error: a port that fills that pipe would block on it,
+while the checker waits for a reply that never comes. The other reads replies into a queue: `readline` may wait for
+ever, but reading from a queue has a time limit. Writing needs no thread, because it does not block (see `_send`).
 """
 
 import contextlib
