@@ -168,9 +168,9 @@ def _refuse_other_arguments(name: str, function: Callable[..., Any]) -> None:
     wanted = inspect.signature(getattr(reference, name)).parameters.values()
     required = [p.name for p in wanted if p.default is p.empty]
     if not (_accepts(function, required) and _accepts(function, [p.name for p in wanted if p.name != "ties"])):
-        found = inspect.signature(function) if callable(function) else f"nothing, it has type {type(function).__name__}"
+        found = f"takes {inspect.signature(function)}" if callable(function) else f"has type {type(function).__name__}"
         arguments = ", ".join(p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in wanted)
-        raise TypeError(f"{name} takes {found}: it must take, by these names, ({arguments})")
+        raise TypeError(f"{name} {found}: it must take, by these names, ({arguments})")
 
 
 def _without_ties(keep_top_k: Callable[..., Any], name: str) -> Callable[..., Any]:

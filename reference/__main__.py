@@ -30,7 +30,7 @@ def _files(bundle: Path) -> dict[str, bytes]:
         raise ValueError(f"{path} is not the manifest of a bundle: export it again") from None
     if container != "safetensors" or dtype not in ("float32", "float16") or not prompts:
         raise ValueError(
-            f"{bundle} holds {dtype} in {container} and {prompts} prompts: this command reads float32 and float16 in "
+            f"{bundle} holds {dtype} in {container} (prompts: {prompts}): this command reads float32 and float16 in "
             "safetensors, with prompts; python -m weights_export tiny -o DIR writes such a bundle"
         )
     read = {name: (bundle / name).read_bytes() for name in SHOWN_FILES}

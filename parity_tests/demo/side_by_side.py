@@ -92,8 +92,8 @@ def side_by_side(
     window = model.config.n_positions
     if len(ids) + tokens > window:
         raise ValueError(
-            f"{len(ids)} prompt tokens + --tokens {tokens} do not fit: the sum must be at most {window}, the model's "
-            "context window"
+            f"--tokens {tokens} is too many after a prompt of length {len(ids)}: the sum must be at most {window}, the "
+            "length of the model's context window"
         )
     input_ids = torch.tensor([ids])
     mask = torch.ones_like(input_ids)

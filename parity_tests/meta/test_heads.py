@@ -25,7 +25,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     ("function", "written", "message"),
     [
         ("softmax", lambda x: x, r"softmax takes \(x\): it must take, by these names, \(logits\)"),
-        ("softmax", 7, r"softmax takes nothing, it has type int: it must take"),
+        ("softmax", 7, r"softmax has type int: it must take"),
         ("top_k", lambda logits: logits, r"top_k takes \(logits\): it must take, by these names, \(logits, k\)"),
         ("top_k", lambda logits, k, axis: logits, r"top_k takes \(logits, k, axis\): it must take"),
         ("lm_head", lambda context, embedding, temperature, k: 1, r"\(context, embedding, temperature=0.7, k=50\)"),
