@@ -13,6 +13,7 @@ the reference: name it with `dtype`.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
@@ -23,7 +24,7 @@ from reference.operations import OPERATIONS, STAGES
 
 from . import judges
 from .judges.elements import exact_softmax
-from .judges.words import BAD, Verdict, Word, same_bits
+from .judges.words import BAD, Verdict, Word, diverged, same_bits
 
 __all__ = ["BAD", "Verdict", "Word", "compare", "exact_softmax", "same_bits"]
 
@@ -44,17 +45,14 @@ def compare(operation: str, expected: Any, actual: Any, dtype: str | None = None
     judge = JUDGES.get(operation)
     if judge is None:
         raise ValueError(f"operation is {operation!r}: it must be one of {', '.join(JUDGES)}")
-    if len(OPERATIONS[operation].results) > 1:
-        return judge(expected, actual, dtype, **inputs)
-    expected, actual = np.asarray(expected), np.asarray(actual)
-    due = np.dtype(dtype) if dtype and expected.dtype.kind == "f" else expected.dtype
-    for rule, what, wanted, found in (
-        (OPERATIONS[operation].rule, "shape", expected.shape, actual.shape),
-        ("HEAD-2", "dtype", due, actual.dtype),
-    ):
-        if wanted != found:
-            reason = f"has {what} {found}, not {wanted}"
-            return Verdict(
-                operation=operation, word=Word.DIVERGED, rule=rule, reason=reason, actual=actual, expected=expected
-            )
-    return judge(expected, actual, dtype, **inputs)
+    if len(OPERATIONS[operation].results) == 1:
+        expected, actual = np.asarray(expected), np.asarray(actual)
+        due = np.dtype(dtype) if dtype and expected.dtype.kind == "f" else expected.dtype
+        for rule, what, wanted, found in (
+            (OPERATIONS[operation].rule, "shape", expected.shape, actual.shape),
+            ("HEAD-2", "dtype", due, actual.dtype),
+        ):
+            if wanted != found:
+                verdict = diverged(rule, f"has {what} {found}, not {wanted}", actual=actual, expected=expected)
+                return replace(verdict, operation=operation)
+    return replace(judge(expected, actual, dtype, **inputs), operation=operation)

@@ -99,3 +99,23 @@ def from_json(tensor: Any) -> np.ndarray:
     with np.errstate(over="ignore"):
         array = np.array(data, dtype=np.float64 if dtype.kind not in "ib" else dtype)
         return array.astype(dtype).reshape(shape)
+
+
+def encode(value: Any) -> Any:
+    """An argument or a result as JSON: arrays become tensors, also inside a list; a float becomes a number or a word.
+
+    >>> encode([np.array([0.5])]), encode(-math.inf), encode("lowest_id")
+    ([{'dtype': 'float64', 'shape': [1], 'data': [0.5]}], '-inf', 'lowest_id')
+    """
+    if isinstance(value, (np.ndarray, np.generic)):
+        return to_json(value)
+    if isinstance(value, list):
+        return [encode(part) for part in value]
+    return number_to_json(value) if isinstance(value, float) else value
+
+
+def decode(value: Any) -> Any:
+    """Tensors become arrays, also inside a list. Anything else stays as it is."""
+    if isinstance(value, list):
+        return [from_json(part) if isinstance(part, dict) else part for part in value]
+    return from_json(value) if isinstance(value, dict) else value

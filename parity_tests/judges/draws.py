@@ -13,7 +13,7 @@ import numpy as np
 from reference import bounds
 
 from .elements import compute_dtype, exact_softmax
-from .words import Verdict, Word
+from .words import Verdict, Word, diverged
 
 
 def multinomial(
@@ -39,11 +39,10 @@ def multinomial(
     def fault(ids: np.ndarray, row: tuple[int, ...]) -> tuple[str, str] | None:
         return _race_fault(ids[row], race[row], bound[row], probs[row])
 
-    return _drawn("multinomial", expected, actual, fault, {"probs": probs, "noise": noise})
+    return _drawn(expected, actual, fault, {"probs": probs, "noise": noise})
 
 
 def _drawn(
-    operation: str,
     expected: np.ndarray,
     actual: np.ndarray,
     fault: Callable[[np.ndarray, tuple[int, ...]], tuple[str, str] | None],
@@ -57,18 +56,12 @@ def _drawn(
         for prefix, ids in (("", actual), ("the reference itself: ", expected)):
             found = fault(ids, row)
             if found:
-                return Verdict(
-                    operation=operation,
-                    word=Word.DIVERGED,
-                    rule=found[0],
-                    reason=prefix + found[1],
-                    place=row,
-                    actual=actual[row],
-                    expected=expected[row],
-                    inputs={name: value[row] for name, value in inputs.items()},
+                at = {"place": row, "actual": actual[row], "expected": expected[row]}
+                return diverged(
+                    found[0], prefix + found[1], **at, inputs={name: value[row] for name, value in inputs.items()}
                 )
     word = Word.IDENTICAL if np.array_equal(expected, actual) else Word.TIE_BREAK
-    return Verdict(operation=operation, word=word)
+    return Verdict(word=word)
 
 
 def _race_fault(ids: np.ndarray, race: np.ndarray, bound: np.ndarray, probs: np.ndarray) -> tuple[str, str] | None:
@@ -104,7 +97,7 @@ def inverse_cdf(
     def fault(ids: np.ndarray, row: tuple[int, ...]) -> tuple[str, str] | None:
         return _walk_fault(int(ids[row]), probs[row].astype(np.float64), float(uniform[row]), float(slack[row]))
 
-    return _drawn("inverse_cdf", expected, actual, fault, {"probs": probs, "uniform": uniform})
+    return _drawn(expected, actual, fault, {"probs": probs, "uniform": uniform})
 
 
 def _walk_fault(token: int, probs: np.ndarray, uniform: float, slack: float) -> tuple[str, str] | None:

@@ -9,7 +9,7 @@ from reference import bounds
 from reference.validation import COMPUTE_DTYPE
 
 from . import precision
-from .words import Verdict, Word, same_bits
+from .words import Verdict, Word, diverged, same_bits
 
 
 def compute_dtype(array: np.ndarray) -> str:
@@ -38,7 +38,6 @@ def worst_element(values: np.ndarray, exact: np.ndarray, bound: np.ndarray) -> t
 
 
 def _elementwise(
-    operation: str,
     rule: str,
     expected: np.ndarray,
     actual: np.ndarray,
@@ -54,22 +53,13 @@ def _elementwise(
     ratio, place = worst_element(actual, exact, bounds_of[dtype])
     if ratio <= 1 and reference_ratio <= 1:
         word = Word.IDENTICAL if same_bits(expected, actual) else Word.WITHIN_BOUND
-        return Verdict(operation=operation, word=word, ratio=ratio)
+        return Verdict(word=word, ratio=ratio)
     reason = "outside the derived bound"
     if reference_ratio > 1:
         ratio, place, reason = reference_ratio, reference_place, "the reference itself is outside its bound"
     elif np.isnan(actual[place]):
         reason = "not a number"
-    return Verdict(
-        operation=operation,
-        word=Word.DIVERGED,
-        rule=rule,
-        reason=reason,
-        ratio=ratio,
-        place=place,
-        actual=actual[place],
-        expected=expected[place],
-    )
+    return diverged(rule, reason, ratio=ratio, place=place, actual=actual[place], expected=expected[place])
 
 
 def compute_logits(
@@ -80,7 +70,7 @@ def compute_logits(
     dtype = dtype or compute_dtype(expected)
     exact = bounds.exact_logits(context, embedding)
     bound = {d: bounds.logits(context, embedding, d, "float64") for d in {dtype, compute_dtype(expected)}}
-    verdict = _elementwise("compute_logits", "LOGITS-2", expected, actual, exact, bound, dtype)
+    verdict = _elementwise("LOGITS-2", expected, actual, exact, bound, dtype)
     if verdict.conforms:
         return verdict
     explanation = precision.explain(actual, context, embedding)
@@ -100,22 +90,15 @@ def apply_temperature(
     logits = np.asarray(logits)
     if dtype in (None, expected.dtype.name):  # one correct rounding of the same numbers can only give the same bits
         if same_bits(expected, actual):
-            return Verdict(operation="apply_temperature", word=Word.IDENTICAL)
+            return Verdict(word=Word.IDENTICAL)
         wrong = ~((expected == actual) & (np.signbit(expected) == np.signbit(actual)))
         place = tuple(int(i) for i in np.argwhere(wrong)[0])
-        verdict = Verdict(
-            operation="apply_temperature",
-            word=Word.DIVERGED,
-            rule="TEMP-1",
-            reason="not the correctly rounded quotient",
-            place=place,
-            actual=actual[place],
-            expected=expected[place],
-        )
+        reason = "not the correctly rounded quotient"
+        verdict = diverged("TEMP-1", reason, place=place, actual=actual[place], expected=expected[place])
     else:
         exact = logits.astype(np.float64) / divisor
         bound = {d: bounds.temperature(logits, divisor, d) for d in (expected.dtype.name, dtype)}
-        verdict = _elementwise("apply_temperature", "TEMP-1", expected, actual, exact, bound, dtype)
+        verdict = _elementwise("TEMP-1", expected, actual, exact, bound, dtype)
     if verdict.conforms:
         return verdict
     return replace(verdict, inputs={"logit": logits[verdict.place], "temperature": temperature})
@@ -127,7 +110,7 @@ def softmax(expected: np.ndarray, actual: np.ndarray, dtype: str | None, *, logi
     dtype = dtype or compute_dtype(expected)
     slack = bounds.softmax(logits, "float64")
     bound = {d: bounds.softmax(logits, d) + slack for d in {dtype, compute_dtype(expected)}}
-    verdict = _elementwise("softmax", "SOFTMAX-1", expected, actual, exact_softmax(logits), bound, dtype)
+    verdict = _elementwise("SOFTMAX-1", expected, actual, exact_softmax(logits), bound, dtype)
     if verdict.conforms:
         return verdict
     verdict = replace(verdict, inputs={"logits": logits[verdict.place[:-1]]})

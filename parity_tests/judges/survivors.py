@@ -12,11 +12,7 @@ import numpy as np
 from reference import bounds
 
 from .elements import compute_dtype, exact_softmax, worst_element
-from .words import Verdict, Word, same_bits
-
-
-def _diverged(operation: str, rule: str, reason: str, **where: Any) -> Verdict:
-    return Verdict(operation=operation, word=Word.DIVERGED, rule=rule, reason=reason, **where)
+from .words import Verdict, Word, diverged, same_bits
 
 
 def top_k(expected: Any, actual: Any, dtype: str | None, *, logits: Any, k: int) -> Verdict:
@@ -25,21 +21,19 @@ def top_k(expected: Any, actual: Any, dtype: str | None, *, logits: Any, k: int)
     if len(actual) != 2 or np.asarray(expected[0]).dtype != np.asarray(actual[0]).dtype:
         wanted, found = np.asarray(expected[0]).dtype, ", ".join(str(np.asarray(x).dtype) for x in actual)
         reason = "not values of this dtype and token ids"
-        return _diverged("top_k", "HEAD-2", reason, actual=found, expected=wanted)
+        return diverged("HEAD-2", reason, actual=found, expected=wanted)
     for name, rule, a, b in zip(("values", "token ids"), ("TOPK-1", "TOPK-2"), expected, actual, strict=True):
         a, b = np.asarray(a), np.asarray(b)
         if a.shape != b.shape:
-            return _diverged(
-                "top_k", "TOPK-1", "another number of survivors", actual=list(b.shape), expected=list(a.shape)
-            )
+            return diverged("TOPK-1", "another number of survivors", actual=list(b.shape), expected=list(a.shape))
         wrong = (a != b) | (np.signbit(a) != np.signbit(b))
         if wrong.any():
             row = tuple(int(i) for i in np.argwhere(wrong)[0][:-1])
             if sorted(a[row].tolist()) == sorted(b[row].tolist()):  # the right survivors in the wrong order
                 rule = "TOPK-3"
             inputs = {"logits": logits[row], "k": k}
-            return _diverged("top_k", rule, f"other {name}", place=row, actual=b[row], expected=a[row], inputs=inputs)
-    return Verdict(operation="top_k", word=Word.IDENTICAL)
+            return diverged(rule, f"other {name}", place=row, actual=b[row], expected=a[row], inputs=inputs)
+    return Verdict(word=Word.IDENTICAL)
 
 
 def keep_top_k(
@@ -47,7 +41,7 @@ def keep_top_k(
 ) -> Verdict:
     """This must be exact: the survivors keep their bits, and everything else is -inf."""
     if same_bits(expected, actual):
-        return Verdict(operation="keep_top_k", word=Word.IDENTICAL)
+        return Verdict(word=Word.IDENTICAL)
     logits = np.asarray(logits)
     wrong = ~(expected == actual) | (np.signbit(expected) != np.signbit(actual))
     row = tuple(int(i) for i in np.argwhere(wrong)[0][:-1])
@@ -55,11 +49,9 @@ def keep_top_k(
     inputs = {"logits": logits[row], "k": k, "ties": ties}
     if np.array_equal(kept, found):
         reason = "survivors or mask changed"
-        return _diverged(
-            "keep_top_k", "TOPK-6", reason, place=row, actual=actual[row], expected=expected[row], inputs=inputs
-        )
+        return diverged("TOPK-6", reason, place=row, actual=actual[row], expected=expected[row], inputs=inputs)
     rule = "TOPK-7" if ties == "all" else "TOPK-1" if len(kept) != len(found) else "TOPK-2"
-    return _diverged("keep_top_k", rule, "other survivors", place=row, actual=found, expected=kept, inputs=inputs)
+    return diverged(rule, "other survivors", place=row, actual=found, expected=kept, inputs=inputs)
 
 
 def lm_head(
@@ -86,7 +78,7 @@ def lm_head(
     # The "exact" logits are computed in float64 and have an error too: hence the second dtype.
     bound = {d: bounds.logits(context, embedding, d, "float64") for d in set(computed)}
     scaled = exact / divisor
-    worst = Verdict(operation="lm_head", word=Word.IDENTICAL)
+    worst = Verdict(word=Word.IDENTICAL)
     for prefix, probs, d in zip(("", "the reference itself: "), (actual, expected), computed, strict=True):
         error = bounds.temperature(exact, divisor, d, bound[d])
         for row in np.ndindex(scaled.shape[:-1]):
@@ -127,11 +119,11 @@ def _row_of_probs(probs: np.ndarray, scaled: np.ndarray, error: np.ndarray, k: i
     support = probs > 0
     intruders = np.flatnonzero(support & ~top & ~may_come_in)
     if len(intruders):
-        return _diverged("lm_head", "TOPK-1", "a token survives from outside the top k", place=(int(intruders[0]),))
+        return diverged("TOPK-1", "a token survives from outside the top k", place=(int(intruders[0]),))
     # With ties="all", more than k may survive: those that tie with the k-th. The check above has let no others in.
     if ties == "lowest_id" and support.sum() > k:
         place = (int(np.flatnonzero(support & may_come_in)[-1]),)
-        return _diverged("lm_head", "TOPK-1", "more than k tokens survive", place=place)
+        return diverged("TOPK-1", "more than k tokens survive", place=place)
     # A survivor far below the best one may have a probability so small that it underflows to 0. Then it cannot be told
     # from a token that was cut. If fewer than k tokens have a probability, the best of the others count as survivors.
     survivors = support.copy()
@@ -141,10 +133,10 @@ def _row_of_probs(probs: np.ndarray, scaled: np.ndarray, error: np.ndarray, k: i
         survivors[token] = True
     missing = np.flatnonzero(top & ~survivors & ~may_go)
     if len(missing):
-        return _diverged("lm_head", "TOPK-1", "a token of the top k is missing", place=(int(missing[0]),))
+        return diverged("TOPK-1", "a token of the top k is missing", place=(int(missing[0]),))
     kept = np.where(survivors, scaled, -np.inf)
     bound = bounds.softmax(kept, dtype, error) + bounds.softmax(kept, "float64")
     ratio, worst = worst_element(probs, exact_softmax(kept), bound)
     if ratio <= 1:
-        return Verdict(operation="lm_head", word=Word.WITHIN_BOUND, ratio=ratio)
-    return _diverged("lm_head", "HEAD-1", "a probability outside the derived bound", place=worst, ratio=ratio)
+        return Verdict(word=Word.WITHIN_BOUND, ratio=ratio)
+    return diverged("HEAD-1", "a probability outside the derived bound", place=worst, ratio=ratio)

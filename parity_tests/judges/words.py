@@ -36,8 +36,8 @@ class Verdict:
     - `case` names the case, `phase` the part of a check.
     """
 
-    operation: str
     word: Word
+    operation: str = ""
     rule: str = ""
     reason: str = ""
     ratio: float = 0.0
@@ -77,6 +77,11 @@ class Verdict:
         if not self.conforms:
             raise AssertionError(str(self))
         return self
+
+
+def diverged(rule: str, reason: str, **where: Any) -> Verdict:
+    """A judge's verdict on a wrong answer; `compare` adds the operation."""
+    return Verdict(word=Word.DIVERGED, rule=rule, reason=reason, **where)
 
 
 def shown(inputs: Mapping[str, Any]) -> str:

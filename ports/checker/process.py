@@ -22,11 +22,9 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-import numpy as np
-
 from parity_tests.judges.words import printable
 
-from ..values import from_json, number_to_json, to_json
+from ..values import decode, encode
 from .errors import BrokenError, ErroredError, GaveUpError, RefusedError, SkippedError
 
 LONGEST_LINE = 2**26  # bytes; the largest correct reply, float64 logits of a large vocabulary, is far shorter
@@ -66,9 +64,10 @@ class Process:
         Raises: RefusedError, SkippedError or ErroredError as the port replied; BrokenError if it broke the protocol;
         GaveUpError if it has done so too often.
         """
-        result = self.request(op, encoded(arguments))
+        inputs = {name: str(value) if name == "seed" else encode(value) for name, value in arguments.items()}
+        result = self.request(op, inputs)
         try:
-            return {name: _decoded(value) for name, value in result.items()}
+            return {name: decode(value) for name, value in result.items()}
         except ValueError as error:
             raise ErroredError(f"the result of {op} cannot be read: {error}") from None
 
@@ -243,31 +242,3 @@ def _keep_last(stream: Any, tail: deque[str]) -> None:
 def _excerpt(line: bytes) -> str:
     text = line.decode(errors="replace").strip()
     return repr(text[:120]) + ("" if len(text) <= 120 else " ...")
-
-
-def encoded(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Arguments as the `inputs` of a request: arrays become tensors, a seed becomes digits, the rest stays as it is.
-
-    >>> encoded({"probs": np.array([0.5, 0.5]), "seed": 7, "k": 2})
-    {'probs': {'dtype': 'float64', 'shape': [2], 'data': [0.5, 0.5]}, 'seed': '7', 'k': 2}
-    """
-    inputs: dict[str, Any] = {}
-    for name, value in arguments.items():
-        if isinstance(value, np.ndarray):
-            inputs[name] = to_json(value)
-        elif name == "seed":
-            inputs[name] = str(value)
-        elif isinstance(value, float):
-            inputs[name] = number_to_json(value)
-        else:
-            inputs[name] = value
-    return inputs
-
-
-def _decoded(value: Any) -> Any:
-    """Tensors become arrays, also inside a list. Anything else stays as it is."""
-    if isinstance(value, dict):
-        return from_json(value)
-    if isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
-        return [from_json(part) for part in value]
-    return value

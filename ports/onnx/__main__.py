@@ -5,12 +5,11 @@ import sys
 import traceback
 from typing import Any
 
-import numpy as np
 import onnxruntime
 
 from reference.operations import STAGES, TIES
 
-from ..values import from_json, number_from_json, to_json
+from ..values import decode, encode, number_from_json
 from . import head
 from .build import FLOATS
 from .refusals import Refused
@@ -66,15 +65,13 @@ class Harness:
 
 
 def _argument(name: str, value: Any) -> Any:
-    if isinstance(value, dict):
-        return from_json(value)
     if name == "seed":
         raise NotImplementedError(head.NO_STREAM)
-    return number_from_json(value) if name in ("temperature", "uniform") and isinstance(value, str) else value
+    return number_from_json(value) if name in ("temperature", "uniform") and isinstance(value, str) else decode(value)
 
 
 def _encoded(result: dict[str, Any]) -> dict[str, Any]:
-    return {name: to_json(value) if isinstance(value, np.ndarray) else value for name, value in result.items()}
+    return {name: encode(value) for name, value in result.items()}
 
 
 def main() -> None:

@@ -15,13 +15,11 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-
 import reference
 from ports.checker.errors import RefusedError, SkippedError
 from ports.checker.judge import of_head
 from ports.checker.port import FLOATS
-from ports.values import to_json
+from ports.values import encode
 from ports.vectors import arguments
 from reference.operations import STAGES, TIES, WITH_VECTORS
 
@@ -48,11 +46,6 @@ def code_of(error: Exception) -> str:
     return CODES[words.split(" ")[0].split("[")[0]]
 
 
-def as_json(value: Any) -> Any:
-    """Tensors, and lists of them."""
-    return [to_json(part) for part in value] if isinstance(value, list) else to_json(np.asarray(value))
-
-
 def answer(call: Any, request: dict[str, Any]) -> dict[str, Any]:
     """The reply to one request, without its number."""
     op = request["op"]
@@ -64,7 +57,7 @@ def answer(call: Any, request: dict[str, Any]) -> dict[str, Any]:
     if op not in OPERATIONS:
         return {"skipped": f"no {op} here"}
     try:
-        return {"result": {name: as_json(value) for name, value in call(op, arguments(request["inputs"])).items()}}
+        return {"result": {name: encode(value) for name, value in call(op, arguments(request["inputs"])).items()}}
     except SkippedError as reason:
         return {"skipped": str(reason)}
     except RefusedError as error:

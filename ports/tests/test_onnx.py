@@ -39,7 +39,8 @@ def test_it_conforms() -> None:
     assert left_out == {"torch_rng", "multinomial"}  # of multinomial only the cases from a seed
     assert report.not_checked()["multinomial", head.NO_STREAM] == 26
     checked = {result.operation for result in report.verdicts if result.word != Word.NOT_CHECKED}
-    assert checked == set(OFFERED) >= {"lm_head", "open_bundle", "step"}
+    assert checked == set(OFFERED)
+    assert len(checked) > 9
 
 
 def test_the_readme_names_what_is_not_offered() -> None:

@@ -7,10 +7,8 @@ import subprocess
 import threading
 from typing import Any
 
-import numpy as np
-
 from ports.checker.errors import RefusedError, SkippedError
-from ports.values import from_json, number_to_json, to_json
+from ports.values import decode, encode
 
 SECONDS = 300  # for one reply: valgrind is slow, and a hang must end
 
@@ -74,7 +72,7 @@ class Port:
         if "skipped" in reply:
             raise SkippedError(reply["skipped"])
         assert "result" in reply, str(reply)[:2000]
-        return {key: _decode(value) for key, value in reply["result"].items()}
+        return {key: decode(value) for key, value in reply["result"].items()}
 
     def hello(self) -> dict[str, Any]:
         """What the port says of itself; asked once."""
@@ -109,16 +107,3 @@ class Port:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def encode(value: Any) -> Any:
-    """An array or a float as PROTOCOL.md writes it; anything else stays as it is."""
-    if isinstance(value, np.ndarray):
-        return to_json(value)
-    return number_to_json(value) if isinstance(value, float) else value
-
-
-def _decode(value: Any) -> Any:
-    if isinstance(value, dict) and "dtype" in value:
-        return from_json(value)
-    return [_decode(x) for x in value] if isinstance(value, list) else value

@@ -11,7 +11,7 @@ import numpy as np
 
 from reference.operations import OPERATIONS
 
-from ...values import DTYPES, number_to_json, to_json
+from ...values import DTYPES, encode, number_to_json, to_json
 from .. import FORMAT, VERSION
 from .. import Answer as Answer
 from .exact import rounded_up
@@ -170,7 +170,7 @@ class File:
         test = {
             "comment": comment,
             "flags": flags.split(),
-            "inputs": {name: _input_to_json(value) for name, value in inputs.items()},
+            "inputs": {name: encode(value) for name, value in inputs.items()},
             "result": result,
             **expected,
         }
@@ -199,12 +199,6 @@ class File:
 
 def _answer_to_json(answer: Answer) -> dict[str, Any]:
     return {"expected": answer.expected} | ({"bound": answer.bound} if answer.bound else {})
-
-
-def _input_to_json(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return to_json(value)
-    return number_to_json(value) if isinstance(value, float) else value
 
 
 class Numbers:
