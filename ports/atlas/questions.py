@@ -54,75 +54,68 @@ def _survivors(module: ModuleType, logits: np.ndarray, k: int) -> str:
 
 NAN, INF = np.nan, np.inf
 BELOW_ONE = float(np.float32(1 - 2.0**-24))  # the largest float32 uniform
-TWELVE = np.float32(1 / 12)
-
 SURVIVORS = ("keep_top_k", "top_k", "survivors")
 
+Ask = Callable[[ModuleType], str]
+Question = tuple[
+    str, tuple[tuple[str, ...], Ask]
+]  # the question, which functions can answer it, and how they are asked
 
-def _sample(module: ModuleType, logits: np.ndarray, temperature: float) -> str:
-    if hasattr(module, "sample"):
-        return f"id {module.sample(logits, temperature)}"
-    return f"id {module.draw(module.apply_temperature(logits, temperature))}"
+
+def _which_survive(logits: np.ndarray, k: int, of: str = "") -> Question:
+    return f"which of {of or value(logits)} survive at k = {k}", (SURVIVORS, lambda m: _survivors(m, logits, k))
 
 
-QUESTIONS: dict[str, tuple[tuple[str, ...], Callable[[ModuleType], str]]] = {
-    "which of [1, 2, 2, 2, 3] survive at k = 3": (
-        SURVIVORS,
-        lambda m: _survivors(m, _row(1, 2, 2, 2, 3), 3),
-    ),
-    "which of [2, 2] survive at k = 1": (SURVIVORS, lambda m: _survivors(m, _row(2, 2), 1)),
-    "which of 1,000 equal logits survive at k = 5": (
-        SURVIVORS,
-        lambda m: _survivors(m, np.zeros(1000, np.float32), 5),
-    ),
-    "which of [1, 2] survive at k = 2": (SURVIVORS, lambda m: _survivors(m, _row(1, 2), 2)),
-    "which of [1, 2] survive at k = 3": (SURVIVORS, lambda m: _survivors(m, _row(1, 2), 3)),
-    "which of [1, 2] survive at k = 0": (SURVIVORS, lambda m: _survivors(m, _row(1, 2), 0)),
-    "the logits [5, -3] at temperature 0.7": (
-        ("apply_temperature",),
-        lambda m: value(m.apply_temperature(_row(5, -3), 0.7)),
-    ),
-    "the logits [1, 0] at temperature 0": (
-        ("apply_temperature",),
-        lambda m: value(m.apply_temperature(_row(1, 0), 0.0)),
-    ),
-    "the logits [1, 0] at temperature -1": (
-        ("apply_temperature",),
-        lambda m: value(m.apply_temperature(_row(1, 0), -1.0)),
-    ),
-    "the logits [1, 0] at temperature 2, an integer": (
-        ("apply_temperature",),
-        lambda m: value(m.apply_temperature(_row(1, 0), 2)),
-    ),
-    "the softmax of [-104, -104]": (("softmax",), lambda m: value(m.softmax(_row(-104, -104)))),
-    "the softmax of [0, 89], to six decimals": (("softmax",), lambda m: value(np.round(m.softmax(_row(0, 89)), 6))),
-    "the softmax of [0, nan]": (("softmax",), lambda m: value(m.softmax(_row(0, NAN)))),
-    "the softmax of [0, inf]": (("softmax",), lambda m: value(m.softmax(_row(0, INF)))),
-    "the softmax of [-inf, -inf]": (("softmax",), lambda m: value(m.softmax(_row(-INF, -INF)))),
-    "the walk over [0, 1] at uniform 0": (
-        ("inverse_cdf",),
-        lambda m: "id " + value(m.inverse_cdf(_row(0, 1), np.array(0.0))),
-    ),
-    "the walk over twelve 1/12 and one 0 at the largest uniform": (
-        ("inverse_cdf",),
-        lambda m: "id " + value(m.inverse_cdf(_row(*[float(TWELVE)] * 12, 0), np.array(BELOW_ONE))),
-    ),
-    "one token drawn from the logits [20, 0] at temperature 0": (
-        ("apply_temperature", "sample"),
-        lambda m: _sample(m, _row(20, 0), 0.0),
-    ),
-    "one token drawn from the logits [20, 0] at temperature -1": (
-        ("apply_temperature", "sample"),
-        lambda m: _sample(m, _row(20, 0), -1.0),
-    ),
-    "one token drawn from the logits [0, nan, 0]": (("draw",), lambda m: f"id {m.draw(_row(0, NAN, 0))}"),
-    "one token drawn from the logits [-inf, -inf]": (("draw",), lambda m: f"id {m.draw(_row(-INF, -INF))}"),
-    "one token drawn from the logits [-104, -104, -104, -inf]": (
-        ("draw",),
-        lambda m: f"id {m.draw(_row(-104, -104, -104, -INF))}",
-    ),
-    "one token drawn from the logits [0, 89, 0]": (("draw",), lambda m: f"id {m.draw(_row(0, 89, 0))}"),
-}
+def _divided(logits: np.ndarray, temperature: float, note: str = "") -> Question:
+    ask: Ask = lambda m: value(m.apply_temperature(logits, temperature))  # noqa: E731 - one of a row of questions
+    return f"the logits {value(logits)} at temperature {temperature:g}{note}", (("apply_temperature",), ask)
+
+
+def _softmax(logits: np.ndarray) -> Question:
+    return f"the softmax of {value(logits)}", (("softmax",), lambda m: value(m.softmax(logits)))
+
+
+def _drawn(logits: np.ndarray) -> Question:
+    return f"one token drawn from the logits {value(logits)}", (("draw",), lambda m: f"id {m.draw(logits)}")
+
+
+def _sampled(logits: np.ndarray, temperature: float) -> Question:
+    def ask(module: ModuleType) -> str:
+        if hasattr(module, "sample"):
+            return f"id {module.sample(logits, temperature)}"
+        return f"id {module.draw(module.apply_temperature(logits, temperature))}"
+
+    functions = ("apply_temperature", "sample")
+    return f"one token drawn from the logits {value(logits)} at temperature {temperature:g}", (functions, ask)
+
+
+def _walked(over: str, probs: np.ndarray, at: str, uniform: float) -> Question:
+    ask: Ask = lambda m: "id " + value(m.inverse_cdf(probs, np.array(uniform)))  # noqa: E731 - see _divided
+    return f"the walk over {over} at {at}", (("inverse_cdf",), ask)
+
+
+QUESTIONS: dict[str, tuple[tuple[str, ...], Ask]] = dict(
+    (
+        _which_survive(_row(1, 2, 2, 2, 3), 3),
+        _which_survive(_row(2, 2), 1),
+        _which_survive(np.zeros(1000, np.float32), 5, "1,000 equal logits"),
+        *(_which_survive(_row(1, 2), k) for k in (2, 3, 0)),
+        _divided(_row(5, -3), 0.7),
+        _divided(_row(1, 0), 0.0),
+        _divided(_row(1, 0), -1.0),
+        _divided(_row(1, 0), 2, ", an integer"),
+        _softmax(_row(-104, -104)),
+        (
+            "the softmax of [0, 89], to six decimals",
+            (("softmax",), lambda m: value(np.round(m.softmax(_row(0, 89)), 6))),
+        ),
+        *(_softmax(row) for row in (_row(0, NAN), _row(0, INF), _row(-INF, -INF))),
+        _walked("[0, 1]", _row(0, 1), "uniform 0", 0.0),
+        _walked("twelve 1/12 and one 0", _row(*[1 / 12] * 12, 0), "the largest uniform", BELOW_ONE),
+        *(_sampled(_row(20, 0), temperature) for temperature in (0.0, -1.0)),
+        *(_drawn(row) for row in (_row(0, NAN, 0), _row(-INF, -INF), _row(-104, -104, -104, -INF), _row(0, 89, 0))),
+    )
+)
 
 
 def answers(module: ModuleType) -> dict[str, str]:
