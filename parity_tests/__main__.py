@@ -65,7 +65,7 @@ def _refuse_at_once(options: argparse.Namespace) -> None:
     try:
         (options.prompt or "").encode("utf-8")
     except UnicodeEncodeError:
-        raise ValueError("the prompt is no UTF-8: give it as text") from None
+        raise ValueError("the prompt is not UTF-8: give it as text") from None
     if options.tokens < 1:
         raise ValueError(f"--tokens is {options.tokens}: it must be at least 1")
     logits = np.zeros(1, dtype=np.float32)

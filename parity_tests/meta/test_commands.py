@@ -91,7 +91,7 @@ def test_demo_generates_and_prints_json(capsys: pytest.CaptureFixture[str]) -> N
 
 REFUSED_AT_ONCE = {
     "the prompt is empty": [""],
-    "the prompt is no UTF-8": ["a \udcff"],
+    "the prompt is not UTF-8": ["a \udcff"],
     "--tokens is 0: it must be at least 1": ["--tokens", "0"],
     "temperature is 0.0: it must be finite and > 0": ["--temperature", "0"],
     "k is 0: it must be at least 1": ["--top-k", "0"],

@@ -136,7 +136,7 @@ const char *bundle_open(const char *folder, bundle *opened) {
     char *text = (char *)read_file(folder, "manifest.json", &size);
     if (!text) return because(folder, "it has no manifest.json");
     cJSON *manifest = cJSON_ParseWithLength(text, size);
-    const char *why = manifest ? check_seal(text, size, manifest) : because("manifest.json", "it is no JSON");
+    const char *why = manifest ? check_seal(text, size, manifest) : because("manifest.json", "it is not JSON");
     if (!why) why = read_listed(folder, manifest, &b);
     free(text);
     cJSON_Delete(manifest);

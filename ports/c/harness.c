@@ -77,7 +77,7 @@ static const cJSON *get(const cJSON *inputs, const char *key) {
 
 static const char *string(const cJSON *inputs, const char *key) {
     const char *text = cJSON_GetStringValue(get(inputs, key));
-    if (!text) give_up("errored", "%s is no text", key);
+    if (!text) give_up("errored", "%s is not text", key);
     return text;
 }
 
@@ -132,7 +132,7 @@ static uint64_t seed(const cJSON *inputs) {
 
 static size_t length(const cJSON *item, double limit, const char *what) {
     double n = cJSON_IsNumber(item) ? item->valuedouble : -1;
-    if (!(n >= 0 && n < limit && n == floor(n))) give_up("errored", "%s is no number from 0 to %.0f", what, limit - 1);
+    if (!(n >= 0 && n < limit && n == floor(n))) give_up("errored", "%s is not a whole number from 0 to %.0f", what, limit - 1);
     return (size_t)n;
 }
 
@@ -171,7 +171,7 @@ static tensor read_tensor(const cJSON *inputs, const char *key, int axes_needed)
     t.doubles = room(t.size, sizeof *t.doubles);
     size_t i = 0;
     cJSON_ArrayForEach(item, data) {
-        if (!is_number(item, &t.doubles[i])) give_up("errored", "%s: element %zu is no number", key, i);
+        if (!is_number(item, &t.doubles[i])) give_up("errored", "%s: element %zu is not a number", key, i);
         t.numbers[i] = (float)t.doubles[i];
         i++;
     }
@@ -476,7 +476,7 @@ static int answer(const char *line, size_t size) {
     outcome = NULL;
     if (setjmp(other_outcome) == 0) {
         if (!cJSON_IsNumber(number) || !op || !cJSON_IsObject(inputs))
-            give_up("errored", "a line that is no request: it must be a JSON object with seq, op and inputs");
+            give_up("errored", "a line that is not a request: it must be a JSON object with seq, op and inputs");
         size_t i = 0;
         while (i < OPERATION_COUNT && strcmp(op, OPERATIONS[i].name) != 0) i++;
         if (i == OPERATION_COUNT) give_up("skipped", "no operation %.80s in this port", op);

@@ -41,9 +41,9 @@ function parseJson(bytes, what) {
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (error) {
-    throw new BundleError(`${what} is no JSON: ${error.message}`);
+    throw new BundleError(`${what} is not JSON: ${error.message}`);
   }
-  if (typeof value !== "object" || value === null) throw new BundleError(`${what} is no JSON object`);
+  if (typeof value !== "object" || value === null) throw new BundleError(`${what} is not a JSON object`);
   return value;
 }
 
@@ -115,7 +115,7 @@ export async function openBundle(read, { names, subtle = globalThis.crypto?.subt
   const manifest = await parseManifest(await readWhole("manifest.json"), subtle);
   const files = new Map();
   for (const name of names ?? Object.keys(manifest.files ?? {})) {
-    if (/[/\\]/.test(name)) throw new BundleError(`${name} is no name of a file inside the bundle`);
+    if (/[/\\]/.test(name)) throw new BundleError(`${name} is not the name of a file inside the bundle`);
     const [bytes, listed] = [await readWhole(name), manifest.files?.[name]];
     if (bytes.byteLength !== listed?.size || (await sha256(bytes, subtle)) !== listed.sha256)
       throw new BundleError(`${name} is not of the size and sha256 in manifest.json: export the bundle again`);

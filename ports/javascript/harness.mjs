@@ -33,13 +33,13 @@ function tensor(inputs, name, axesNeeded = 1) {
   const { dtype, shape, data } = inputs[name] ?? {};
   if (dtype === "int64" || dtype === "bool")
     throw refusal("bad_dtype", `${name} has dtype ${dtype}: convert it to float32 or float64`);
-  if (!Object.hasOwn(KINDS, dtype)) throw new Error(`${name} is no tensor, or of an unknown dtype: ${dtype}`);
+  if (!Object.hasOwn(KINDS, dtype)) throw new Error(`${name} is not a tensor, or of an unknown dtype: ${dtype}`);
   if (!(Array.isArray(shape) && Array.isArray(data) && data.length === product(shape)))
     throw new Error(`${name} has ${data?.length} numbers, its shape is [${shape}]`);
   if (shape.length < axesNeeded) throw refusal("bad_shape", `${name} is a single number, ${data}: it needs an axis`);
   const numbers = data.map(fromJson);
   const bad = numbers.findIndex((x) => typeof x !== "number");
-  if (bad >= 0) throw new Error(`${name}: element ${bad} is no number`);
+  if (bad >= 0) throw new Error(`${name}: element ${bad} is not a number`);
   return { shape, numbers: KINDS[dtype].from(numbers), last: shape.at(-1), rows: product(shape.slice(0, -1)) };
 }
 
@@ -189,7 +189,7 @@ const OPERATIONS = {
 async function outcome({ op, inputs }) {
   try {
     if (typeof op !== "string" || typeof inputs !== "object" || inputs === null)
-      throw new Error("a line that is no request: it must be a JSON object with seq, op and inputs");
+      throw new Error("a line that is not a request: it must be a JSON object with seq, op and inputs");
     if (!Object.hasOwn(OPERATIONS, op)) throw new Skipped(`no operation ${op} in this port`);
     return { result: await OPERATIONS[op]({ ...DEFAULTS, ...inputs }) };
   } catch (error) {

@@ -39,7 +39,7 @@ function place(name, values, index, V) {
 
 function checkFloats(name, values) {
   if (values instanceof Float32Array || values instanceof Float64Array) return;
-  refuse("bad_dtype", `${name} is no Float32Array or Float64Array: convert it`, TypeError);
+  refuse("bad_dtype", `${name} is not a Float32Array or Float64Array: convert it`, TypeError);
 }
 
 /** The number of rows of `values`. */

@@ -13,7 +13,7 @@ const OUTLIERS = 3; // labelled
 
 const widths = new Map();
 
-/** The width of an element, measured once: reading it anew would have the browser lay the page out again. */
+/** The width of an element, measured once: reading it again would have the browser lay the page out again. */
 export function widthOf(element) {
   if (!widths.has(element)) widths.set(element, element.getBoundingClientRect().width);
   return widths.get(element);
@@ -22,7 +22,7 @@ export function widthOf(element) {
 /** After the window has changed its width. */
 export const forgetWidths = () => widths.clear();
 
-/** Write those attributes and that text that are not there already: what is written is laid out anew. */
+/** Write those attributes and that text that are not there already: whatever is written is laid out again. */
 function put(element, attributes, text = null) {
   for (const [name, value] of Object.entries(attributes))
     if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
@@ -43,7 +43,7 @@ function sized(svg, height) {
   return width;
 }
 
-/** An axis, drawn anew only if its scale has changed. */
+/** An axis, drawn again only if its scale has changed. */
 function drawAxis(svg, name, x, y, axis) {
   const group = part(svg, name, "g", { transform: `translate(${x},${y})` });
   const key = [...axis.scale().domain(), ...axis.scale().range()].join();

@@ -15,7 +15,7 @@ import { $, count, percent, written } from "./words.mjs";
 const [FIRST, SLICE] = [1, 8]; // milliseconds of many draws: in the frame of the click, and in each one after it
 const REST = 4; // milliseconds of drawing what is out of sight, between two chances of the browser to react
 const FIELD = { bad_temperature: "temperature", overflow: "temperature", bad_k: "k", bad_seed: "seed" };
-const BOXES = ["prompt", "temperature", "k", "seed"]; // a change of one starts the draws anew
+const BOXES = ["prompt", "temperature", "k", "seed"]; // a change of one restarts the draws
 
 export class Page {
   #keys = {};

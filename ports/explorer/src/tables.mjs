@@ -1,6 +1,6 @@
 /**
  * A table with a bar in each row and d3's axis above them: the numbers are its own text alternative. Rows and their
- * text nodes are made once and written into, and a bar is its cell's background: nothing else is laid out anew.
+ * text nodes are made once and written into, and a bar is its cell's background: nothing else is laid out again.
  */
 
 import { axisTop } from "d3-axis";

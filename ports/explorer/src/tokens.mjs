@@ -1,4 +1,4 @@
-/** How a token is shown: its bytes as text, in which spaces, line ends and bytes that are no character can be seen. */
+/** How a token is shown: its bytes as text, in which spaces, line ends and bytes that are not characters can be seen. */
 
 const VISIBLE = { " ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍" };
 const encoder = new TextEncoder();

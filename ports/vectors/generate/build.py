@@ -54,7 +54,7 @@ def flags_of(table: str, op: str) -> dict[str, Flag]:
         text = " ".join(first.split())
         parts = re.fullmatch(r"(\w+) \(([\w-]+)\): (.+?)(?: \[([\w -]+)\])?", text)
         if parts is None:
-            raise ValueError(f"{text!r} is no flag: write Name (RULE-1): mistake [mutants]")
+            raise ValueError(f"{text!r} is not a flag: write Name (RULE-1): mistake [mutants]")
         name, rule, mistake, mutants = parts.groups("")
         named = tuple(mutant if "-" in mutant else f"{op}-{mutant}" for mutant in mutants.split())
         flags[name] = Flag(rule, mistake, tuple(links), named)
