@@ -42,7 +42,7 @@ def _files(bundle: Path) -> dict[str, bytes]:
     return read
 
 
-def walk(
+def describe(
     bundle: Path, prompt: int = 0, temperature: float = 0.7, k: int = 50, seed: int = 0, shown: int = SHOWN
 ) -> str:
     """The stages as text, one section for each.
@@ -101,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=VERSION)
     options = parser.parse_args(arguments)
     try:
-        text = walk(options.bundle, options.prompt, options.temperature, options.top_k, options.seed)
+        text = describe(options.bundle, options.prompt, options.temperature, options.top_k, options.seed)
         sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # not every terminal can show every character
         print(text, flush=True)
     except BrokenPipeError:  # the reader, such as `head`, closed the pipe: not an error

@@ -121,9 +121,8 @@ def check_count(name: str, value: Any) -> int:
         raise TypeError(f"{name} is {value!r}: it must be an integer")
     number = operator.index(value)
     if number < 1:
-        raise ValueError(
-            f"{name} is {number}: it must be at least 1" + " (to keep every token pass k = V)" * (name == "k")
-        )
+        hint = " (to keep every token pass k = V)" if name == "k" else ""
+        raise ValueError(f"{name} is {number}: it must be at least 1{hint}")
     return number
 
 

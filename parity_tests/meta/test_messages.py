@@ -1,4 +1,7 @@
-"""The reference's refusals, word for word: the argument, the value, the place, and what to do."""
+"""Refusals of `fast`, `scoring` and the stream, word for word: the argument, the value, the place, and what to do.
+
+Of the head's functions only what `test_refusals.py`, which any head must pass, leaves open.
+"""
 
 import re
 import tracemalloc
@@ -39,100 +42,18 @@ def scored(context: Any = ((1.0,), (2.0,)), embedding: Any = ((0.0,), (1,), (2,)
 
 MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
-        lambda: reference.compute_logits(np.ones(3), np.ones((2, 4))),
-        ValueError,
-        "context has d = 3 (shape (3,)) but embedding has d = 4 (shape (2, 4)): both need the same last axis; "
-        "pass the embedding as (V, d), not its transpose",
-    ),
-    (
-        lambda: reference.compute_logits(np.ones(3), np.ones(3)),
-        ValueError,
-        "embedding has shape (3,): it must be (V, d), one row per token and V >= 1",
-    ),
-    (
         lambda: reference.compute_logits(np.ones(3), np.array(1.0)),
         ValueError,
         "embedding is a single number, 1.0: it needs at least one axis",
     ),
-    (
-        lambda: reference.compute_logits(np.ones(3), np.ones((2, 3), int)),
-        TypeError,
-        "embedding has dtype int64: convert it to float32 or float64",
-    ),
-    (
-        lambda: reference.compute_logits(np.ones(3, int), np.ones((2, 3))),
-        TypeError,
-        "context has dtype int64: convert it to float32 or float64",
-    ),
     (lambda: reference.softmax(np.array([1.0, np.nan])), ValueError, f"logits[1] is nan: {LOOK}"),
-    (
-        lambda: reference.softmax(np.full((2, 3), -np.inf)),
-        ValueError,
-        "logits[0] is -inf for every token: leave at least one token unmasked",
-    ),
-    (
-        lambda: reference.softmax(np.ones((2, 0))),
-        ValueError,
-        "logits has shape (2, 0): the last axis, the vocabulary, is empty",
-    ),
-    (lambda: reference.apply_temperature(ROW, 0), ValueError, f"temperature is 0: {GREEDY}"),
-    (lambda: reference.apply_temperature(ROW, np.nan), ValueError, f"temperature is nan: {GREEDY}"),
     (lambda: reference.apply_temperature(ROW, 1e-50), ValueError, f"temperature is 1e-50 (0.0 in float32): {GREEDY}"),
-    (lambda: reference.apply_temperature(ROW, 1e50), ValueError, f"temperature is 1e+50 (inf in float32): {GREEDY}"),
-    (
-        lambda: reference.apply_temperature(ROW, np.float64(1e50)),
-        ValueError,
-        f"temperature is 1e+50 (inf in float32): {GREEDY}",
-    ),
     (
         lambda: reference.apply_temperature(ROW, 10**400),
         ValueError,
         f"temperature is {10**400} (inf in float32): {GREEDY}",
     ),
-    (
-        lambda: reference.apply_temperature(ROW, "warm"),  # type: ignore[arg-type]
-        TypeError,
-        "temperature is 'warm': it must be one real number",
-    ),
-    (
-        lambda: reference.apply_temperature(np.array([1.0, 3e38], f32), 0.5),
-        ValueError,
-        f"(logits / temperature=0.5)[1] is inf: {LOOK}",
-    ),
-    (lambda: reference.top_k(ROW, 0), ValueError, "k is 0: it must be at least 1 (to keep every token pass k = V)"),
-    (lambda: reference.top_k(ROW, 2.0), TypeError, "k is 2.0: it must be an integer"),  # type: ignore[arg-type]
-    (
-        lambda: reference.keep_top_k(ROW, 1, ties="some"),  # type: ignore[arg-type]
-        ValueError,
-        "ties is 'some': it must be 'lowest_id' or 'all'",
-    ),
-    (
-        lambda: reference.multinomial(PROBS, 0, rng=TorchGenerator(0)),
-        ValueError,
-        "num_samples is 0: it must be at least 1",
-    ),
-    (
-        lambda: reference.multinomial(np.array([0.0, -1.0]), rng=TorchGenerator(0)),
-        ValueError,
-        "probs[1] is -1.0: it must be finite and >= 0",
-    ),
-    (
-        lambda: reference.multinomial(np.zeros((1, 2)), rng=TorchGenerator(0)),
-        ValueError,
-        "probs[0] sums to zero: at least one token needs a probability above zero",
-    ),
-    (
-        lambda: reference.multinomial(np.array([0.0, 1.0]), 2, rng=TorchGenerator(0)),
-        ValueError,
-        "num_samples is 2 but probs has only 1 token of non-zero probability: "
-        "draw fewer, or keep more tokens (a larger k)",
-    ),
     (lambda: reference.multinomial(PROBS, rng=7), TypeError, f"rng has type int: {SOURCE}"),  # type: ignore[arg-type]
-    (
-        lambda: reference.inverse_cdf(PROBS, np.array([0.5])),
-        ValueError,
-        "uniform has shape (1,): it must be (), one number per row of probs",
-    ),
     (lambda: reference.inverse_cdf(PROBS, np.array(1.0)), ValueError, "uniform is 1.0: it must be in [0, 1)"),
     (
         lambda: reference.inverse_cdf(np.full(2, 1e308), np.array(0.5)),

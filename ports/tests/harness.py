@@ -19,6 +19,7 @@ import reference
 from ports.checker.errors import RefusedError, SkippedError
 from ports.checker.judge import of_head
 from ports.checker.port import FLOATS
+from ports.onnx import refusals
 from ports.values import encode
 from ports.vectors import arguments
 from reference.operations import STAGES, TIES, WITH_VECTORS
@@ -31,19 +32,30 @@ HEAD: Any = SimpleNamespace(
     name="reference",
     takes_noise=True,
 )
-CODES = {"temperature": "bad_temperature", "k": "bad_k", "ties": "bad_ties", "num_samples": "bad_num_samples"}
-CODES |= {"logits": "bad_logits", "probs": "bad_probs", "noise": "bad_noise", "uniform": "bad_uniform"}
-CODES |= {"seed": "bad_seed", "(logits": "overflow", "the": "overflow"}
 
 
-def code_of(error: Exception) -> str:
-    """The protocol's code for a refusal of the reference, from its words."""
-    words = str(error)
-    if " dtype " in words:
-        return "bad_dtype"
-    if " shape " in words or "single number" in words or "has d = " in words:
-        return "bad_shape"
-    return CODES[words.split(" ")[0].split("[")[0]]
+def code_of(given: dict[str, Any], error: Exception) -> str:
+    """The protocol's code for a refusal of the reference: that of the first check which refuses the arguments too."""
+    ask = given.get
+    try:
+        if "embedding" in given:
+            refusals.factors(given["context"], given["embedding"])
+            given = {"logits": reference.compute_logits(given["context"], given["embedding"]), **given}
+        if "logits" in given:
+            refusals.logits(given["logits"])
+        if "temperature" in given:
+            refusals.temperature(given["temperature"], given["logits"].dtype.name)
+        if "probs" in given:
+            refusals.weights(given["probs"], refusals.count("num_samples", ask("num_samples", 1)))
+        if "noise" in given:
+            refusals.noise(given["noise"], given["probs"])
+        if "uniform" in given:
+            refusals.uniform(given["uniform"], given["probs"].shape[:-1])
+        refusals.count("k", ask("k", 1))
+        refusals.check("bad_seed", reference.TorchGenerator, ask("seed", 0))
+    except refusals.Refused as refused:
+        return refused.code
+    return "bad_ties" if ask("ties", "all") not in TIES else "overflow"
 
 
 def answer(call: Any, request: dict[str, Any]) -> dict[str, Any]:
@@ -57,13 +69,14 @@ def answer(call: Any, request: dict[str, Any]) -> dict[str, Any]:
     if op not in OPERATIONS:
         return {"skipped": f"no {op} here"}
     try:
-        return {"result": {name: encode(value) for name, value in call(op, arguments(request["inputs"])).items()}}
+        given = arguments(request["inputs"])
+        return {"result": {name: encode(value) for name, value in call(op, given).items()}}
     except SkippedError as reason:
         return {"skipped": str(reason)}
     except RefusedError as error:
         return {"refused": {"code": error.code, "message": str(error)}}
     except (ValueError, TypeError) as error:
-        return {"refused": {"code": code_of(error), "message": str(error)}}
+        return {"refused": {"code": code_of(given, error), "message": str(error)}}
 
 
 def say(text: str) -> None:
