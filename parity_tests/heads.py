@@ -103,14 +103,14 @@ def torch_generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-REFERENCE = Head(
-    "reference", {**{name: getattr(reference, name) for name in STAGES}, "torch_rng": reference.TorchGenerator}
-)
-MIRROR = Head(
-    "torch_impl",
-    {**{name: on_tensors(getattr(torch_impl, name)) for name in STAGES}, "torch_rng": torch_generator},
-    takes_noise=False,
-)
+def functions_of(found: Any) -> dict[str, Callable[..., Any]]:
+    """Those functions of a head that a module or another object has, by name."""
+    return {operation: getattr(found, operation) for operation in STAGES if hasattr(found, operation)}
+
+
+REFERENCE = Head("reference", {**functions_of(reference), "torch_rng": reference.TorchGenerator})
+_ON_ARRAYS = {name: on_tensors(function) for name, function in functions_of(torch_impl).items()}
+MIRROR = Head("torch_impl", {**_ON_ARRAYS, "torch_rng": torch_generator}, takes_noise=False)
 
 NO_HEAD = (ImportError, AttributeError, SyntaxError, TypeError)  # the errors that `from_name` raises
 
@@ -133,7 +133,7 @@ def from_name(name: str) -> Head:
         found = getattr(found, attribute)
     if isinstance(found, Head):
         return found
-    given = {operation: getattr(found, operation) for operation in STAGES if hasattr(found, operation)}
+    given = functions_of(found)
     if not given:
         raise TypeError(f"head {name!r} has none of the functions {', '.join(STAGES)}")
     for operation, function in given.items():

@@ -107,8 +107,13 @@ def check_scaled(values: np.ndarray, divisor: Any) -> np.ndarray:
 
 def check_temperature(value: Any, dtype: np.dtype) -> np.floating:
     """The temperature as a number of the logits' dtype, in which it must be finite and above zero."""
+    return check_positive("temperature", value, dtype, "; for greedy decoding take the argmax of the logits instead")
+
+
+def check_positive(name: str, value: Any, dtype: np.dtype, advice: str = "") -> np.floating:
+    """A number in `dtype`, in which it must be finite and above zero; `advice` ends the message."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
-        raise TypeError(f"temperature is {value!r}: it must be one real number")
+        raise TypeError(f"{name} is {value!r}: it must be one real number")
     try:
         with np.errstate(over="ignore"):
             rounded: np.floating = dtype.type(value)
@@ -116,10 +121,7 @@ def check_temperature(value: Any, dtype: np.dtype) -> np.floating:
         rounded = dtype.type(math.inf)
     if not 0 < rounded < np.inf:
         as_rounded = f" ({rounded} in {dtype})" if value == value != float(rounded) else ""
-        raise ValueError(
-            f"temperature is {value}{as_rounded}: it must be finite and > 0; "
-            "for greedy decoding take the argmax of the logits instead"
-        )
+        raise ValueError(f"{name} is {value}{as_rounded}: it must be finite and > 0{advice}")
     return rounded
 
 

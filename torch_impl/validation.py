@@ -99,19 +99,21 @@ def check_some_unmasked(alive: Tensor, name: str = "logits") -> None:
 
 
 def check_temperature(value: Any, like: Tensor) -> Tensor:
-    """The temperature as a 0-d tensor on the device and in the dtype of `like`, in which it must be finite and > 0."""
+    """The temperature as `check_positive` returns it."""
+    return check_positive("temperature", value, like, "; for greedy decoding take the argmax of the logits instead")
+
+
+def check_positive(name: str, value: Any, like: Tensor, advice: str = "") -> Tensor:
+    """A number as a 0-d tensor on the device and in the dtype of `like`, in which it must be finite and > 0."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"temperature is {value!r}: it must be one real number")
+        raise TypeError(f"{name} is {value!r}: it must be one real number")
     try:
         rounded = torch.tensor(float(value), dtype=like.dtype).item()
     except OverflowError:  # a Python integer beyond float64
         rounded = math.inf
     if not 0 < rounded < math.inf:
         as_rounded = f" ({rounded} in {like.dtype})" if value == value != float(rounded) else ""
-        raise ValueError(
-            f"temperature is {value}{as_rounded}: it must be finite and > 0; "
-            "for greedy decoding take the argmax of the logits instead"
-        )
+        raise ValueError(f"{name} is {value}{as_rounded}: it must be finite and > 0{advice}")
     return torch.tensor(rounded, dtype=like.dtype, device=like.device)
 
 

@@ -191,6 +191,7 @@ def test_other_sources_are_asked_for_all_of_v() -> None:
         ({"context": np.ones((2, 2))}, "both need the same last axis"),
         ({"embedding": np.ones((0, 1))}, "V >= 1"),
         ({"temperature": 0.0}, "for greedy decoding take the argmax"),
+        ({"temperature": 10**309}, r"\(inf in float64\)"),
         ({"temperature": 1e-300, "context": np.full((2, 1), 1e30)}, r"\(logits / temperature=1e-300\)\[0, 1\] is inf"),
         ({"k": 0}, "k is 0: it must be at least 1"),
     ],
@@ -230,6 +231,10 @@ def test_an_all_masked_tail_and_a_kth_of_minus_infinity() -> None:
     assert token_ids[probs > 0].tolist() == [3, 500, 999]
     drawn = {int(fast.draw(probs, token_ids, 1000, rng=reference.TorchGenerator(seed))[0]) for seed in range(50)}
     assert drawn == {3, 500, 999}
+
+
+def test_logits_at_the_end_of_the_range() -> None:
+    assert fast.survivors(np.full(4, np.finfo(np.float32).min, np.float32), 1.0, 2)[1].tolist() == [0, 1]
 
 
 def test_a_wrong_survivor_is_found(checkpoint: Any) -> None:

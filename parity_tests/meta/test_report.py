@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from reference.operations import STAGES
+from reference.operations import OPERATIONS, STAGES
 
 from .. import report
 from ..mutants import MUTANTS
 from ..report import grid
 from ..report.page import html
+from ..report.plots import ERRORS, MARGINS
 from ..report.table import table
 
 BROKEN = next(mutant for mutant in MUTANTS if str(mutant) == "top_k-highest_id").head
@@ -66,7 +67,8 @@ def test_the_page_and_the_terminal_say_the_same(page: str, cells: list[grid.Cell
 
 def test_the_page_stands_alone(page: str, settings: list[grid.Setting], cells: list[grid.Cell]) -> None:
     assert page == html(cells, settings, grid.IMPLEMENTATIONS)
-    assert page.count("<svg") == len(STAGES)
+    assert {stage for stage in STAGES if OPERATIONS[stage].rounds} <= ERRORS.keys()
+    assert page.count("<svg") == len({**ERRORS, **MARGINS})
     links = re.findall(r'(?:src|href)="([^"#][^"]*)"', page)
     assert [link for link in links if not link.startswith("#")] == []
     assert "default-src 'none'" in page

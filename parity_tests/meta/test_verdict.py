@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import reference
 from reference import bounds
-from reference.operations import OPERATIONS, STAGES
+from reference.operations import DEFAULTS, OPERATIONS, STAGES
 
 from ..judges.precision import explain, rounded
 from ..verdict import Verdict, Word, compare
@@ -23,13 +23,13 @@ ONES = np.ones(4, f32)
 CONTEXT, EMBEDDING = np.array([1.0, 0.3], f32), np.array([[1.0, 2.0], [0.1, 0.7], [-1.0, 0.2]], f32)
 
 VALUES = {
+    **DEFAULTS,
     "context": CONTEXT,
     "embedding": EMBEDDING,
     "logits": LOGITS,
     "probs": PROBS,
     "noise": ONES,
     "uniform": np.array(0.3),
-    "temperature": 0.7,
     "k": 2,
 }
 INPUTS = {stage: OPERATIONS[stage].given(VALUES) for stage in STAGES}

@@ -107,7 +107,8 @@ def wrong_kind(case: Case) -> bool:
         return True
     given = arguments({name: value for name, value in case.inputs.items() if not isinstance(value, dict)})
     integers = [value for name, value in given.items() if name == "seed" or isinstance(DEFAULTS.get(name), int)]
-    return any(type(value) is not int for value in integers) or isinstance(given.get("temperature"), bool)
+    numbers = [value for name, value in given.items() if isinstance(DEFAULTS.get(name), float)]
+    return any(type(value) is not int for value in integers) or any(isinstance(value, bool) for value in numbers)
 
 
 def _pairs(actual: Any, expected: Any) -> list[tuple[str, Any, dict[str, Any]]]:

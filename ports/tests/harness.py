@@ -22,9 +22,9 @@ from ports.checker.port import FLOATS
 from ports.onnx import refusals
 from ports.values import encode
 from ports.vectors import arguments
-from reference.operations import STAGES, TIES, WITH_VECTORS
+from reference.operations import OPERATIONS, STAGES, TIES, WITH_VECTORS
 
-OPERATIONS = [operation.name for operation in WITH_VECTORS]
+OFFERED = [operation.name for operation in WITH_VECTORS]
 # A head without PyTorch, which `parity_tests.heads` would bring.
 HEAD: Any = SimpleNamespace(
     **{name: getattr(reference, name) for name in STAGES},
@@ -32,10 +32,14 @@ HEAD: Any = SimpleNamespace(
     name="reference",
     takes_noise=True,
 )
+ARGUMENTS = ("logits", "temperature", "k", "probs", "num_samples", "noise", "uniform", "seed")
 
 
-def code_of(given: dict[str, Any], error: Exception) -> str:
-    """The protocol's code for a refusal of the reference: that of the first check which refuses the arguments too."""
+def code_of(op: str, given: dict[str, Any]) -> str:
+    """The protocol's code for a refusal of the reference: that of the first check that refuses these arguments too.
+
+    Where none of them does, it is the one code of the operation that none of them stands for.
+    """
     ask = given.get
     try:
         if "embedding" in given:
@@ -55,18 +59,19 @@ def code_of(given: dict[str, Any], error: Exception) -> str:
         refusals.check("bad_seed", reference.TorchGenerator, ask("seed", 0))
     except refusals.Refused as refused:
         return refused.code
-    return "bad_ties" if ask("ties", "all") not in TIES else "overflow"
+    (left,) = set(OPERATIONS[op].refusals) - {"bad_dtype", "bad_shape", *(f"bad_{name}" for name in ARGUMENTS)}
+    return left
 
 
 def answer(call: Any, request: dict[str, Any]) -> dict[str, Any]:
     """The reply to one request, without its number."""
     op = request["op"]
     if op == "hello":
-        said = {"protocol": 1, "name": "harness", "version": "1", "language": "Python", "operations": OPERATIONS}
+        said = {"protocol": 1, "name": "harness", "version": "1", "language": "Python", "operations": OFFERED}
         return {"result": {**said, "dtypes": list(FLOATS), "ties": list(TIES)}}
     if op == "stop":
         return {"result": {}}
-    if op not in OPERATIONS:
+    if op not in OFFERED:
         return {"skipped": f"no {op} here"}
     try:
         given = arguments(request["inputs"])
@@ -76,7 +81,7 @@ def answer(call: Any, request: dict[str, Any]) -> dict[str, Any]:
     except RefusedError as error:
         return {"refused": {"code": error.code, "message": str(error)}}
     except (ValueError, TypeError) as error:
-        return {"refused": {"code": code_of(given, error), "message": str(error)}}
+        return {"refused": {"code": code_of(op, given), "message": str(error)}}
 
 
 def say(text: str) -> None:

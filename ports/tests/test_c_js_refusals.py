@@ -143,9 +143,9 @@ def test_under_valgrind(command: Callable[[str], list[str]], bundle: Path) -> No
     """No error and no leak in a run through every operation, every refusal and lines that are not requests."""
     settings = ["--quiet", "--error-exitcode=9", "--leak-check=full", "--show-leak-kinds=all"]
     with Port(tool("valgrind", "valgrind"), *settings, *command("c")) as port:
-        port.hello()
+        offered = port.hello()["operations"]
         for _, op, inputs in REFUSED:
-            assert "refused" in port.ask(op, **inputs)
+            assert ("refused" if op in offered else "skipped") in port.ask(op, **inputs)
         for line in GARBAGE:
             port.line(line)
         logits = np.random.default_rng(0).standard_normal((3, 2000)).astype(f32)

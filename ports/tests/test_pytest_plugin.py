@@ -11,6 +11,8 @@ import pytest
 import lm_head_parity_pytest
 from ports.vectors import load_all
 
+ROOT = Path(lm_head_parity_pytest.__file__).parent
+
 Run = Callable[..., tuple[int, str]]
 GROUPS = sum(len(vectors.groups) for vectors in load_all())
 
@@ -40,7 +42,7 @@ def run_process(folder: Path, *options: str) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])},
         capture_output=True,
         text=True,
         timeout=120,

@@ -5,6 +5,7 @@ import json
 import resource
 import sys
 from datetime import timedelta
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,13 @@ def open_bundle(bundle: Path, world: int, rank: int) -> tuple[Tensor, int, int, 
     return torch.from_numpy(mapped), first, vocab_size, f"{manifest['model']} {manifest['revision']} {files}"
 
 
+def _version() -> str:
+    try:
+        return f"lm-head-parity {version('lm-head-parity')}"
+    except PackageNotFoundError:  # the folders are on the path, nothing more
+        return "lm-head-parity (not installed)"
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="torchrun -m torch_impl.vocab_parallel", description=__doc__)
     parser.add_argument("bundle", type=Path)
@@ -43,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, metavar="S")
     parser.add_argument("--backend", default="gloo", help="default: gloo, on CPUs")
     parser.add_argument("--timeout", type=float, default=60, metavar="SECONDS")
+    parser.add_argument("--version", action="version", version=_version())
     options = parser.parse_args(arguments)
     dist.init_process_group(options.backend, timeout=timedelta(seconds=options.timeout))
     rank, world = dist.get_rank(), dist.get_world_size()
