@@ -142,7 +142,7 @@ def gpt2(request: pytest.FixtureRequest, of_random_weights: GPT2LMHeadModel) -> 
     if request.param == "random weights":
         return of_random_weights
     if not REAL:
-        pytest.skip("LM_HEAD_GPT2 is not set: name a Hub id or a checkpoint folder to run this on a real GPT-2")
+        pytest.skip("LM_HEAD_GPT2 is not set: name a Hub id or a checkpoint folder")
     from weights_export.checkpoint import load
 
     return load(REAL).model

@@ -22,6 +22,10 @@ SHOWN_FILES = ("prompts.json", "tokens.json", "head.safetensors", "contexts.safe
 def _files(bundle: Path) -> dict[str, bytes]:
     """The content of the files that are shown, by name, checked against the SHA-256 in `manifest.json`."""
     path = bundle / "manifest.json"
+    if not path.is_file():
+        raise ValueError(
+            f"{bundle} is not a bundle, a folder with a manifest.json: python -m weights_export tiny -o DIR writes one"
+        )
     try:
         manifest = json.loads(path.read_bytes())
         container, dtype, prompts = (manifest[key] for key in ("container", "dtype", "prompts"))
@@ -95,9 +99,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m reference", description=__doc__.splitlines()[0])
     parser.add_argument("bundle", type=Path, help="a folder written by python -m weights_export")
     parser.add_argument("--prompt", type=int, default=0, metavar="N", help="which prompt of the bundle (default 0)")
-    parser.add_argument("--temperature", type=float, default=0.7, metavar="T")
-    parser.add_argument("--top-k", type=int, default=50, metavar="K")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of PyTorch's CPU stream")
+    parser.add_argument("--temperature", type=float, default=0.7, metavar="T", help="above 0 (default 0.7)")
+    parser.add_argument("--top-k", type=int, default=50, metavar="K", help="how many tokens survive (default 50)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of PyTorch's CPU stream (default 0)")
     parser.add_argument("--version", action="version", version=VERSION)
     options = parser.parse_args(arguments)
     try:

@@ -12,9 +12,10 @@
     token ids [..., n]
 
 d is the hidden size, V the vocabulary size, "..." any number of batch axes, or none; a row is one index into them.
-float32 in, float32 out; float64 in, float64 out; float16 and bfloat16 are computed in float32. Nothing is modified in
-place. Randomness is always an argument. The rules in brackets are those of `SPEC.md`. The `check_...` functions of
-`validation.py` return an argument ready to compute with, or raise TypeError (wrong kind) or ValueError (wrong value).
+float32 in, float32 out; float64 in, float64 out; float16 and bfloat16 (of ml_dtypes) are computed in float32. Nothing
+is modified in place. Randomness is always an argument. The rules in brackets are those of `SPEC.md`. The `check_...`
+functions of `validation.py` return an argument ready to compute with, or raise TypeError (wrong kind) or ValueError
+(wrong value).
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def compute_logits(context: ArrayLike, embedding: ArrayLike) -> np.ndarray:
     array([ 3. ,  4. , -2.5])
     """
     context, embedding = check_factors(context, embedding)
-    rows = context.reshape(math.prod(context.shape[:-1]), context.shape[-1])  # [..., d] -> [rows, d]: one product
+    rows = context.reshape(math.prod(context.shape[:-1]), context.shape[-1])  # [..., d] -> [rows, d]; -1 fails at d = 0
     return (rows @ embedding.T).reshape(*context.shape[:-1], len(embedding))  # [rows, V] -> [..., V]
 
 
@@ -61,7 +62,7 @@ def apply_temperature(logits: ArrayLike, temperature: float) -> np.ndarray:
     """`logits / temperature`, a true division  [TEMP-1].
 
     `(..., V) -> (..., V)`. Multiplying by the reciprocal is another function: it differs in the last bit for most
-    temperatures. Ackley, Hinton & Sejnowski 1985; `TemperatureLogitsWarper` in Transformers.
+    temperatures. Ackley, Hinton & Sejnowski introduced it in 1985; Transformers has it as `TemperatureLogitsWarper`.
     Raises: ValueError if the temperature is not finite and > 0 (for greedy decoding use `argmax`), for nan or +inf
     logits, a row of only -inf, and where the quotient overflows.
 
@@ -145,9 +146,10 @@ def multinomial(probs: ArrayLike, num_samples: int = 1, *, rng: ExponentialSourc
     """Token ids drawn without replacement by an exponential race: the n largest of `probs / E`  [DRAW-1 to DRAW-6].
 
     `(..., V) -> (..., num_samples)`, in the order drawn; E is standard exponential noise, one number per element of
-    `probs`, in its dtype. E / p is an arrival time, exponential of rate p, and the first to arrive is token v with
-    probability `probs[v] / sum(probs)`, whatever the sum (Efraimidis & Spirakis 2006). `torch.multinomial` computes
-    this on the CPU: `rng=TorchGenerator(seed)` draws its tokens. A token of probability zero is never drawn.
+    `probs`, in its dtype, from `rng.standard_exponential(size=..., dtype=...)`. E / p is an arrival time, exponential
+    of rate p, and the first to arrive is token v with probability `probs[v] / sum(probs)`, whatever the sum (Efraimidis
+    & Spirakis 2006). `torch.multinomial` computes this on the CPU: `rng=TorchGenerator(seed)` draws its tokens. A token
+    of probability zero is never drawn.
     Raises: ValueError for negative, nan or infinite probabilities, a row that sums to zero, fewer tokens of non-zero
     probability than `num_samples`, and noise that is negative or not finite.
 
@@ -158,7 +160,7 @@ def multinomial(probs: ArrayLike, num_samples: int = 1, *, rng: ExponentialSourc
     probs = check_probabilities(probs, num_samples)
     noise = check_noise(check_generator(rng).standard_exponential(size=probs.shape, dtype=probs.dtype), probs)
     race = np.full_like(probs, -1)  # where tokens of probability zero stay: behind all others
-    with np.errstate(divide="ignore", over="ignore"):  # noise may be 0, which wins; abs because it may be -0.0
+    with np.errstate(divide="ignore", over="ignore"):  # noise may be 0, which wins; abs: -log(1) is -0.0
         np.divide(probs, np.abs(noise), out=race, where=probs > 0)
     return _largest(race, num_samples)
 
@@ -179,13 +181,16 @@ def inverse_cdf(probs: ArrayLike, uniform: ArrayLike) -> np.ndarray:
     with np.errstate(over="ignore"):  # an overflow is refused by the check
         running = check_total(np.cumsum(probs, axis=-1, dtype=np.float64))  # [..., V]
     target = uniform * running[..., -1]  # [..., V] -> [...]
-    exceeds = running > target[..., None]  # first so where the sum has just risen: at a token of probability > 0
+    exceeds = running > target[..., None]  # the sum rises only at tokens of probability > 0: the first is one of them
     last = probs.shape[-1] - 1 - np.argmax(probs[..., ::-1] > 0, axis=-1)
     return np.where(exceeds.any(axis=-1), exceeds.argmax(axis=-1), last)
 
 
 def lm_head(context: ArrayLike, embedding: ArrayLike, temperature: float = 0.7, k: int = 50) -> np.ndarray:
     """The whole head up to the draw: `(..., d), (V, d) -> probs (..., V)`, zero outside the top k  [HEAD-1].
+
+    The defaults are a temperature of 0.7 and the 50 best tokens. `multinomial` or `inverse_cdf` draws from the result.
+    Raises: as the four stages.
 
     >>> lm_head(np.array([1.0]), np.array([[0.0], [2.0], [2.0], [1.0]]), temperature=1.0, k=2)
     array([0. , 0.5, 0.5, 0. ])

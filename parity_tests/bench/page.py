@@ -135,10 +135,11 @@ def markdown(measured: Measured) -> str:
         f"    {measured.command}\n\n{machine()}\n\n"
         f"V = {measured.vocab_size:,}, d = {measured.hidden_size:,}, float32, {measured.threads} threads, temperature "
         f"0.7, k = 50. Medians of {measured.rounds} rounds and ± their median absolute deviation, all candidates in "
-        "one process and in another order each round. `reference` and `fast path` draw PyTorch's noise, V numbers a "
-        "row, unless NumPy's is named. The limit is the longer of two times: reading the embedding once, by whatever "
-        "was fastest (a dot product in each thread, a product or a step below), and the product at the rate of a large "
-        "square one. Peak memory is what a call adds to the process at its highest.",
+        "one process and in another order each round. `reference` and `fast path` draw PyTorch's noise, V numbers"
+        " a row, unless NumPy's is named; `mirror` is `torch_impl`, `lesson` what a PyTorch user would write. The"
+        " limit is the longer of two times: reading the embedding once, by whatever was fastest (a dot product in"
+        " each thread, a product or a step below), and the product at the rate of a large square one. Peak memory"
+        " is what a call adds to the process at its highest.",
     ]
     for batch, stages in measured.stages.items():
         parts += [f"## Batch {batch}", step_table(measured, batch), stage_table(measured, batch)]

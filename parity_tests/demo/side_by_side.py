@@ -162,15 +162,14 @@ def render(result: SideBySide) -> Group:
     for c in result.candidates:
         numbers = (f"{p:.8f}" for p in (c.numpy, c.pytorch, c.transformers))
         table.add_row(Text(repr(c.token)[:24]), str(c.id), f"{c.logit:.4f}", *numbers, str(c.ulps))
+    whole = Table.grid(padding=(0, 2))
+    for name, verdict in (("PyTorch", result.pytorch), ("Transformers", result.transformers)):
+        whole.add_row(name, _word(verdict), f"{verdict.ratio:.2g}")
     parts: list[Any] = [
         Text(f"prompt {result.prompt!r}, temperature {result.temperature:g}, k = {result.top_k}\n"),
         table,
-        Text.assemble(
-            "all of the vocabulary, against NumPy: PyTorch ",
-            _word(result.pytorch),
-            ", Transformers ",
-            _word(result.transformers),
-        ),
+        Text("the whole vocabulary, against NumPy: verdict, and the largest error ÷ bound"),
+        whole,
     ]
     parts += [Text(""), *_draws(result)]
     for verdict in (result.pytorch, result.transformers, *result.generation):

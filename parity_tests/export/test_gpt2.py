@@ -82,7 +82,7 @@ def test_the_head_alone(model: Path, tmp_path: Path) -> None:
     assert not embedding.flags.writeable
 
 
-@pytest.mark.skipif(not REAL, reason="LM_HEAD_GPT2 is not set: name a Hub id or the folder of a checkpoint")
+@pytest.mark.skipif(not REAL, reason="LM_HEAD_GPT2 is not set: name a Hub id or a checkpoint folder")
 @pytest.mark.spec("HEAD-1", "LOGITS-2", "LOGITS-3", "LOGITS-5")
 def test_a_real_gpt2(tmp_path: Path) -> None:
     """Exported with all prompts, twice with the same bytes; its logits are Transformers' own."""
