@@ -33,13 +33,11 @@ def run(
 
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     make(tmp_path / "model", vocab_size=2_000)
-    result = run(tmp_path / "model", tmp_path, 50, 4, module="parity_tests.export.kill")
+    result = run(tmp_path / "model", tmp_path, 20, 4, module="parity_tests.export.kill")
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["faults"] == []
-    assert report["kills"] == 50
-    assert report["killed"] >= 25, "most moments must fall inside the export"
-    assert report["left"] >= 10, "and many of them after its first byte"
+    assert report["killed"] >= report["left"] == 20, "so many exports were killed after their first byte"
 
 
 def test_every_step_of_a_replacement_can_be_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
