@@ -1,9 +1,9 @@
 """Kill an export at random moments and see what is left: `python -m parity_tests.export.kill MODEL FOLDER KILLS SEED`.
 
 Everything is imported once; each export then runs in a fork, so that the moments fall on the export and not on Python's
-start. Half of the exports replace a bundle with `--force`. Prints one JSON object: how many exports there were, how many
-were killed before their end and how many of these had begun to write, and what was wrong. Needs `os.fork`; imports
-neither torch nor pytest.
+start. Half of the exports replace a bundle with `--force`. Prints one JSON object: how many exports there were, how
+many were killed before their end and how many of these had begun to write, and what was wrong. Needs `os.fork`;
+imports neither torch nor pytest.
 """
 
 import json
@@ -51,7 +51,9 @@ def main(model: Path, folder: Path, kills: int, seed: int) -> dict[str, Any]:
     an export ended first, and grows where one was killed.
     """
     rng, span = random.Random(seed), 0.05
-    killed, faults, left = 0, [], set()
+    killed = 0
+    faults: list[str] = []
+    left: set[str] = set()
     for n in range(100 * kills):
         if len(left) == kills:
             break
