@@ -85,7 +85,7 @@ def survivors(logits: Any, temperature: float = 0.7, k: int = 50) -> tuple[np.nd
     maxima = _group_maxima(rows, k)
     token_ids = np.full((len(rows), k), logits.shape[-1] - 1)
     x = np.full((len(rows), k), -np.inf, logits.dtype)
-    with np.errstate(over="ignore"):  # single logits may overflow to -inf (TEMP-3)
+    with np.errstate(all="ignore"):  # single logits may overflow to -inf (TEMP-3)
         largest = maxima.max(axis=1, keepdims=True) / divisor
         if not np.isfinite(largest).all():
             head.apply_temperature(logits, temperature)  # raises the error, which names the place
@@ -99,7 +99,7 @@ def survivors(logits: Any, temperature: float = 0.7, k: int = 50) -> tuple[np.nd
             kept.sort()  # back from the order of value to the order of id
             x[i, : len(kept)], token_ids[i, : len(kept)] = quotients.take(kept), candidates.take(kept)
         weights = np.exp(x - largest)
-    probs = weights / weights.sum(axis=1, keepdims=True)
+        probs = weights / weights.sum(axis=1, keepdims=True)
     shape = (*logits.shape[:-1], k)
     return probs.reshape(shape), token_ids.reshape(shape)
 
@@ -157,23 +157,23 @@ def _uniforms(rng: TorchGenerator, token_ids: np.ndarray, vocab_size: int) -> np
 def draw(probs: Any, token_ids: np.ndarray, vocab_size: int, num_samples: int = 1, *, rng: Any) -> np.ndarray:
     """`head.multinomial` among survivors: `probs`, `token_ids` `(..., k) -> (..., num_samples)`  [DRAW-1 to DRAW-6].
 
-    The ids of a row must ascend. Those of `survivors` do, those of `top_k` do not. What is promised depends on `rng`:
+    The ids of a row must ascend, and none may stand twice, unless its second probability is 0. Those of `survivors` do,
+    those of `top_k` do not. What is promised depends on `rng`:
 
     - A `TorchGenerator` gives the same tokens as a draw from all V, and its stream ends in the same place.
     - A `numpy.random.Generator` gives the same distribution.
     - Any other source is asked for V numbers for each row, as by `head.multinomial`.
 
     Raises: as `head.multinomial`; TypeError for ids that are not integers; ValueError for ids of another shape, not in
-    ascending order, or outside [0, V).
+    ascending order, twice in a row, or outside [0, V).
 
     >>> draw(np.array([0.25, 0.75]), np.array([1, 2]), 3, 2, rng=TorchGenerator(0))  # the tokens of [0, 0.25, 0.75]
     array([2, 1])
     """
     num_samples = validation.check_count("num_samples", num_samples)
     probs = validation.check_probabilities(probs, num_samples)
-    token_ids = validation.check_ascending(
-        validation.check_token_ids(token_ids, probs.shape, vocab_size, "probability")
-    )
+    token_ids = validation.check_token_ids(token_ids, probs.shape, vocab_size, "probability")
+    validation.check_ascending(token_ids, probs)
     return _race(probs, token_ids, vocab_size, num_samples, rng)
 
 
@@ -181,7 +181,7 @@ def _race(probs: np.ndarray, token_ids: np.ndarray, vocab_size: int, num_samples
     """`draw`, from probabilities and ids that have been checked."""
     noise = _noise(validation.check_generator(rng), token_ids, vocab_size, probs.dtype)
     race = np.full_like(probs, -1)  # where tokens of probability zero stay: behind all others
-    with np.errstate(divide="ignore", over="ignore"):  # noise may be 0, which wins; abs because it may be -0.0
+    with np.errstate(all="ignore"):  # noise may be 0, which wins; abs because it may be -0.0
         np.divide(probs, np.abs(noise), out=race, where=probs > 0)
     places = race.argmax(axis=-1)[..., None] if num_samples == 1 else head._largest(race, num_samples)
     return np.take_along_axis(token_ids, places, axis=-1)

@@ -13,9 +13,9 @@
 
 d is the hidden size, V the vocabulary size, "..." any number of batch axes, or none; a row is one index into them.
 float32 in, float32 out; float64 in, float64 out; float16 and bfloat16 (of ml_dtypes) are computed in float32. Nothing
-is modified in place. Randomness is always an argument. The rules in brackets are those of `SPEC.md`. The `check_...`
-functions of `validation.py` return an argument ready to compute with, or raise TypeError (wrong kind) or ValueError
-(wrong value).
+is modified in place. Randomness is always an argument. NumPy's error settings change nothing. The rules in brackets
+are those of `SPEC.md`. The `check_...` functions of `validation.py` return an argument ready to compute with, or raise
+TypeError (wrong kind) or ValueError (wrong value).
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def compute_logits(context: ArrayLike, embedding: ArrayLike) -> np.ndarray:
     """
     context, embedding = check_factors(context, embedding)
     rows = context.reshape(math.prod(context.shape[:-1]), context.shape[-1])  # [..., d] -> [rows, d]; -1 fails at d = 0
-    return (rows @ embedding.T).reshape(*context.shape[:-1], len(embedding))  # [rows, V] -> [..., V]
+    with np.errstate(all="ignore"):  # BLAS libraries may raise flags on good input; bad logits are refused later
+        return (rows @ embedding.T).reshape(*context.shape[:-1], len(embedding))  # [rows, V] -> [..., V]
 
 
 def apply_temperature(logits: ArrayLike, temperature: float) -> np.ndarray:
@@ -70,7 +71,7 @@ def apply_temperature(logits: ArrayLike, temperature: float) -> np.ndarray:
     array([  2.,   4., -inf])
     """
     logits = check_logits(logits)
-    with np.errstate(over="ignore"):  # an overflow is refused below
+    with np.errstate(all="ignore"):  # an overflow is refused below
         quotient = logits / check_temperature(temperature, logits.dtype)
     return check_scaled(quotient, temperature)
 
@@ -137,9 +138,9 @@ def softmax(logits: ArrayLike) -> np.ndarray:
     array([0.5, 0.5, 0. ])
     """
     logits = check_logits(logits)
-    with np.errstate(over="ignore"):  # a spread beyond the dtype's range: exp(-inf) is 0, as it should be
+    with np.errstate(all="ignore"):  # a spread beyond the dtype's range: exp(-inf) is 0, as it should be
         weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return weights / weights.sum(axis=-1, keepdims=True)
+        return weights / weights.sum(axis=-1, keepdims=True)
 
 
 def multinomial(probs: ArrayLike, num_samples: int = 1, *, rng: ExponentialSource) -> np.ndarray:
@@ -160,7 +161,7 @@ def multinomial(probs: ArrayLike, num_samples: int = 1, *, rng: ExponentialSourc
     probs = check_probabilities(probs, num_samples)
     noise = check_noise(check_generator(rng).standard_exponential(size=probs.shape, dtype=probs.dtype), probs)
     race = np.full_like(probs, -1)  # where tokens of probability zero stay: behind all others
-    with np.errstate(divide="ignore", over="ignore"):  # noise may be 0, which wins; abs: -log(1) is -0.0
+    with np.errstate(all="ignore"):  # noise may be 0, which wins; abs: -log(1) is -0.0
         np.divide(probs, np.abs(noise), out=race, where=probs > 0)
     return _largest(race, num_samples)
 
@@ -178,9 +179,9 @@ def inverse_cdf(probs: ArrayLike, uniform: ArrayLike) -> np.ndarray:
     """
     probs = check_probabilities(probs)
     uniform = check_uniform(uniform, probs.shape[:-1])
-    with np.errstate(over="ignore"):  # an overflow is refused by the check
+    with np.errstate(all="ignore"):  # an overflow is refused by the check
         running = check_total(np.cumsum(probs, axis=-1, dtype=np.float64))  # [..., V]
-    target = uniform * running[..., -1]  # [..., V] -> [...]
+        target = uniform * running[..., -1]  # [..., V] -> [...]
     exceeds = running > target[..., None]  # the sum rises only at tokens of probability > 0: the first is one of them
     last = probs.shape[-1] - 1 - np.argmax(probs[..., ::-1] > 0, axis=-1)
     return np.where(exceeds.any(axis=-1), exceeds.argmax(axis=-1), last)

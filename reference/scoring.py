@@ -46,12 +46,12 @@ class _Blocks:
         for start in range(0, self.vocab_size, self._block):
             part = self._embedding[start : start + self._block].astype(self.dtype, copy=False)
             logits = memory[: len(self) * len(part)].reshape(len(self), len(part))
-            with np.errstate(over="ignore", invalid="ignore"):  # refused in the next lines
+            with np.errstate(all="ignore"):  # refused in the next lines
                 np.matmul(self._rows, part.T, out=logits)
             largest = logits.max(axis=1)
             validation.check_block(logits, largest, start, self.shape, "logits")
             if self._divisor != 1:  # a division by 1 changes no bit
-                with np.errstate(over="ignore"):
+                with np.errstate(all="ignore"):
                     np.divide(logits, self._divisor, out=logits)
                     largest /= self._divisor  # division keeps the order, so the largest logit is still the largest
                 validation.check_block(logits, largest, start, self.shape, self.name)
@@ -89,7 +89,7 @@ def log_probs(context: Any, embedding: Any, token_ids: Any, temperature: float =
     maximum = np.full(len(blocks), -np.inf, blocks.dtype)
     lowest = np.finfo(blocks.dtype).min  # replaces a maximum of -inf, since -inf minus -inf would be nan
     shift, total, given = np.full_like(maximum, lowest), np.zeros_like(maximum), np.empty_like(maximum)
-    with np.errstate(over="ignore", under="ignore"):
+    with np.errstate(all="ignore"):
         for start, logits, largest in blocks:
             here, values = _given(token_ids, start, logits)
             given[here] = values
@@ -125,7 +125,7 @@ def perplexity(context: Any, embedding: Any, token_ids: Any, temperature: float 
     >>> round(perplexity(np.ones((1, 1)), np.zeros((8, 1)), np.array([3])), 4)
     8.0
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         return float(np.exp(cross_entropy(context, embedding, token_ids, temperature, block)))
 
 

@@ -15,6 +15,11 @@ from typing import Any
 
 import numpy as np
 
+# How PyTorch lays out the state of its CPU generator (`ATen/CPUGeneratorImpl.cpp`): the Mersenne Twister, where `left`
+# is one more than its outputs that are still to come, and numbers that only the normal distribution keeps.
+STATE = np.dtype(
+    [("seed", "u8"), ("left", "i4"), ("seeded", "i4"), ("next", "u8"), ("words", "u8", 624), ("of_normal", "u1", 40)]
+)
 BLOCK = 2**14  # how many numbers are made at a time: few enough for the intermediate arrays to stay in the cache
 
 
@@ -42,6 +47,36 @@ class TorchGenerator:
         if not -(2**63) <= number < 2**64:
             raise ValueError(f"seed is {number}: PyTorch takes seeds from -2**63 to 2**64 - 1")
         self._stream = np.random.RandomState(number & 0xFFFF_FFFF)
+        self._kept = np.zeros((), STATE)  # what only a state carries
+        self._kept["seed"], self._kept["seeded"] = number % 2**64, 1
+        return self
+
+    def get_state(self) -> np.ndarray:
+        """The place in the stream as `torch.Generator.get_state` gives it: for `set_state(torch.from_numpy(...))`."""
+        twister: Any = self._stream.get_state(legacy=False)["state"]
+        state, position = self._kept.copy(), twister["pos"]
+        state["words"], state["next"], state["left"] = twister["key"], position, 625 - position
+        return np.frombuffer(state.tobytes(), np.uint8).copy()
+
+    def set_state(self, state: Any) -> "TorchGenerator":
+        """Go on from a state of `get_state`, or from one of a CPU `torch.Generator`.
+
+        Raises: TypeError for anything but 5,056 bytes of dtype uint8, ValueError for bytes that are no such state.
+        """
+        array = np.asarray(state)
+        if array.dtype != np.uint8 or array.shape != (STATE.itemsize,):
+            raise TypeError(
+                f"state has dtype {array.dtype} and shape {array.shape}: it must be {STATE.itemsize} bytes, uint8, as "
+                "get_state() of a CPU torch.Generator gives"
+            )
+        kept = array.copy().view(STATE)[0]
+        words, left = kept["words"], int(kept["left"])
+        if kept["seeded"] != 1 or not 1 <= left <= 624 or words.max() >= 2**32:
+            raise ValueError("state is not that of a CPU torch.Generator: take it from its get_state()")
+        self._kept = kept.copy()
+        self._stream = np.random.RandomState(0)
+        twister = {"key": words.astype(np.uint32), "pos": 625 - left}
+        self._stream.set_state({"bit_generator": "MT19937", "state": twister, "has_gauss": 0, "gauss": 0.0})
         return self
 
     def standard_exponential(self, size: Any, dtype: Any = np.float64) -> np.ndarray:

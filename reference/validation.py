@@ -25,6 +25,8 @@ def _compute_dtype(dtype: np.dtype) -> np.dtype | None:
 
 def _check_floats(name: str, values: Any) -> tuple[np.ndarray, np.dtype]:
     """`values` as an array of at least one axis, in the dtype that they are stored in, and the one to compute in."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose mask would be lost: write -inf for masked logits instead")
     array = np.asarray(values)
     dtype = _compute_dtype(array.dtype)
     if dtype is None:
@@ -115,7 +117,7 @@ def check_positive(name: str, value: Any, dtype: np.dtype, advice: str = "") -> 
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise TypeError(f"{name} is {value!r}: it must be one real number")
     try:
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             rounded: np.floating = dtype.type(value)
     except OverflowError:  # a Python integer beyond float64
         rounded = dtype.type(math.inf)
@@ -229,13 +231,16 @@ def check_token_ids(values: Any, shape: tuple[int, ...], vocab_size: int, of: st
     return array.astype(np.int64)
 
 
-def check_ascending(token_ids: np.ndarray) -> np.ndarray:
-    """Refuses ids `(..., k)` of which one is less than the one before it."""
-    falls = np.diff(token_ids) < 0
-    if falls.any():
-        *row, last = (int(i) for i in np.argwhere(falls)[0])
+def check_ascending(token_ids: np.ndarray, probs: np.ndarray) -> None:
+    """Refuses ids `(..., k)` of which one is less than the one before it, or the same with a probability above zero."""
+    step = np.diff(token_ids)
+    bad = (step < 0) | ((step == 0) & (probs[..., 1:] > 0))
+    if bad.any():
+        *row, last = (int(i) for i in np.argwhere(bad)[0])
+        advice = "ids must ascend; sort them and their probabilities"
+        if step[(*row, last)] == 0:
+            advice = "an id may stand once; add its probabilities"
         raise ValueError(
             f"{_place('token_ids', (*row, last + 1))} is {token_ids[(*row, last + 1)]}, after "
-            f"{token_ids[(*row, last)]}: ids must ascend; sort them and their probabilities"
+            f"{token_ids[(*row, last)]}: {advice}"
         )
-    return token_ids

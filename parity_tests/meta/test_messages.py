@@ -76,9 +76,19 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     (lambda: fast.draw(PROBS, UP + 3, 4, rng=0), ValueError, f"token_ids[1] is 4: {OUTSIDE}"),
     (
-        lambda: fast.draw([[0.2, 0.3, 0.5]] * 2, np.array([[0, 1, 1], [1, 3, 2]]), 4, rng=0),
+        lambda: fast.draw([[0.2, 0.3, 0.5]] * 2, np.array([[0, 1, 2], [1, 3, 2]]), 4, rng=0),
         ValueError,
         "token_ids[1, 2] is 2, after 3: ids must ascend; sort them and their probabilities",
+    ),
+    (
+        lambda: fast.draw(PROBS, UP * 0 + 1, 3, 2, rng=0),
+        ValueError,
+        "token_ids[1] is 1, after 1: an id may stand once; add its probabilities",
+    ),
+    (
+        lambda: reference.softmax(np.ma.masked_array(ROW, [True, False])),
+        TypeError,
+        "logits is a masked array, whose mask would be lost: write -inf for masked logits instead",
     ),
     (lambda: scored(context=[[[1.0]], [[np.nan]]]), ValueError, f"logits[1, 0, 0] is nan: {LOOK}"),
     (

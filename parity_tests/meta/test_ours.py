@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+import reference
 import torch_impl
-from reference import TorchGenerator
+from reference import TorchGenerator, fast, scoring
+
+from ..strategies import FixedNoise
 
 spec = pytest.mark.spec
 
@@ -27,6 +30,73 @@ def test_pytorch_draws_probability_zero() -> None:
 def test_the_mirror_names_what_is_not_a_tensor(uniform: Any) -> None:
     with pytest.raises(TypeError, match=rf"^uniform has type {type(uniform).__name__}: it must be a torch.Tensor$"):
         torch_impl.inverse_cdf(torch.ones(2), uniform)
+
+
+@spec("HEAD-2")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_numpys_error_settings_change_nothing(dtype: Any) -> None:
+    """Good input with quotients, weights and products that underflow or overflow to -inf, and noise that is 0."""
+    tiny, largest = np.finfo(dtype).tiny, np.finfo(dtype).max
+    context, embedding = np.array([tiny, 1], dtype), np.array([[tiny, 1], [1, -3], [0, 90]], dtype)
+    logits, probs = np.array([0, -largest, tiny, 3], dtype), np.array([tiny, 1, 0, tiny], dtype)
+
+    def everything() -> list[Any]:
+        return [
+            reference.compute_logits(context, embedding),
+            reference.apply_temperature(logits, 0.5),
+            reference.apply_temperature(logits, 3),
+            reference.softmax(logits),
+            reference.multinomial(probs, rng=FixedNoise([0, 7, 1, 3])),
+            reference.inverse_cdf(probs, np.array(tiny)),
+            reference.lm_head(context, embedding, 1e-2, 2),
+            fast.survivors(logits, 0.5, 3)[0],
+            fast.draw(probs, np.arange(4), 4, rng=FixedNoise([0, 7, 1, 3])),
+            scoring.log_probs(context, embedding, np.array(1), 0.5),
+            scoring.perplexity(context, embedding, np.array(1), 1e-2),
+            TorchGenerator(3).standard_exponential(9, dtype),
+        ]
+
+    plain = everything()
+    with np.errstate(all="raise"):
+        for ours, theirs in zip(everything(), plain, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+@spec("RNG-2")
+@pytest.mark.parametrize("seed", [0, 7, -1, 2**64 - 1])
+@pytest.mark.parametrize("drawn", [0, 1, 311, 312, 313, 1_000])
+def test_states_go_into_pytorch_and_come_out_of_it(seed: int, drawn: int) -> None:
+    ours, theirs = TorchGenerator(seed), torch.Generator().manual_seed(seed)
+    ours.uniform(drawn)  # 64 bits each: two of the 624 outputs that are made at once
+    torch.rand(drawn, dtype=torch.float64, generator=theirs)
+    other = torch.Generator()
+    other.set_state(torch.from_numpy(ours.get_state()))
+    back = TorchGenerator(1).set_state(theirs.get_state())
+    if drawn:  # a fresh state differs in `next`, which PyTorch does not read before it makes more
+        np.testing.assert_array_equal(ours.get_state(), theirs.get_state().numpy())
+    assert other.initial_seed() == theirs.initial_seed()
+    expected = torch.rand(1_000, generator=theirs).numpy()
+    for numbers in (torch.rand(1_000, generator=other).numpy(), back.uniform(1_000, np.float32)):
+        np.testing.assert_array_equal(numbers, expected)
+    np.testing.assert_array_equal(back.get_state(), theirs.get_state().numpy())
+
+
+def test_a_state_keeps_what_only_the_normal_distribution_uses() -> None:
+    theirs = torch.Generator().manual_seed(3)
+    torch.randn(1, generator=theirs)  # the second of the pair is kept for the next call
+    state = theirs.get_state()
+    np.testing.assert_array_equal(TorchGenerator(0).set_state(state).get_state(), state.numpy())
+
+
+@spec("HEAD-5")
+def test_what_is_not_a_state() -> None:
+    state = TorchGenerator(0).get_state()
+    for wrong in (state[:-1], state.astype(np.int64), "state"):
+        with pytest.raises(TypeError, match=r"^state has dtype .* and shape .*: it must be 5056 bytes, uint8"):
+            TorchGenerator(0).set_state(wrong)
+    for wrong in (state * 0, state | 0xFF):
+        with pytest.raises(ValueError, match=r"^state is not that of a CPU torch\.Generator"):
+            TorchGenerator(0).set_state(wrong)
 
 
 @spec("RNG-3")
