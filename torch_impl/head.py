@@ -21,8 +21,13 @@ def compute_logits(context: Tensor, embedding: Tensor) -> Tensor:
     >>> compute_logits(torch.tensor([3.0, 4.0]), torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, -1.0]]))
     tensor([ 3.0000,  4.0000, -2.5000])
     """
-    context, embedding = validation.check_factors(context, embedding)
-    return torch.nn.functional.linear(context, embedding)
+    return product(*validation.check_factors(context, embedding))
+
+
+def product(rows: Tensor, embedding: Tensor) -> Tensor:
+    """`rows @ embedding.T` in their own dtype: under `torch.autocast` PyTorch would round both to 16 bits  [HEAD-2]."""
+    with torch.autocast(rows.device.type, enabled=False):
+        return torch.nn.functional.linear(rows, embedding)
 
 
 def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
@@ -108,10 +113,12 @@ def race(probs: Tensor, noise: Tensor, num_samples: int) -> Tensor:
 
 
 def multinomial(probs: Tensor, num_samples: int = 1, *, rng: torch.Generator) -> Tensor:
-    """Token ids drawn by `torch.multinomial` without replacement: `(..., V) -> (..., num_samples)`  [DRAW-1 to DRAW-6].
+    """Token ids drawn as `torch.multinomial` does, without replacement: `(..., V) -> (..., num_samples)`  [DRAW-1].
 
-    PyTorch lets a token of probability zero win where every rival's `p / E` underflows to 0 (`[0, 1e-45]` gives id 0
-    in 15 of 200 seeds). Such a draw is repeated on the same noise with those tokens out of the race.
+    `torch.multinomial` itself draws a single sample. It lets a token of probability zero win where every rival's
+    `p / E` underflows to 0 (`[0, 1e-45]` gives id 0 in 15 of 200 seeds); such a draw is repeated on the same noise with
+    those tokens out of the race. Of several samples it leaves the order of equal quotients open, so these are drawn
+    here, from the noise that it would take  [DRAW-2 to DRAW-6].
     Raises: ValueError for negative, nan or infinite probabilities, a row that sums to zero, and fewer tokens of
     non-zero probability than `num_samples`; TypeError if `rng` is not a `torch.Generator`.
 
@@ -122,8 +129,8 @@ def multinomial(probs: Tensor, num_samples: int = 1, *, rng: torch.Generator) ->
     probs = validation.check_probabilities(probs, num_samples)
     rows = probs.reshape(-1, probs.shape[-1])  # torch.multinomial takes one batch axis: [..., V] -> [rows, V]
     before = rng.get_state()
-    token_ids = torch.multinomial(rows, num_samples, generator=rng)
-    if not rows.gather(-1, token_ids).all():
+    token_ids = torch.multinomial(rows, 1, generator=rng)
+    if num_samples > 1 or not rows.gather(-1, token_ids).all():
         rng.set_state(before)
         token_ids = race(rows, torch.empty_like(rows).exponential_(generator=rng), num_samples)
     return token_ids.reshape(*probs.shape[:-1], num_samples)

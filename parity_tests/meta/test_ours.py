@@ -8,6 +8,7 @@ import torch
 
 import reference
 import torch_impl
+import torch_impl.scoring
 from reference import TorchGenerator, fast, scoring
 
 from ..strategies import FixedNoise
@@ -60,6 +61,31 @@ def test_numpys_error_settings_change_nothing(dtype: Any) -> None:
     with np.errstate(all="raise"):
         for ours, theirs in zip(everything(), plain, strict=True):
             np.testing.assert_array_equal(ours, theirs)
+
+
+@spec("HEAD-2")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_changes_nothing(dtype: torch.dtype) -> None:
+    context, embedding = torch.linspace(-1, 1, 192).reshape(3, 64), torch.linspace(-1, 1, 6_400).reshape(100, 64).sin()
+
+    def everything() -> list[torch.Tensor]:
+        probs = torch_impl.lm_head(context, embedding)
+        drawn = [torch_impl.multinomial(probs, n, rng=torch.Generator().manual_seed(1)) for n in (1, 9)]
+        return [probs, torch_impl.scoring.log_probs(context, embedding, torch.arange(3)), *drawn]
+
+    plain = everything()
+    with torch.autocast("cpu", dtype):
+        for ours, theirs in zip(everything(), plain, strict=True):
+            assert ours.dtype == theirs.dtype
+            assert torch.equal(ours, theirs)
+
+
+@spec("DRAW-1")
+def test_the_mirror_keeps_the_order_of_equal_quotients(mt19937_stream: None) -> None:
+    """Among so many float32 quotients some are equal."""
+    probs, n = np.ones(49_152, np.float32), 24_576
+    ours = torch_impl.multinomial(torch.from_numpy(probs), n, rng=torch.Generator().manual_seed(0))
+    np.testing.assert_array_equal(ours, reference.multinomial(probs, n, rng=TorchGenerator(0)))
 
 
 @spec("RNG-2")

@@ -128,7 +128,7 @@ class VocabParallelHead:
         # Rows stored in another dtype are converted some at a time, so that no second copy of them is held.
         converted = self._embedding.dtype != rows.dtype
         parts = self._embedding.split(CONVERTED if converted else max(1, len(self._embedding)))
-        logits = torch.cat([torch.nn.functional.linear(rows, part.to(rows.dtype)) for part in parts], dim=1)
+        logits = torch.cat([head.product(rows, part.to(rows.dtype)) for part in parts], dim=1)
         validation.check_block(logits, self._first, context.shape[:-1])
         logits /= divisor
         validation.check_block(logits, self._first, context.shape[:-1], validation.QUOTIENT.format(temperature))
