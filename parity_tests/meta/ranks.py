@@ -180,6 +180,9 @@ def fault(rank: int, world: int, kind: str, who: int, timeout: float = TIMEOUT) 
         time.sleep(0.01)
     if bad and kind == "another batch":
         context = context[:1]
+    if bad and kind == "another context":
+        context = context.clone()
+        context[1, 0] = torch.nextafter(context[1, 0], torch.tensor(torch.inf))
     if bad and kind == "another k":
         k = 4
     if bad and kind == "another temperature":

@@ -143,6 +143,7 @@ def test_dtensor(world: int, vocab_size: int, tmp_path: Path) -> None:
         ("another d", "ValueError", "d differs between ranks 0 and 2: 4 and 3"),
         ("gap", "ValueError", "rank 2 holds rows 15 to 20 but row 14 is next"),
         ("another batch", "ValueError", "number of context vectors differs between ranks 0 and 2: 2 and 1"),
+        ("another context", "ValueError", "a context vector differs between ranks 0 and 2; start all ranks alike"),
         ("another k", "ValueError", "k differs between ranks 0 and 2: 3 and 4"),
         ("another temperature", "ValueError", "temperature differs between ranks 0 and 2; start all ranks alike"),
         ("another seed", "ValueError", "random state or tokens to score differs between ranks 0 and 2"),

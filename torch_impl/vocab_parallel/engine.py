@@ -73,7 +73,7 @@ class VocabParallelHead:
 
         In the order of `head.top_k`, ties across the seams included [TOPK-1 to TOPK-5]. The same on every rank.
         Raises, on every rank: as the stages do, even if only one rank has the bad number; ValueError if k, the
-        temperature or the number of context vectors differs between ranks.
+        temperature, a context vector or their number differs between ranks.
         """
         return self._top_k(context, k, temperature)
 
@@ -104,7 +104,7 @@ class VocabParallelHead:
             scaled = self._scaled(context, temperature)
             ids = validation.check_token_ids(token_ids, context.shape[:-1], self._vocab_size)
             ids = ids.to(context.device).reshape(-1)
-        self._begin(scaled, 0, temperature, ids.cpu().numpy().tobytes())
+        self._begin(context, scaled, 0, temperature, ids.cpu().numpy().tobytes())
         lowest = scaled.new_full((len(scaled),), torch.finfo(scaled.dtype).min)
         shift = scaled.amax(dim=1).clamp(min=lowest) if scaled.shape[1] else lowest
         given = torch.full_like(shift, -torch.inf)
@@ -134,16 +134,17 @@ class VocabParallelHead:
         validation.check_block(logits, self._first, context.shape[:-1], validation.QUOTIENT.format(temperature))
         return logits
 
-    def _begin(self, scaled: Tensor, k: int, temperature: float, state: bytes) -> None:
+    def _begin(self, context: Tensor, scaled: Tensor, k: int, temperature: float, state: bytes) -> None:
         same = {"number of context vectors": len(scaled), "dtype": scaled.dtype, "k": k}
         same |= {"temperature": float(temperature), "random state or tokens to score": state}
+        same |= {"a context vector": context.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()}
         self.ranks.begin(same)
 
     def _top_k(self, context: Tensor, k: int, temperature: float, state: bytes = b"") -> tuple[Tensor, Tensor]:
         with self.ranks.together():
             k = min(validation.check_count("k", k), self._vocab_size)
             scaled = self._scaled(context, temperature)
-        self._begin(scaled, k, temperature, state)
+        self._begin(context, scaled, k, temperature, state)
         values, ids = head.largest(scaled, min(k, scaled.shape[1]))
         # Ranks with fewer rows than k fill up with -inf, and with an id that comes after all others.
         missing = k - values.shape[1]

@@ -26,7 +26,8 @@ def _number(value: Any) -> int:
     """An integer as it is; for anything else 64 bits of a hash, by which ranks compare what they do not send."""
     if isinstance(value, int):
         return value
-    return int.from_bytes(hashlib.blake2b(repr(value).encode(), digest_size=8).digest(), "little", signed=True)
+    text = value if isinstance(value, bytes) else repr(value).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little", signed=True)
 
 
 class Ranks:
