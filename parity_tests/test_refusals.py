@@ -78,7 +78,7 @@ def test_temperature(head: Head, temperature: float) -> None:
 
 
 @spec("TEMP-2")
-@pytest.mark.parametrize("temperature", ["0.7", None, True, 1 + 0j, [0.7]])
+@pytest.mark.parametrize("temperature", ["0.7", None, True, 1 + 0j, [0.7], np.array(0.7)])
 def test_temperature_of_another_kind(head: Head, temperature: Any) -> None:
     with pytest.raises(TypeError, match=words(head, r"temperature is .*one real number")):
         head.apply_temperature(row(1, 2), temperature)
@@ -108,7 +108,7 @@ def test_k(head: Head, k: int) -> None:
 
 
 @spec("TOPK-5")
-@pytest.mark.parametrize("k", [True, False, 1.0, "2", None, np.float32(2)])
+@pytest.mark.parametrize("k", [True, False, 1.0, "2", None, np.float32(2), np.array(2), np.array([2]), np.True_])
 def test_k_of_another_kind(head: Head, k: Any) -> None:
     for function in (head.top_k, head.keep_top_k):
         with pytest.raises(TypeError, match=words(head, r"k is .*it must be an integer")):

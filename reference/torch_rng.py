@@ -10,10 +10,11 @@ number is `-log1p(-U)`, computed in double precision and then rounded to the dty
 """
 
 import math
-import operator
 from typing import Any
 
 import numpy as np
+
+from .validation import check_integer, shown
 
 # How PyTorch lays out the state of its CPU generator (`ATen/CPUGeneratorImpl.cpp`): the Mersenne Twister, where `left`
 # is one more than its outputs that are still to come, and numbers that only the normal distribution keeps.
@@ -38,14 +39,9 @@ class TorchGenerator:
 
     def manual_seed(self, seed: int) -> "TorchGenerator":
         """Start the stream of `seed` from the beginning."""
-        try:
-            number = operator.index(seed)
-        except TypeError:
-            number = None
-        if number is None or isinstance(seed, bool):
-            raise TypeError(f"seed is {seed!r}: it must be an integer")
+        number = check_integer("seed", seed)
         if not -(2**63) <= number < 2**64:
-            raise ValueError(f"seed is {number}: PyTorch takes seeds from -2**63 to 2**64 - 1")
+            raise ValueError(f"seed is {shown(number)}: PyTorch takes seeds from -2**63 to 2**64 - 1")
         self._stream = np.random.RandomState(number & 0xFFFF_FFFF)
         self._kept = np.zeros((), STATE)  # what only a state carries
         self._kept["seed"], self._kept["seeded"] = number % 2**64, 1

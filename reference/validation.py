@@ -6,9 +6,9 @@ where it stands and what to do. The rules are those of `SPEC.md`.
 """
 
 import math
-import operator
 from functools import cache
-from numbers import Real
+from numbers import Integral, Real
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -123,22 +123,32 @@ def check_positive(name: str, value: Any, dtype: np.dtype, advice: str = "") -> 
         rounded = dtype.type(math.inf)
     if not 0 < rounded < np.inf:
         as_rounded = f" ({rounded} in {dtype})" if value == value != float(rounded) else ""
-        raise ValueError(f"{name} is {value}{as_rounded}: it must be finite and > 0{advice}")
+        raise ValueError(f"{name} is {shown(value)}{as_rounded}: it must be finite and > 0{advice}")
     return rounded
 
 
 def check_count(name: str, value: Any) -> int:
     """An integer >= 1: how many tokens to keep or to draw."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, bool):
-        raise TypeError(f"{name} is {value!r}: it must be an integer")
+    number = check_integer(name, value)
     if number < 1:
         hint = " (to keep every token pass k = V)" if name == "k" else ""
-        raise ValueError(f"{name} is {number}: it must be at least 1{hint}")
+        raise ValueError(f"{name} is {shown(number)}: it must be at least 1{hint}")
     return number
+
+
+def check_integer(name: str, value: Any) -> int:
+    """A Python or NumPy integer; not a bool, and not an array or tensor of one number."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} is {value!r}: it must be an integer")
+    return int(value)
+
+
+def shown(number: Any) -> str:
+    """A number in a message: Python writes no integer of more than 4,300 digits."""
+    try:
+        return str(number)
+    except ValueError:
+        return f"an integer of {number.bit_length():,} bits"
 
 
 def _check_non_negative(name: str, array: np.ndarray) -> np.ndarray:
@@ -158,7 +168,7 @@ class ExponentialSource(Protocol):
 
 def check_generator(rng: Any) -> ExponentialSource:
     """The source of randomness; NumPy's legacy `RandomState` cannot draw float32."""
-    if not hasattr(rng, "standard_exponential") or isinstance(rng, np.random.RandomState):
+    if not hasattr(rng, "standard_exponential") or isinstance(rng, (np.random.RandomState, type, ModuleType)):
         raise TypeError(
             f"rng has type {type(rng).__name__}: it must have standard_exponential(size=..., dtype=...), "
             "as numpy.random.default_rng(seed) and TorchGenerator(seed) do"

@@ -5,9 +5,8 @@ its place and what to do. Nothing is imported from the NumPy reference: the two 
 """
 
 import math
-import operator
 from collections.abc import Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -113,19 +112,27 @@ def check_positive(name: str, value: Any, like: Tensor, advice: str = "") -> Ten
         rounded = math.inf
     if not 0 < rounded < math.inf:
         as_rounded = f" ({rounded} in {like.dtype})" if value == value != float(rounded) else ""
-        raise ValueError(f"{name} is {value}{as_rounded}: it must be finite and > 0{advice}")
+        raise ValueError(f"{name} is {_shown(value)}{as_rounded}: it must be finite and > 0{advice}")
     return torch.tensor(rounded, dtype=like.dtype, device=like.device)
 
 
 def check_count(name: str, value: Any) -> int:
     """An integer >= 1: how many tokens to keep or to draw."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or isinstance(value, Tensor):
+    if isinstance(value, bool) or not isinstance(value, Integral):  # nor an array or tensor of one number
         raise TypeError(f"{name} is {value!r}: it must be an integer")
-    number = operator.index(value)
+    number = int(value)
     if number < 1:
         hint = " (to keep every token pass k = V)" if name == "k" else ""
-        raise ValueError(f"{name} is {number}: it must be at least 1{hint}")
+        raise ValueError(f"{name} is {_shown(number)}: it must be at least 1{hint}")
     return number
+
+
+def _shown(number: Any) -> str:
+    """A number in a message: Python writes no integer of more than 4,300 digits."""
+    try:
+        return str(number)
+    except ValueError:
+        return f"an integer of {number.bit_length():,} bits"
 
 
 def check_probabilities(values: Any, num_samples: int = 1) -> Tensor:

@@ -1,5 +1,6 @@
 """What holds for our own two heads and for no others."""
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,33 @@ def test_numpys_error_settings_change_nothing(dtype: Any) -> None:
     with np.errstate(all="raise"):
         for ours, theirs in zip(everything(), plain, strict=True):
             np.testing.assert_array_equal(ours, theirs)
+
+
+@spec("HEAD-5")
+@pytest.mark.parametrize("package", [reference, torch_impl], ids=lambda package: package.__name__)
+def test_one_rule_for_numbers(package: Any) -> None:
+    """Numbers of Python and NumPy, not tensors or arrays of one number; and integers that Python does not write."""
+    logits = np.array([1, 2, 3], np.float32) if package is reference else torch.tensor([1.0, 2.0, 3.0])
+    for temperature in (Fraction(7, 10), np.float32(0.7), np.int64(1)):
+        package.apply_temperature(logits, temperature)
+    arrays: list[Any] = [np.array(2), torch.tensor(2), torch.tensor(2.0)]
+    for wrong in arrays:
+        with pytest.raises(TypeError, match=r"^temperature is .*: it must be one real number$"):
+            package.apply_temperature(logits, wrong)
+        with pytest.raises(TypeError, match=r"^k is .*: it must be an integer$"):
+            package.top_k(logits, wrong)
+        with pytest.raises(TypeError, match=r"^seed is .*: it must be an integer$"):
+            TorchGenerator(wrong)
+    assert len(package.top_k(logits, 10**5_000)[1]) == 3
+    with pytest.raises(ValueError, match=r"^k is an integer of 16,610 bits: it must be at least 1"):
+        package.top_k(logits, -(10**5_000))
+    with pytest.raises(ValueError, match=r"^temperature is an integer of 16,610 bits \(inf in .*float32\): it must"):
+        package.apply_temperature(logits, 10**5_000)
+    with pytest.raises(ValueError, match=r"^seed is an integer of 16,610 bits: PyTorch takes"):
+        TorchGenerator(10**5_000)
+    for rng in (np.random, TorchGenerator, np.random.Generator):
+        with pytest.raises(TypeError, match=r"^rng has type (module|type): it must"):
+            package.multinomial(logits, rng=rng)
 
 
 @spec("HEAD-2")
