@@ -25,7 +25,7 @@ def _compute_dtype(dtype: np.dtype) -> np.dtype | None:
 
 def _check_floats(name: str, values: Any) -> tuple[np.ndarray, np.dtype]:
     """`values` as an array of at least one axis, in the dtype that they are stored in, and the one to compute in."""
-    if isinstance(values, np.ma.MaskedArray):
+    if isinstance(values, np.ndarray) and hasattr(values, "mask"):  # np.ma, without importing it
         raise TypeError(f"{name} is a masked array, whose mask would be lost: write -inf for masked logits instead")
     array = np.asarray(values)
     dtype = _compute_dtype(array.dtype)
