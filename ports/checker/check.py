@@ -61,8 +61,12 @@ def check(port: Port, plan: Plan, watch: Callable[[str], None] = lambda phase: N
 
 
 def _opened(folder: Path) -> Bundle:
-    """The bundle. Raises: ValueError or OSError if it is not a bundle, or if it has no contexts."""
+    """The bundle, intact: a port that refuses a damaged one is right.
+
+    Raises: ValueError or OSError if it is not a bundle, if it is damaged, or if it has no contexts.
+    """
     bundle = open_bundle(folder)
+    bundle.verify()
     bundle.context  # noqa: B018 - raises if there are none
     return bundle
 

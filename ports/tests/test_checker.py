@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ import reference
 from parity_tests.verdict import Word
 from ports.__main__ import main
 from ports.checker import vector_cases
+from ports.checker.bundle_cases import EMBEDDED
 from ports.checker.check import Plan, check
 from ports.checker.errors import BrokenError, SkippedError
 from ports.checker.judge import Call, of_head
@@ -274,6 +276,12 @@ def test_the_reports_say_the_same(wrong_module: str, tmp_path: Path, capsys: pyt
 def test_command_lines_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "reference", "--bundle", str(tmp_path)]) == 2
     assert "manifest.json is missing" in capsys.readouterr().err
+    damaged = shutil.copytree(EMBEDDED, tmp_path / "damaged")
+    content = bytearray((damaged / "head.safetensors").read_bytes())
+    content[-9] ^= 1
+    (damaged / "head.safetensors").write_bytes(content)
+    assert main(["check", "reference", "--bundle", str(damaged)]) == 2, "no port is blamed"
+    assert "head.safetensors" in capsys.readouterr().err
     assert export(["-o", str(tmp_path / "head"), "--head-only"]) == 0
     assert main(["check", "reference", "--bundle", str(tmp_path / "head")]) == 2
     assert "holds no context: it was exported with --head-only" in capsys.readouterr().err
