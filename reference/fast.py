@@ -165,7 +165,7 @@ def draw(probs: Any, token_ids: np.ndarray, vocab_size: int, num_samples: int = 
     - Any other source is asked for V numbers for each row, as by `head.multinomial`.
 
     Raises: as `head.multinomial`; TypeError for ids that are not integers; ValueError for ids of another shape, not in
-    ascending order, twice in a row, or outside [0, V).
+    ascending order, repeated, or outside [0, V).
 
     >>> draw(np.array([0.25, 0.75]), np.array([1, 2]), 3, 2, rng=TorchGenerator(0))  # the tokens of [0, 0.25, 0.75]
     array([2, 1])

@@ -51,7 +51,7 @@ class Operation:
     """
 
     name: str
-    on: Literal["arrays", "stream", "bundle", "process"] = "arrays"
+    on: Literal["arrays", "stream", "bundle"] = "arrays"
     arguments: Mapping[str, str]
     results: Mapping[str, str]
     rule: str = ""
@@ -71,12 +71,12 @@ class Operation:
         return {name: values[name] for name in self.arguments if name in values}
 
 
-_CONTEXT, _TABLE, _ROWS = {"context": "(…, d)"}, {"embedding": "(V, d)"}, "(…, V)"
+_CONTEXT, _EMBEDDING, _ROWS = {"context": "(…, d)"}, {"embedding": "(V, d)"}, "(…, V)"
 
-_TABLE_OF_ALL = (
+_TABLE = (
     Operation(
         name="compute_logits",
-        arguments={**_CONTEXT, **_TABLE},
+        arguments={**_CONTEXT, **_EMBEDDING},
         results={"logits": _ROWS},
         rule="LOGITS-1",
         rules=("LOGITS-1", "LOGITS-2", "LOGITS-3", "LOGITS-4", "LOGITS-5"),
@@ -144,7 +144,7 @@ _TABLE_OF_ALL = (
     ),
     Operation(
         name="lm_head",
-        arguments={**_CONTEXT, **_TABLE, "temperature": "", "k": ""},
+        arguments={**_CONTEXT, **_EMBEDDING, "temperature": "", "k": ""},
         results={"probs": _ROWS},
         rule="HEAD-1",
         rules=("HEAD-1", "HEAD-2", "HEAD-3", "HEAD-4", "HEAD-5"),
@@ -196,6 +196,6 @@ _TABLE_OF_ALL = (
     ),
 )
 
-OPERATIONS = {operation.name: operation for operation in _TABLE_OF_ALL}
-STAGES = tuple(operation.name for operation in _TABLE_OF_ALL if operation.on == "arrays")  # functions of a head
-WITH_VECTORS = tuple(operation for operation in _TABLE_OF_ALL if operation.file)
+OPERATIONS = {operation.name: operation for operation in _TABLE}
+STAGES = tuple(operation.name for operation in _TABLE if operation.on == "arrays")  # functions of a head
+WITH_VECTORS = tuple(operation for operation in _TABLE if operation.file)

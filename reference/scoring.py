@@ -26,9 +26,8 @@ class _Blocks:
     """The scaled logits of N positions, `(N, width)` at a time, in order of id. Each block overwrites the last one."""
 
     def __init__(self, context: Any, embedding: Any, temperature: float, block: int) -> None:
-        context, self._embedding, self.dtype = validation.check_stored_factors(
-            context, embedding
-        )  # blocks are converted singly
+        # The factors as they are stored: the embedding is converted block by block.
+        context, self._embedding, self.dtype = validation.check_stored_factors(context, embedding)
         self.shape, self.vocab_size = context.shape[:-1], len(self._embedding)
         rows = context.astype(self.dtype, copy=False)
         self._rows = rows.reshape(math.prod(self.shape), context.shape[-1])  # [..., d] -> [N, d]

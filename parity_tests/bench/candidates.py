@@ -19,7 +19,7 @@ from reference.operations import OPERATIONS
 SHAPES = {"gpt2": (50_257, 768), "gpt2-xl": (50_257, 1_600), "llama3": (128_256, 4_096), "tiny": (2_048, 192)}
 TEMPERATURE, K = 0.7, 50
 PROTOBUF_LIMIT = 2**31 - 2**20  # bytes of an ONNX model; a larger embedding is not put in it but passed at each call
-SQUARE = 1_536  # rows and columns of the product that measures the peak rate of BLAS
+SQUARE = 1_536  # rows and columns of the product that measures the rate of BLAS
 
 # Two ONNX graphs as text: only the product, and the head up to the survivors' probabilities.
 PRODUCT = """<ir_version: 10, opset_import: ["" : 17]>
@@ -146,10 +146,10 @@ def _after_the_product(name: str, head: Any, logits: Any, k: int, rng: Any) -> F
 
 
 def limits(inputs: Inputs, threads: int) -> Functions:
-    """What no head can beat: reading the embedding once, and the peak rate of BLAS.
+    """Two measures of the machine: reading the embedding once, and the rate of NumPy's BLAS where it is fastest.
 
-    Reading is a dot product over a share of the embedding in each thread. The peak rate is that of a product of square
-    matrices, 2 * 1,536**3 operations, at which BLAS is fastest.
+    Reading is a dot product over a share of the embedding in each thread. The rate is that of a product of square
+    matrices, 2 * 1,536**3 operations. Where a candidate does better, `page.Measured.limit` takes that.
     """
     shares = np.array_split(inputs.embedding.reshape(-1), threads)
     pool = ThreadPoolExecutor(threads)

@@ -53,7 +53,7 @@ def test_there_are_enough_of_them() -> None:
     assert {stage for _, stage in REPLACED} == set(STAGES)
 
 
-@pytest.mark.skipif(not THOROUGH, reason="compiling takes a minute: make test-thorough runs it")
+@pytest.mark.skipif(not THOROUGH, reason="compiling takes half a minute: make test-thorough runs it")
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler, g++")
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")  # PyTorch's own
 @pytest.mark.parametrize("stage", ["compute_logits", "softmax"])

@@ -57,9 +57,8 @@ BELOW_ONE = float(np.float32(1 - 2.0**-24))  # the largest float32 uniform
 SURVIVORS = ("keep_top_k", "top_k", "survivors")
 
 Ask = Callable[[ModuleType], str]
-Question = tuple[
-    str, tuple[tuple[str, ...], Ask]
-]  # the question, which functions can answer it, and how they are asked
+# The question, which functions can answer it, and how they are asked.
+Question = tuple[str, tuple[tuple[str, ...], Ask]]
 
 
 def _which_survive(logits: np.ndarray, k: int, of: str = "") -> Question:
