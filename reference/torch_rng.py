@@ -72,7 +72,7 @@ class TorchGenerator:
         self._kept = kept.copy()
         self._stream = np.random.RandomState(0)
         twister = {"key": words.astype(np.uint32), "pos": 625 - left}
-        self._stream.set_state({"bit_generator": "MT19937", "state": twister, "has_gauss": 0, "gauss": 0.0})
+        self._stream.set_state({"bit_generator": "MT19937", "state": twister})
         return self
 
     def standard_exponential(self, size: Any, dtype: Any = np.float64) -> np.ndarray:

@@ -112,7 +112,7 @@ def check_temperature(value: Any, dtype: np.dtype) -> np.floating:
     return check_positive("temperature", value, dtype, "; for greedy decoding take the argmax of the logits instead")
 
 
-def check_positive(name: str, value: Any, dtype: np.dtype, advice: str = "") -> np.floating:
+def check_positive(name: str, value: Any, dtype: np.dtype, advice: str) -> np.floating:
     """A number in `dtype`, in which it must be finite and above zero; `advice` ends the message."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise TypeError(f"{name} is {value!r}: it must be one real number")

@@ -102,7 +102,7 @@ def check_temperature(value: Any, like: Tensor) -> Tensor:
     return check_positive("temperature", value, like, "; for greedy decoding take the argmax of the logits instead")
 
 
-def check_positive(name: str, value: Any, like: Tensor, advice: str = "") -> Tensor:
+def check_positive(name: str, value: Any, like: Tensor, advice: str) -> Tensor:
     """A number as a 0-d tensor on the device and in the dtype of `like`, in which it must be finite and > 0."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} is {value!r}: it must be one real number")

@@ -47,6 +47,19 @@ MESSAGES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "embedding is a single number, 1.0: it needs at least one axis",
     ),
     (lambda: reference.softmax(np.array([1.0, np.nan])), ValueError, f"logits[1] is nan: {LOOK}"),
+    (lambda: reference.apply_temperature(ROW, 0), ValueError, f"temperature is 0: {GREEDY}"),
+    (lambda: reference.apply_temperature(ROW, np.nan), ValueError, f"temperature is nan: {GREEDY}"),
+    (
+        lambda: reference.multinomial(np.array([0.0, -1.0]), rng=TorchGenerator(0)),
+        ValueError,
+        "probs[1] is -1.0: it must be finite and >= 0",
+    ),
+    (
+        lambda: reference.multinomial(np.array([0.0, 1.0]), 2, rng=TorchGenerator(0)),
+        ValueError,
+        "num_samples is 2 but probs has only 1 token of non-zero probability: "
+        "draw fewer, or keep more tokens (a larger k)",
+    ),
     (lambda: reference.apply_temperature(ROW, 1e-50), ValueError, f"temperature is 1e-50 (0.0 in float32): {GREEDY}"),
     (
         lambda: reference.apply_temperature(ROW, 10**400),

@@ -11,6 +11,7 @@ import reference
 import torch_impl
 import torch_impl.scoring
 from reference import TorchGenerator, fast, scoring
+from reference.torch_rng import STATE
 
 from ..strategies import FixedNoise
 
@@ -146,11 +147,20 @@ def test_a_state_keeps_what_only_the_normal_distribution_uses() -> None:
 def test_what_is_not_a_state() -> None:
     state = TorchGenerator(0).get_state()
     for wrong in (state[:-1], state.astype(np.int64), "state"):
-        with pytest.raises(TypeError, match=r"^state has dtype .* and shape .*: it must be 5056 bytes, uint8"):
+        words = (
+            r"^state has dtype .* and shape .*: it must be 5056 bytes, uint8, as get_state\(\) of a CPU torch.Generator"
+        )
+        with pytest.raises(TypeError, match=words + " gives$"):
             TorchGenerator(0).set_state(wrong)
-    for wrong in (state * 0, state | 0xFF):
-        with pytest.raises(ValueError, match=r"^state is not that of a CPU torch\.Generator"):
-            TorchGenerator(0).set_state(wrong)
+    for name, number in (("seeded", 0), ("left", 0), ("left", 625), ("words", 2**32)):
+        bad = state.copy().view(STATE)
+        bad[name] = number
+        with pytest.raises(ValueError, match=r"^state is not that of a CPU torch\.Generator: take it from its"):
+            TorchGenerator(0).set_state(bad.view(np.uint8))
+    one = TorchGenerator(0)
+    one.uniform(1, np.float32)
+    assert one.get_state().view(STATE)["left"] == 624
+    assert TorchGenerator(5).set_state(one.get_state()).uniform(3).tolist() == one.uniform(3).tolist()
 
 
 @spec("RNG-3")
