@@ -5,7 +5,7 @@ summation, another library, another selection algorithm, another form of the rac
 """
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from reference import validation
 from reference.operations import OPERATIONS
 
 from .heads import REFERENCE, Head, keeps_with
+from .judges import orders
 
 
 def _products(context: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -37,13 +38,12 @@ def float64_accumulation(context: Any, embedding: Any) -> np.ndarray:
     return _shaped((rows.astype(np.float64) @ embedding.astype(np.float64).T).astype(logits.dtype), context)
 
 
-def _one_by_one(order: Callable[[int], Iterable[int]]) -> Callable[..., np.ndarray]:
+def _in_order(product: orders.Product) -> Callable[..., np.ndarray]:
+    """A product of rows as `compute_logits`."""
+
     def compute_logits(context: Any, embedding: Any) -> np.ndarray:
-        rows, embedding, logits = _products(context, embedding)
-        columns = np.ascontiguousarray(embedding.T)
-        for i in order(rows.shape[1]):
-            logits += rows[:, i, None] * columns[i]
-        return _shaped(logits, context)
+        rows, embedding, _ = _products(context, embedding)
+        return _shaped(product(rows, embedding), context)
 
     return compute_logits
 
@@ -57,22 +57,6 @@ def kahan_sum(context: Any, embedding: Any) -> np.ndarray:
         longer = total + term
         total, lost = longer, (longer - total) - term
     return _shaped(total, context)
-
-
-def pairwise_sum(context: Any, embedding: Any) -> np.ndarray:
-    """The products are summed by `np.sum`, which adds in pairs, like a tree."""
-    rows, embedding, logits = _products(context, embedding)
-    for row, out in zip(rows, logits, strict=True):
-        out[:] = (row * embedding).sum(axis=-1)
-    return _shaped(logits, context)
-
-
-def blocked_sum(context: Any, embedding: Any) -> np.ndarray:
-    """The product is computed for 5 hidden dimensions at a time and added up."""
-    rows, embedding, logits = _products(context, embedding)
-    for start in range(0, rows.shape[1], 5):
-        logits += rows[:, start : start + 5] @ embedding[:, start : start + 5].T
-    return _shaped(logits, context)
 
 
 def einsum(context: Any, embedding: Any) -> np.ndarray:
@@ -300,11 +284,11 @@ def _variant(name: str, **operations: Any) -> Head:
 
 VARIANTS = (
     _variant("float64 accumulation", compute_logits=float64_accumulation, softmax=softmax_in_float64),
-    _variant("one by one", compute_logits=_one_by_one(range), softmax=one_by_one_softmax),
-    _variant("one by one, reversed", compute_logits=_one_by_one(lambda d: reversed(range(d)))),
+    _variant("one by one", compute_logits=_in_order(orders.one_by_one(range)), softmax=one_by_one_softmax),
+    _variant("one by one, reversed", compute_logits=_in_order(orders.one_by_one(lambda d: reversed(range(d))))),
     _variant("Kahan sum", compute_logits=kahan_sum),
-    _variant("pairwise sum", compute_logits=pairwise_sum),
-    _variant("blocked sum", compute_logits=blocked_sum, inverse_cdf=blocked_prefix_sums),
+    _variant("pairwise sum", compute_logits=_in_order(orders.pairwise)),
+    _variant("blocked sum", compute_logits=_in_order(orders.blocked), inverse_cdf=blocked_prefix_sums),
     _variant("einsum", compute_logits=einsum),
     _variant("row by row", compute_logits=row_by_row, multinomial=race_in_blocks).drawing_its_own_noise(),
     _variant("transposed product", compute_logits=transposed_product),

@@ -45,12 +45,31 @@ def probabilistic_gamma(n: int, dtype: str, confidence: float = 1 - 1e-9) -> flo
     """As `gamma`, but it holds only with probability `confidence`, if roundings are independent and have mean zero.
 
     `exp(lambda sqrt(n) u + n u^2 / (1 - u)) - 1` holds with probability `1 - 2 exp(-lambda^2 (1 - u)^2 / 2)`
-    (Higham & Mary 2019, theorem 2.4). It informs the reader of a report and never decides a verdict: real roundings
-    may all go the same way.
+    (Higham & Mary 2019, theorem 2.4). Real roundings may all go the same way, so nothing is wrong beyond it: a result
+    there is *unusual*, and is shown as that.
     """
     u = unit_roundoff(dtype)
     factor = np.sqrt(2 * np.log(2 / (1 - confidence))) / (1 - u)
     return float(np.expm1(factor * np.sqrt(n) * u + n * u * u / (1 - u)))
+
+
+def mean_square(n: int, confidence: float = 1 - 1e-6) -> float:
+    """The mean square of n errors, each in units of its `deviation`: exceeded with probability 1 - `confidence`.
+
+    `1 + 2 sqrt(t / n) + 2 t / n` with `t = -log(1 - confidence)`. The error of roundings with mean zero is sub-Gaussian
+    (Higham & Mary 2019, by Azuma's inequality). So its squares have at most the tail of a chi-squared variable
+    (D. Hsu, S. Kakade & T. Zhang, A Tail Inequality for Quadratic Forms of Subgaussian Random Vectors, 2012).
+    """
+    t = -np.log(1 - confidence)
+    return float(1 + 2 * np.sqrt(t / n) + 2 * t / n)
+
+
+def largest(n: int, confidence: float = 1 - 1e-6) -> float:
+    """The largest of n errors, each in units of its `deviation`: exceeded with probability 1 - `confidence`.
+
+    Each exceeds `lambda` with probability `2 exp(-lambda^2 / 2)` at most, and so any of n with n times that.
+    """
+    return float(np.sqrt(2 * np.log(2 * n / (1 - confidence))))
 
 
 def exact_logits(context: Any, embedding: Any) -> np.ndarray:
@@ -71,12 +90,53 @@ def logits(context: Any, embedding: Any, dtype: str, *others: str, probabilistic
     adds at most the smallest normal number. With several dtypes the result is the sum of their bounds: how far apart
     two results in these dtypes can be.
     """
-    h, w = np.abs(np.asarray(context, dtype=np.float64)), np.asarray(embedding)
-    d = h.shape[-1]
-    blocks = [h @ np.abs(w[start : start + 8192].astype(np.float64)).T for start in range(0, len(w), 8192)]
-    magnitude = np.concatenate(blocks, axis=-1) * (1 + 2 * gamma(d, "float64"))  # covers its own rounding
+    d = np.shape(context)[-1]
     relative = sum((probabilistic_gamma if probabilistic else gamma)(d, name) for name in (dtype, *others))
-    return relative * magnitude + 2 * d * sum(map(smallest_normal, (dtype, *others)))
+    return relative * _magnitude(context, embedding) + 2 * d * sum(map(smallest_normal, (dtype, *others)))
+
+
+def _magnitude(context: Any, embedding: Any) -> np.ndarray:
+    """`sum_i |h_i| |w_i|`, not below the exact value: `(..., d), (V, d) -> (..., V)`."""
+    h, w = np.abs(np.asarray(context, dtype=np.float64)), np.asarray(embedding)
+    blocks = [h @ np.abs(w[start : start + 8192].astype(np.float64)).T for start in range(0, len(w), 8192)]
+    total: np.ndarray = np.concatenate(blocks, axis=-1) * (1 + 2 * gamma(h.shape[-1], "float64"))
+    return total
+
+
+def deviation(context: Any, embedding: Any, *dtypes: str) -> np.ndarray:
+    """`sqrt(d) u sum_i |h_i| |w_i|`: no order of summation has a larger standard deviation  [LOGITS-2].
+
+    The error is a sum of at most d independent roundings with mean zero, each at most `u sum_i |h_i| |w_i|` (Higham &
+    Mary 2019, theorem 3.1). With several dtypes: of the difference of two results in these dtypes.
+    """
+    units = float(np.sqrt(sum(unit_roundoff(dtype) ** 2 for dtype in dtypes)))
+    return np.sqrt(np.shape(context)[-1]) * units * _magnitude(context, embedding)
+
+
+def never_rounds(context: Any, embedding: Any, dtype: str) -> np.ndarray:
+    """Where every order of summation is exact, as with small whole numbers: `(..., d), (V, d) -> (..., V)`, bool.
+
+    All products of a logit are multiples of one power of two, `g`: the last place of h times that of w. Where
+    `sum_i |h_i| |w_i| <= g / u`, each partial sum is such a multiple with no more digits than the dtype has.
+    """
+    h, w = np.asarray(context), np.asarray(embedding)
+    needed = _magnitude(h, w) * unit_roundoff(dtype)
+    last_of_h, last_of_w = _last_place(h)[..., None], _last_place(w[:, :4])
+    # A few columns rule out nearly every token of a real embedding. The others are looked at whole.
+    candidates = (needed <= last_of_h * last_of_w).reshape(-1, len(w)).any(axis=0)
+    last_of_w[candidates] = _last_place(w[candidates])
+    unit = last_of_h * last_of_w
+    exact: np.ndarray = candidates & (needed <= unit) & (unit >= smallest_normal(dtype))
+    return exact
+
+
+def _last_place(numbers: np.ndarray) -> np.ndarray:
+    """The largest power of two of which all numbers of a row are multiples: `(..., d) -> (...)`. Infinite for zeros."""
+    digits, exponent = np.frexp(numbers.astype(np.float64))
+    whole = np.ldexp(np.abs(digits), 53).astype(np.int64)
+    lowest = np.where(whole > 0, np.ldexp((whole & -whole).astype(np.float64), exponent - 53), np.inf)
+    smallest: np.ndarray = lowest.min(axis=-1, initial=np.inf)
+    return smallest
 
 
 def temperature(logits: Any, temperature: float, dtype: str, error: Any = 0.0) -> np.ndarray:
@@ -94,7 +154,7 @@ def softmax(logits: Any, dtype: str, error: Any = 0.0) -> np.ndarray:
     """Absolute error of the softmax of logits that are themselves off by at most `error`  [SOFTMAX-1].
 
     With x = logits - max, the computed weight is `exp(x_i (1 + e))(1 + eps)`, that is `exp(x_i + a_i)` with
-    `|a_i| <= A_i = u |x_i| + eps_exp + error`. The sum of the n weights is off by at most the factor
+    `|a_i| <= A_i = u |x_i| + eps_exp + error`. The sum of the n weights above 0 is off by at most the factor
     `sum_j p_j exp(A_j)`, and by `gamma_n` for its additions. The division rounds once more. To first order the relative
     error is
 
@@ -104,7 +164,7 @@ def softmax(logits: Any, dtype: str, error: Any = 0.0) -> np.ndarray:
     """
     z = np.asarray(logits, dtype=np.float64)
     alive = np.isfinite(z)
-    u, n = unit_roundoff(dtype), z.shape[-1]
+    u, n = unit_roundoff(dtype), alive.sum(axis=-1, keepdims=True)
     x = np.where(alive, z - z.max(axis=-1, keepdims=True), 0.0)
     weights = np.where(alive, np.exp(x), 0.0)
     p = weights / weights.sum(axis=-1, keepdims=True)
@@ -113,11 +173,12 @@ def softmax(logits: Any, dtype: str, error: Any = 0.0) -> np.ndarray:
     # the error of the maximum is the same for every token of the row.
     worst = np.max(np.where(alive, error, 0.0), axis=-1, keepdims=True)
     a = u * (np.abs(x) + 2 * worst) + eps_exp / (1 - eps_exp) + error
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         # These are (1 + off)(1 + gamma) - 1 and exp(a)(1 + u) / (1 - sum_error) - 1. They are written with expm1, since
         # "- 1" at the end would cancel nearly all digits of numbers so close to 1.
         off = np.sum(np.where(p > 0, p * np.expm1(a), 0.0), axis=-1, keepdims=True)
-        sum_error = off + gamma(n, dtype) * (1 + off) + n * smallest_normal(dtype)
+        gamma_n = np.where(n * u < 1, n * u / np.abs(1 - n * u), np.inf)
+        sum_error = off + gamma_n * (1 + off) + n * smallest_normal(dtype)
         relative = np.where(sum_error < 1, (np.expm1(a) * (1 + u) + u + sum_error) / (1 - sum_error), np.inf)
         bound = np.where(p > 0, p * relative, 0.0) + 2 * smallest_normal(dtype)
     covers_float64 = 1 + 2 * (n + 8) * unit_roundoff("float64")  # the rounding of this function itself

@@ -9,6 +9,7 @@ from reference import bounds
 from reference.validation import COMPUTE_DTYPE
 
 from . import precision
+from .unusual import figure, next_to_others
 from .words import Verdict, Word, diverged, same_bits
 
 
@@ -65,21 +66,60 @@ def _elementwise(
 def compute_logits(
     expected: np.ndarray, actual: np.ndarray, dtype: str | None, *, context: Any, embedding: Any
 ) -> Verdict:
-    """Logits: each side must be within its bound of the exact product. If not, a rounding that explains it is named."""
+    """Logits: each side must be within its bound of the exact product. If not, a rounding that explains it is named.
+
+    Within the bound, no rounding of the inputs or the result may explain the logits better than the exact product.
+    """
     context, embedding = np.asarray(context), np.asarray(embedding)
     dtype = dtype or compute_dtype(expected)
     exact = bounds.exact_logits(context, embedding)
-    bound = {d: bounds.logits(context, embedding, d, "float64") for d in {dtype, compute_dtype(expected)}}
+    bound = {d: logits_bound(context, embedding, d) for d in {dtype, compute_dtype(expected)}}
     verdict = _elementwise("LOGITS-2", expected, actual, exact, bound, dtype)
+    explanation = None
+    if dtype == "float32" and actual.size:
+        explanation = precision.explains_better(actual, context, embedding, exact) or precision.stored_in(
+            actual, context, embedding, exact
+        )
+    if verdict.conforms and not explanation:
+        return _with_figure(verdict, actual, exact, dtype, context, embedding)
     if verdict.conforms:
-        return verdict
-    explanation = precision.explain(actual, context, embedding)
+        ratio, place = worst_element(actual, exact, bound[dtype])
+        at = {"place": place, "actual": actual[place], "expected": expected[place]}
+        verdict = diverged("LOGITS-2", "within the bound, but not by the rounding of float32", ratio=ratio, **at)
+    explanation = explanation or precision.explain(actual, context, embedding)
     *row, token = verdict.place
     return replace(
         verdict,
         reason=verdict.reason + (f" ({explanation})" if explanation else ""),
         inputs={"context": context[tuple(row)], f"embedding[{token}]": embedding[token]},
     )
+
+
+def logits_bound(context: np.ndarray, embedding: np.ndarray, dtype: str) -> np.ndarray:
+    """How far logits computed in `dtype` may be from `bounds.exact_logits`: not at all where no order rounds."""
+    bound = bounds.logits(context, embedding, dtype, "float64")
+    return np.where(bounds.never_rounds(context, embedding, dtype), 0.0, bound)
+
+
+def _with_figure(
+    verdict: Verdict, actual: np.ndarray, exact: np.ndarray, dtype: str, context: np.ndarray, embedding: np.ndarray
+) -> Verdict:
+    """The verdict on logits within the bound, with the statistical figure and, if it is above 1, what it means."""
+    deviation = bounds.deviation(context, embedding, dtype, "float64")
+    underflow = 2 * context.shape[-1] * bounds.smallest_normal(dtype)
+    found = figure(actual - exact, deviation, underflow, along=exact)
+    if found <= 1:
+        return replace(verdict, figure=found)
+    rows, tokens = precision.furthest(actual, context, embedding, exact)
+    chosen = np.ix_(rows, tokens)
+    h, w = (x.astype(dtype) for x in (context.reshape(-1, context.shape[-1])[rows], embedding[tokens]))
+    true, unit = (x.reshape(-1, len(embedding))[chosen] for x in (exact, deviation))
+
+    def size(logits: np.ndarray) -> float:
+        return float(np.sqrt(np.mean(((logits - true) / np.where(unit > 0, unit, np.inf)) ** 2)))
+
+    compared = next_to_others(h, w, size(actual.reshape(-1, len(embedding))[chosen]), size)
+    return replace(verdict, figure=found, reason=compared)
 
 
 def apply_temperature(

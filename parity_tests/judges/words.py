@@ -31,6 +31,8 @@ class Verdict:
 
     - `ratio` is the largest error divided by its bound; infinite if the result had to be exact.
     - `actual` is the implementation's result, or the exception that it raised; `expected` is the right result.
+    - `figure` is the statistical second figure of a result within its bound; above 1 the result is unusual, and
+      `reason` says how it compares with other orders of summation.
     - `result` names the result that is wrong, if there are several; `actual` and `expected` are then that one alone.
     - `place` is the index of the worst element.
     - `case` names the case, `phase` the part of a check.
@@ -41,6 +43,7 @@ class Verdict:
     rule: str = ""
     reason: str = ""
     ratio: float = 0.0
+    figure: float = 0.0
     result: str = ""
     place: tuple[int, ...] = ()
     actual: Any = None
@@ -55,6 +58,11 @@ class Verdict:
         return self.word not in (*BAD, Word.NOT_CHECKED)
 
     @property
+    def unusual(self) -> bool:
+        """Whether the answer is right, but its errors are larger than roundings ever make them (`judges.unusual`)."""
+        return self.conforms and self.figure > 1
+
+    @property
     def about(self) -> str:
         """The case on one line: its name and its inputs."""
         return brief(": ".join(part for part in (self.case, shown(self.inputs)) if part))
@@ -63,7 +71,7 @@ class Verdict:
         """Text for a person, at most four lines. It contains no control sequences that a terminal would obey."""
         error = f", error {self.ratio:.3g} x bound" if 0 < self.ratio < np.inf else ""
         if self.conforms:
-            return f"{self.operation} {self.word}{error}"
+            return f"{self.operation} {self.word}{error}{self._how_unusual()}"
         broken = f" breaks {self.rule}" if self.rule else ""
         place = f" at {list(self.place)}" if self.place else ""
         lines = [f"{self.operation} {self.word}{broken}: {self.reason}{place}{error}"]
@@ -71,6 +79,9 @@ class Verdict:
         if self.word == Word.DIVERGED:
             lines += [f"  actual    {brief(self.actual)}", f"  expected  {brief(self.expected)}"]
         return printable("\n".join(lines))
+
+    def _how_unusual(self) -> str:
+        return f", unusual: {self.figure:.3g} x what is likely, {self.reason}" if self.unusual else ""
 
     def require(self) -> "Verdict":
         """Raise AssertionError with the text of the verdict, unless the answer is right."""

@@ -60,6 +60,7 @@ def test_logits(dtype: str) -> None:
         magnitude = sum(abs(mpf(float(h)) * mpf(float(w))) for h, w in pairs)
         holds(plain[index], gamma(3, dtype) * magnitude + 6 * omega(dtype))
         holds(likely[index], mpf(bounds.probabilistic_gamma(3, dtype)) * magnitude + 6 * omega(dtype))
+        holds(bounds.deviation(context, embedding, dtype)[index], mpmath.sqrt(3) * u(dtype) * magnitude)
 
 
 @spec("LOGITS-2")
@@ -104,7 +105,8 @@ def test_temperature(dtype: str, error: Any) -> None:
 
 def softmax_formula(row: np.ndarray, errors: np.ndarray, dtype: str) -> list[Any]:
     """The closed form: weights off by exp(A_i), their sum by the weighted mean of exp(A_j) and by gamma_n."""
-    alive, n = [i for i, z in enumerate(row) if z > -np.inf], len(row)
+    alive = [i for i, z in enumerate(row) if z > -np.inf]
+    n = len(alive)
     x = {i: mpf(float(row[i])) - mpf(float(row[alive].max())) for i in alive}
     total = mpmath.fsum(mpmath.exp(value) for value in x.values())
     # Weights below float64's range are 0 in float64, and their share of any sum is nothing.
@@ -122,7 +124,7 @@ def softmax_formula(row: np.ndarray, errors: np.ndarray, dtype: str) -> list[Any
         else 2 * omega(dtype)
         if i in alive
         else mpf(0)
-        for i in range(n)
+        for i in range(len(row))
     ]
 
 

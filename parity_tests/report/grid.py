@@ -14,13 +14,14 @@ from reference.operations import DEFAULTS, OPERATIONS, STAGES
 from torch_impl.huggingface import context_of
 from weights_export.checkpoint import PROMPTS, load
 
+from .. import power
 from ..heads import MIRROR, REFERENCE, Head, on_tensors, torch_generator
 from ..local_torch_rng import local_stream_is_mt19937
 from ..strategies import FixedNoise, compute_dtype
 from ..suite import gpt2_shaped
 from ..variants import VARIANTS
 from ..variants import stages as replaced
-from ..verdict import Verdict, compare
+from ..verdict import Verdict, Word, compare
 
 DTYPES = {"float32": np.float32, "float64": np.float64, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 ROWS, SEED = 8, 0
@@ -63,10 +64,20 @@ class Cell:
 
     def __str__(self) -> str:
         """The word, and the largest error / bound if there is an error: `WITHIN_BOUND .012`."""
+        word = f"{self.verdict.word} unusual" if self.verdict.unusual else str(self.verdict.word)
         if not self.verdict.ratio:
-            return str(self.verdict.word)
-        ratio = f"{self.verdict.ratio:.2g}" if self.verdict.ratio >= 0.001 else "<0.001"
-        return f"{self.verdict.word} {ratio.replace('0.', '.', 1)}"
+            return word
+        ratio = self.verdict.ratio
+        shown = f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2g}" if ratio >= 0.001 else "<0.001"
+        return f"{word} {shown.replace('0.', '.', 1)}"
+
+
+@dataclass(frozen=True)
+class PowerCell(Cell):
+    """The verdict on a rounding or a correct order of summation. Only how far off the rounding is, is of interest."""
+
+    def __str__(self) -> str:
+        return str(Cell.__str__(self) if self.verdict.word == Word.DIVERGED else self.verdict.word)
 
 
 _NO_IDS = torch.empty(0, dtype=torch.long)  # the processors ignore the input ids
@@ -142,6 +153,13 @@ def cells(setting: Setting, implementations: tuple[Implementation, ...] = IMPLEM
             if stage == "multinomial" and not (implementation.head.takes_noise or local_stream_is_mt19937()):
                 continue  # the head draws its own noise, and no seed makes it the reference's
             yield Cell(stage, str(setting), implementation.head.name, _judge(implementation, stage, inputs))
+
+
+def power_cells() -> Iterator[PowerCell]:
+    """Logits with reduced precision, then by correct orders of summation: a column for each hidden size."""
+    for name, product in {**power.ROUNDINGS, **power.PRODUCTS}.items():
+        for d in power.HIDDEN_SIZES:
+            yield PowerCell("compute_logits", name, f"d = {d:,}", power.verdict(product, d, seed=SEED))
 
 
 def result(head: Head, stage: str, inputs: dict[str, Any], **rule: Any) -> Any:

@@ -1,0 +1,194 @@
+"""Judges the whole head, where the logits carry rounding errors: these may decide which tokens survive."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from reference import bounds
+
+from . import precision
+from .elements import compute_dtype, exact_softmax, logits_bound, worst_element
+from .unusual import figure, next_to_others
+from .words import Verdict, Word, diverged, same_bits
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One row of the head in a dtype: the exact logits divided by the temperature, and the error that each may have."""
+
+    scaled: np.ndarray
+    error: np.ndarray
+    k: int
+    ties: str
+    dtype: str
+
+
+def lm_head(
+    expected: np.ndarray,
+    actual: np.ndarray,
+    dtype: str | None,
+    *,
+    context: Any,
+    embedding: Any,
+    temperature: float = 0.7,
+    k: int = 50,
+    ties: str = "lowest_id",
+) -> Verdict:
+    """Could rounding have chosen these survivors, and are their probabilities within the bound?
+
+    The bound of the logits is carried through the temperature and the softmax (HEAD-1). What does not depend on it is
+    judged without it: the sum of each row, and the rows whose logits are exact in any order of summation. The reference
+    is judged in the same way, so that its own errors are noticed. `ties` is the rule of the implementation; the
+    reference's is `lowest_id`.
+    """
+    context, embedding = np.asarray(context), np.asarray(embedding)
+    dtype = dtype or compute_dtype(expected)
+    divisor = float(expected.dtype.type(temperature))
+    exact = bounds.exact_logits(context, embedding)
+    k = min(k, len(embedding))
+    worst = Verdict(word=Word.IDENTICAL)
+    for prefix, probs, computed, rule in (
+        ("", actual, dtype, ties),
+        ("the reference itself: ", expected, compute_dtype(expected), "lowest_id"),
+    ):
+        bound = logits_bound(context, embedding, computed)
+        for row, of_row in _rows(exact, bound, divisor, k, rule, computed):
+            verdict = _row_of_probs(probs[row], of_row)
+            if not verdict.conforms:
+                place = (*row, *verdict.place)
+                at = {"place": place, "actual": actual[place], "expected": expected[place]}
+                inputs = {"context": context[row], "temperature": temperature, "k": k}
+                return replace(verdict, reason=prefix + verdict.reason, inputs=inputs, **at)
+            if list(Word).index(verdict.word) > list(Word).index(worst.word) or verdict.ratio > worst.ratio:
+                worst = verdict
+    if same_bits(expected, actual):
+        return replace(worst, word=Word.IDENTICAL)
+    same_support = np.array_equal(expected > 0, actual > 0)
+    worst = replace(worst, word=Word.WITHIN_BOUND if same_support else Word.TIE_BREAK)
+    return _by_its_logits(worst, actual, exact, divisor, dtype, context, embedding)
+
+
+def _rows(
+    exact: np.ndarray, bound: np.ndarray, divisor: float, k: int, ties: str, dtype: str
+) -> Iterator[tuple[tuple[int, ...], _Row]]:
+    """Each row with its index. Where no logit of a row rounds, nor does a quotient that is rounded as TEMP-1 says."""
+    scaled, error = exact / divisor, bounds.temperature(exact, divisor, dtype, bound)
+    for row in np.ndindex(exact.shape[:-1]):
+        if (bound[row] == 0).all():
+            quotients = (exact[row].astype(dtype) / np.dtype(dtype).type(divisor)).astype(np.float64)
+            yield row, _Row(quotients, np.zeros_like(quotients), k, ties, dtype)
+        else:
+            yield row, _Row(scaled[row], error[row], k, ties, dtype)
+
+
+def _row_of_probs(probs: np.ndarray, of: _Row) -> Verdict:
+    """The verdict on one row of probabilities.
+
+    Two tokens may change places if their logits are closer than the sum of their errors. So more than one set of
+    survivors may be right, and the probabilities depend on the set: each survivor shares the total with the others.
+    The row is therefore judged in two steps. First, the survivors must be a set that rounding could have chosen. Then
+    the probabilities must fit the softmax over that very set, and not over the exact top k.
+    """
+    scaled, error, k = of.scaled, of.error, of.k
+    order = np.lexsort((np.arange(len(scaled)), -scaled))  # by value descending, then by id
+    last, runner_up = order[k - 1], order[min(k, len(order) - 1)]
+    top = np.zeros(len(scaled), dtype=bool)
+    top[order[:k]] = True
+    if of.ties == "all":
+        top |= scaled == scaled[last]
+    # A token from outside the exact top k may come in if it is too close to the k-th, the last one that survives. A
+    # token from inside may go if it is too close to the (k + 1)-th, the best one that does not. Exact ties are no
+    # matter of rounding: the rule for ties decides them.
+    may_come_in, may_go = (_close(scaled, error, int(i), of.ties == "any") for i in (last, runner_up))
+    support = probs > 0
+    intruders = np.flatnonzero(support & ~top & ~may_come_in)
+    if len(intruders):
+        return _wrong_survivor("a token survives from outside the top k", int(intruders[0]), scaled, int(last))
+    # With ties="all", more than k may survive: those that tie with the k-th. The check above has let no others in.
+    if of.ties != "all" and support.sum() > k:
+        place = (int(np.flatnonzero(support & may_come_in)[-1]) if (support & may_come_in).any() else int(last),)
+        return diverged("TOPK-1", "more than k tokens survive", place=place)
+    # A survivor far below the best one may have a probability so small that it underflows to 0. Then it cannot be told
+    # from a token that was cut. If fewer than k tokens have a probability, the best of the others count as survivors.
+    survivors = support.copy()
+    for token in order[:k]:
+        if survivors.sum() >= k:
+            break
+        survivors[token] = True
+    missing = np.flatnonzero(top & ~survivors & ~may_go)
+    if len(missing):
+        return _wrong_survivor("a token of the top k is missing", int(missing[0]), scaled, int(last))
+    kept = np.where(survivors, scaled, -np.inf)
+    bound = bounds.softmax(kept, of.dtype, error) + bounds.softmax(kept, "float64")
+    ratio, worst = worst_element(probs, exact_softmax(kept), bound)
+    if ratio > 1:
+        return diverged("HEAD-1", "a probability outside the derived bound", place=worst, ratio=ratio)
+    with np.errstate(divide="ignore"):
+        logs = np.log(probs.astype(np.float64))
+    off = abs(probs.sum(dtype=np.float64) - 1)
+    allowed = (bounds.softmax(logs, of.dtype) + bounds.softmax(logs, "float64")).sum()  # whatever the logits were
+    if off > allowed:
+        reason = f"the probabilities of the row sum to {probs.sum(dtype=np.float64):.9g}, not to 1"
+        return diverged("SOFTMAX-1", reason, place=(int(np.argmax(probs)),), ratio=float(off / allowed))
+    return Verdict(word=Word.WITHIN_BOUND, ratio=ratio)
+
+
+def _wrong_survivor(reason: str, token: int, scaled: np.ndarray, last: int) -> Verdict:
+    """Which rule it breaks: that for ties, if the token ties with the last one that survives."""
+    tied = scaled[token] == scaled[last]
+    return diverged("TOPK-2" if tied else "TOPK-1", reason + " (a tie)" * bool(tied), place=(token,))
+
+
+def _close(scaled: np.ndarray, error: np.ndarray, token: int, ties: bool) -> np.ndarray:
+    """The tokens whose order next to `token` rounding may change; with `ties` also those that tie with it exactly."""
+    allowed = error + error[token]
+    close: np.ndarray = (np.abs(scaled - scaled[token]) <= allowed) & ((allowed > 0) | ties)
+    return close
+
+
+def _by_its_logits(
+    verdict: Verdict,
+    probs: np.ndarray,
+    exact: np.ndarray,
+    divisor: float,
+    dtype: str,
+    context: np.ndarray,
+    embedding: np.ndarray,
+) -> Verdict:
+    """The verdict on probabilities within the bound, by what they tell about the logits of the survivors.
+
+    `T log p` is the logit but for a constant of its row. It must not be explained by a rounding of the inputs
+    (LOGITS-2). And its errors have a statistical figure: what the softmax may add is taken for certain, the rest for
+    random.
+    """
+    told = probs >= bounds.smallest_normal(dtype)
+    logs = np.log(probs.astype(np.float64), out=np.full(probs.shape, np.nan), where=told)
+    if dtype == "float32":
+        explanation = precision.explains_better(logs * divisor, context, embedding, exact)
+        if explanation:
+            reason = f"within the bound, but not by the rounding of float32 ({explanation})"
+            return diverged("LOGITS-2", reason, ratio=verdict.ratio)
+    variance = bounds.deviation(context, embedding, dtype, "float64") ** 2
+    deviation = np.sqrt(variance + (bounds.unit_roundoff(dtype) * exact) ** 2) / divisor
+    softmax = np.where(told, bounds.softmax(np.where(told, logs, -np.inf), dtype) / np.where(told, probs, 1), 0.0)
+
+    def errors(quotients: np.ndarray) -> np.ndarray:
+        """In units of the deviation, less a constant of each row."""
+        return precision.centred(quotients - exact / divisor, told, deviation)
+
+    found = figure(
+        np.where(told, errors(logs) * deviation, np.nan),
+        deviation,
+        softmax,
+        along=precision.centred(exact, told, deviation) * deviation,
+    )
+    if found <= 1:
+        return replace(verdict, figure=found)
+
+    def size(logits: np.ndarray) -> float:
+        return float(np.linalg.norm(errors(logits.reshape(exact.shape) / divisor)))
+
+    h, w = context.reshape(-1, context.shape[-1]).astype(dtype), embedding.astype(dtype)
+    return replace(verdict, figure=found, reason=next_to_others(h, w, size(logs * divisor), size))
