@@ -18,6 +18,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from . import suite
 from .heads import MIRROR, NO_HEAD, REFERENCE, Head, from_name, torch_generator
+from .judges.words import UnusualWarning
 from .local_torch_rng import OTHER_STREAM, local_stream_is_mt19937
 
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -42,6 +43,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="MODULE[:OBJECT]",
         help="judge this LM head, a module or object with the functions of reference.head, in place of ours",
     )
+    parser.addoption(
+        "--strict-head",
+        action="store_true",
+        help="an unusual result of --head fails its test; without this it is only listed (SPEC.md, What conforms)",
+    )
 
 
 def heads_under_test(config: pytest.Config) -> tuple[Head, ...]:
@@ -55,6 +61,8 @@ def pytest_configure(config: pytest.Config) -> None:
         heads_under_test(config)
     except NO_HEAD as error:
         raise pytest.UsageError(f"--head: {error}") from None
+    if config.getoption("--head") and not config.getoption("--strict-head"):
+        config.addinivalue_line("filterwarnings", f"default::{UnusualWarning.__module__}.{UnusualWarning.__name__}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

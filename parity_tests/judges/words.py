@@ -1,5 +1,6 @@
 """The outcome of a case: one of seven words, never counted as one another, and the verdict that explains it."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,6 +21,10 @@ class Word(StrEnum):
     REFUSED = "REFUSED"
     ERRORED = "ERRORED"
     NOT_CHECKED = "NOT_CHECKED"
+
+
+class UnusualWarning(UserWarning):
+    """A right answer whose errors are larger than roundings ever make them."""
 
 
 BAD = (Word.DIVERGED, Word.ERRORED)
@@ -84,9 +89,11 @@ class Verdict:
         return f", unusual: {self.figure:.3g} x what is likely, {self.reason}" if self.unusual else ""
 
     def require(self) -> "Verdict":
-        """Raise AssertionError with the text of the verdict, unless the answer is right."""
+        """Raise AssertionError with the text of the verdict, unless the answer is right. Warn if it is unusual."""
         if not self.conforms:
             raise AssertionError(str(self))
+        if self.unusual:
+            warnings.warn(str(self), UnusualWarning, stacklevel=2)
         return self
 
 
