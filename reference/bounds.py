@@ -123,7 +123,7 @@ def never_rounds(context: Any, embedding: Any, dtype: str) -> np.ndarray:
     needed = _magnitude(h, w) * unit_roundoff(dtype)
     last_of_h, last_of_w = _last_place(h)[..., None], _last_place(w[:, :4])
     # A few columns rule out nearly every token of a real embedding. The others are looked at whole.
-    candidates = (needed <= last_of_h * last_of_w).reshape(-1, len(w)).any(axis=0)
+    candidates = (needed <= last_of_h * last_of_w).any(axis=tuple(range(h.ndim - 1)))
     last_of_w[candidates] = _last_place(w[candidates])
     unit = last_of_h * last_of_w
     exact: np.ndarray = candidates & (needed <= unit) & (unit >= smallest_normal(dtype))

@@ -6,6 +6,7 @@ the token? If so, a token that differs from the reference's is a TIE_BREAK. Othe
 """
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -93,11 +94,23 @@ def inverse_cdf(
     """The first id whose running sum exceeds u * total, give or take the distance by which rounding may move a sum."""
     probs, uniform = np.asarray(probs), np.asarray(uniform, dtype=np.float64)
     slack = bounds.running_sum(probs, dtype or "float64", error)
+    if uniform.size and not np.any(error):
+        slack = np.where(_exact_walk(probs, uniform, dtype or "float64"), 0.0, slack)
 
     def fault(ids: np.ndarray, row: tuple[int, ...]) -> tuple[str, str] | None:
         return _walk_fault(int(ids[row]), probs[row].astype(np.float64), float(uniform[row]), float(slack[row]))
 
     return _drawn(expected, actual, fault, {"probs": probs, "uniform": uniform})
+
+
+def _exact_walk(probs: np.ndarray, uniform: np.ndarray, dtype: str) -> np.ndarray:
+    """Where neither the running sums nor the target round, as with whole numbers and a uniform of few digits."""
+    rows = probs.reshape(uniform.size, probs.shape[-1])
+    exact = bounds.never_rounds(np.ones(probs.shape[-1]), rows, dtype)
+    totals = rows.astype(np.float64).sum(axis=-1)
+    targets = zip(uniform.reshape(-1).tolist(), totals.tolist(), strict=True)
+    quotients = [Fraction(u) * Fraction(total) == Fraction(u * total) for u, total in targets]
+    return (exact & quotients).reshape(uniform.shape)
 
 
 def _walk_fault(token: int, probs: np.ndarray, uniform: float, slack: float) -> tuple[str, str] | None:

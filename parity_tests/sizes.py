@@ -1,0 +1,151 @@
+"""Cases of a real model's sizes, each as small as it can be in all other respects.
+
+Many mistakes show at large sizes only: token ids kept in 16 bits, a kernel that stops at 65,536 tokens or at 512 rows, a
+tail that is no multiple of the vector width. Every case here has one large dimension. Its numbers are whole, so the
+answers are exact and short to write. The last tokens, rows and hidden dimensions always matter to the answer.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from reference.operations import STAGES
+
+VOCABS = (65, 127, 257, 1_023, 4_097, 50_257, 65_537, 131_073)
+HIDDEN = (65, 257, 769, 1_025, 4_096)
+ROWS = (33, 65, 600)
+KS = (1_000, 2_000)
+NEAR_ONE = (0.95, 0.97, 0.99, 0.999, 1.001, 1.01, 1.03, 1.05)  # a head may take them for 1
+
+Case = dict[str, Any]
+
+
+def cases(operation: str, dtype: str = "float32") -> Iterator[Case]:
+    """The arguments of each case of an operation, as `verdict.compare` takes them, with floats in `dtype`.
+
+    Raises: ValueError for an operation that is not a function of a head.
+    """
+    if operation not in STAGES:
+        raise ValueError(f"operation is {operation!r}: it must be one of {', '.join(STAGES)}")
+    for number, case in enumerate(_CASES[operation]()):
+        rng = np.random.default_rng([STAGES.index(operation), number])
+        yield {name: value(rng, dtype) if callable(value) else value for name, value in case.items()}
+
+
+Drawn = Callable[[np.random.Generator, str], np.ndarray]
+
+
+def _whole(low: int, high: int, *shape: int, last: int | None = None) -> Drawn:
+    """Whole numbers from `low` to `high`, never 0; `last` is the last one of each row, if it must stand out."""
+
+    def draw(rng: np.random.Generator, dtype: str) -> np.ndarray:
+        numbers = rng.integers(low, high, shape, endpoint=True)
+        numbers[numbers == 0] = 1
+        if last is not None:
+            numbers[..., -1] = last
+        return numbers.astype(dtype)
+
+    return draw
+
+
+def _logits(*shape: int) -> Drawn:
+    """Six values with hundreds of ties; the last token is the largest."""
+    return _whole(-3, 3, *shape, last=4)
+
+
+def _factors() -> Iterator[Case]:
+    for v in VOCABS:
+        yield {"context": _whole(-4, 4, 2), "embedding": _whole(-8, 8, v, 2)}
+    for d in HIDDEN:
+        yield {"context": _whole(-4, 4, d, last=9), "embedding": _whole(-8, 8, 3, d)}
+    for rows in ROWS:
+        yield {"context": _whole(-4, 4, rows, 3), "embedding": _whole(-8, 8, 5, 3)}
+
+
+def _compute_logits() -> Iterator[Case]:
+    yield from _factors()
+    yield {"context": _normal(1_025), "embedding": _normal(66, 1_025)}
+
+
+def _normal(*shape: int) -> Drawn:
+    return lambda rng, dtype: rng.standard_normal(shape).astype(dtype)
+
+
+def _lm_head() -> Iterator[Case]:
+    for case in _factors():
+        yield {**case, "temperature": 1.0, "k": 3}
+    for temperature in NEAR_ONE:
+        yield {"context": _whole(-4, 4, 2), "embedding": _whole(-8, 8, 65, 2), "temperature": temperature, "k": 50}
+    for k in KS:
+        yield {"context": _whole(-2, 2, 2), "embedding": _whole(-2, 2, 4_097, 2), "temperature": 2.0, "k": k}
+
+
+def _apply_temperature() -> Iterator[Case]:
+    for v in (257, VOCABS[-1]):
+        yield {"logits": _whole(-99, 99, v), "temperature": 0.7}
+    for rows in ROWS:
+        yield {"logits": _whole(-99, 99, rows, 3), "temperature": 0.7}
+    for temperature in NEAR_ONE:
+        yield {"logits": _whole(-(2**20), 2**20, 65), "temperature": temperature}
+
+
+def _cut(**rule: str) -> Iterator[Case]:
+    for v in VOCABS:
+        yield {"logits": _logits(v), "k": 50, **rule}
+    for k in KS:
+        yield {"logits": _logits(4_097), "k": k, **rule}
+        yield {"logits": _logits(2, 50_257), "k": k, **rule}
+    for rows in ROWS:
+        yield {"logits": _logits(rows, 7), "k": 3, **rule}
+
+
+def _softmax() -> Iterator[Case]:
+    for v in VOCABS:
+        yield {"logits": _logits(v)}
+    for rows in ROWS:
+        yield {"logits": _logits(rows, 3)}
+
+
+def _noise(*shape: int) -> Drawn:
+    return lambda rng, dtype: rng.standard_exponential(shape).astype("float64" if dtype == "float64" else "float32")
+
+
+def _multinomial() -> Iterator[Case]:
+    for v in VOCABS:
+        yield {"probs": _whole(1, 9, v, last=64 * v), "noise": _noise(v)}
+    for rows in ROWS:
+        yield {"probs": _whole(1, 9, rows, 3), "noise": _noise(rows, 3)}
+
+
+def _inverse_cdf() -> Iterator[Case]:
+    """Uniforms at a running sum and just below it, closer than float32 can tell; and in the last token."""
+    for v in VOCABS:
+        counts = np.random.default_rng(v).integers(1, 9, v)
+        counts[-1] += 2 ** int(counts.sum()).bit_length() - counts.sum()  # a power of two: all quotients are exact
+        for place in (v // 3, v - 1):
+            at = counts[:place].sum() / counts.sum()
+            for uniform in (at, at * (1 - 2.0**-30)):
+                yield {"probs": _given(counts), "uniform": np.array(uniform)}
+    for rows in ROWS:
+        yield {"probs": _whole(1, 9, rows, 3), "uniform": _uniforms(rows)}
+
+
+def _given(numbers: np.ndarray) -> Drawn:
+    return lambda _, dtype: numbers.astype(dtype)
+
+
+def _uniforms(rows: int) -> Drawn:
+    return lambda rng, _: rng.random(rows)
+
+
+_CASES: dict[str, Callable[[], Iterator[Case]]] = {
+    "compute_logits": _compute_logits,
+    "apply_temperature": _apply_temperature,
+    "top_k": _cut,
+    "keep_top_k": _cut,
+    "softmax": _softmax,
+    "multinomial": _multinomial,
+    "inverse_cdf": _inverse_cdf,
+    "lm_head": _lm_head,
+}
