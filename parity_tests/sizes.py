@@ -123,10 +123,9 @@ def _inverse_cdf() -> Iterator[Case]:
     for v in VOCABS:
         counts = np.random.default_rng(v).integers(1, 9, v)
         counts[-1] += 2 ** int(counts.sum()).bit_length() - counts.sum()  # a power of two: all quotients are exact
-        for place in (v // 3, v - 1):
-            at = counts[:place].sum() / counts.sum()
-            for uniform in (at, at * (1 - 2.0**-30)):
-                yield {"probs": _given(counts), "uniform": np.array(uniform)}
+        for place, side in ((v // 3, -(2.0**-30)), (v - 1, 0.0)):
+            uniform = counts[:place].sum() / counts.sum() * (1 + side)
+            yield {"probs": _given(counts), "uniform": np.array(uniform)}
     for rows in ROWS:
         yield {"probs": _whole(1, 9, rows, 3), "uniform": _uniforms(rows)}
 

@@ -34,7 +34,7 @@ def number_to_json(value: float) -> float | int | str:
         return "inf" if value > 0 else "-inf"
     if value == 0 and math.copysign(1, value) < 0:
         return "-0"
-    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    return int(value) if abs(value) < 2**53 and value.is_integer() else value
 
 
 def number_from_json(value: Any) -> float:
@@ -66,11 +66,17 @@ def to_json(array: Any) -> dict[str, Any]:
     if array.dtype.name not in DTYPES:
         raise ValueError(f"the dtype of an array is {array.dtype}: it must be one of {', '.join(DTYPES)}")
     flat = array.reshape(-1)
-    return {
-        "dtype": array.dtype.name,
-        "shape": list(array.shape),
-        "data": [number_to_json(x) for x in (flat.astype(np.float64) if flat.dtype.kind not in "ib" else flat)],
-    }
+    if flat.dtype.kind in "ib":
+        data = flat.tolist()
+    else:
+        # As `number_to_json` writes each, but what needs no word is converted at once.
+        numbers = flat.astype(np.float64)
+        whole = (numbers == np.rint(numbers)) & (np.abs(numbers) < 2**53) & ~((numbers == 0) & np.signbit(numbers))
+        data = (np.where(whole, numbers, 0).astype(np.int64) if whole.all() else numbers).tolist()
+        if not whole.all():
+            for i in np.flatnonzero(whole | (numbers == 0) | ~np.isfinite(numbers)).tolist():
+                data[i] = number_to_json(data[i])
+    return {"dtype": array.dtype.name, "shape": list(array.shape), "data": data}
 
 
 def from_json(tensor: Any) -> np.ndarray:
@@ -94,10 +100,13 @@ def from_json(tensor: Any) -> np.ndarray:
     elif dtype.kind == "i":
         if not all(type(x) is int and -(2**63) <= x < 2**63 for x in data):
             raise ValueError("a tensor of dtype int64 has elements that are not 64-bit integers")
-    elif not {float}.issuperset(map(type, data)):  # floats from the JSON reader need no conversion
+    elif not {float, int}.issuperset(map(type, data)):  # numbers from the JSON reader need no conversion
         data = [number_from_json(x) for x in data]
     with np.errstate(over="ignore"):
-        array = np.array(data, dtype=np.float64 if dtype.kind not in "ib" else dtype)
+        try:
+            array = np.array(data, dtype=np.float64 if dtype.kind not in "ib" else dtype)
+        except OverflowError:
+            raise ValueError("a tensor cannot hold an integer beyond the range of float64") from None
         return array.astype(dtype).reshape(shape)
 
 

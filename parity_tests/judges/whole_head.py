@@ -120,18 +120,20 @@ def _row_of_probs(probs: np.ndarray, of: _Row) -> Verdict:
     missing = np.flatnonzero(top & ~survivors & ~may_go)
     if len(missing):
         return _wrong_survivor("a token of the top k is missing", int(missing[0]), scaled, int(last))
-    kept = np.where(survivors, scaled, -np.inf)
-    bound = bounds.softmax(kept, of.dtype, error) + bounds.softmax(kept, "float64")
-    ratio, worst = worst_element(probs, exact_softmax(kept), bound)
+    alive = np.flatnonzero(survivors)
+    kept, of_alive = scaled[alive], probs[alive]
+    bound = bounds.softmax(kept, of.dtype, error[alive]) + bounds.softmax(kept, "float64")
+    ratio, worst = worst_element(of_alive, exact_softmax(kept), bound)
     if ratio > 1:
-        return diverged("HEAD-1", "a probability outside the derived bound", place=worst, ratio=ratio)
+        place = (int(alive[worst[0]]),)
+        return diverged("HEAD-1", "a probability outside the derived bound", place=place, ratio=ratio)
     with np.errstate(divide="ignore"):
-        logs = np.log(probs.astype(np.float64))
-    off = abs(probs.sum(dtype=np.float64) - 1)
+        logs = np.log(of_alive.astype(np.float64))
+    total = of_alive.sum(dtype=np.float64)
     allowed = (bounds.softmax(logs, of.dtype) + bounds.softmax(logs, "float64")).sum()  # whatever the logits were
-    if off > allowed:
-        reason = f"the probabilities of the row sum to {probs.sum(dtype=np.float64):.9g}, not to 1"
-        return diverged("SOFTMAX-1", reason, place=(int(np.argmax(probs)),), ratio=float(off / allowed))
+    if abs(total - 1) > allowed:
+        reason = f"the probabilities of the row sum to {total:.9g}, not to 1"
+        return diverged("SOFTMAX-2", reason, place=(int(alive[np.argmax(of_alive)]),), ratio=abs(total - 1) / allowed)
     return Verdict(word=Word.WITHIN_BOUND, ratio=ratio)
 
 

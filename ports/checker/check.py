@@ -9,7 +9,7 @@ from parity_tests.judges.words import BAD, Verdict, Word
 from weights_export.bundle import Bundle, open_bundle
 
 from ..vectors import Case, Vectors, load_all
-from . import bundle_cases, random_cases, vector_cases
+from . import bundle_cases, random_cases, size_cases, vector_cases
 from .answers import Answers, recorded
 from .errors import GaveUpError
 from .port import Port
@@ -20,9 +20,10 @@ STORAGE_ORDER = "looks like: memory read in storage order, whatever the strides"
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to check: the number of random cases for each stage (0 for none), and the bundle, if any."""
+    """How much to check: random cases for each stage (0 for none), cases of real sizes, and the bundle, if any."""
 
     examples: int = 60
+    sizes: bool = True
     thorough: bool = False
     bundle: Path | None = bundle_cases.EMBEDDED
 
@@ -87,6 +88,8 @@ def _phases(port: Port, plan: Plan, bundle: Bundle | None, answers: Answers) -> 
         other = replace(port, call=port.in_other_layout)
         good = [case for case in cases if case.id in answers and answers[case.id].verdict.conforms]
         yield "layout", _layout(other, good)
+    if plan.sizes:
+        yield "sizes", size_cases.run(port)
     if plan.examples:
         yield "random", random_cases.run(port, plan.examples)
     if bundle is not None:
