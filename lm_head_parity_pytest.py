@@ -103,7 +103,8 @@ class VectorGroup(pytest.Item):
             try:
                 python = len(words) == 1 and "/" not in text and ":" in text
                 process = Process(words, self.config.getoption("--lm-head-timeout"))
-                self.config.stash[_PORT] = from_python(text) if python else from_command(process)
+                limit = self.config.getoption("--lm-head-timeout")
+                self.config.stash[_PORT] = from_python(text, limit) if python else from_command(process)
             except NoPortError as error:
                 pytest.exit(f"--lm-head-port {text}: {error}", returncode=2)
         return self.config.stash[_PORT]

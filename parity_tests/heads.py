@@ -13,7 +13,9 @@ import torch
 
 import reference
 import torch_impl
-from reference.operations import STAGES, TIES
+from reference.operations import STAGES
+
+from .contract import SPECIFIED, Contract
 
 
 @dataclass(frozen=True, repr=False)
@@ -28,7 +30,7 @@ class Head:
     takes_noise: bool = True  # whether `multinomial` takes its noise from any `rng` that it is given
     our_words: bool = True  # whether its error messages are those of the reference
     absent: tuple[str, ...] = ()  # the operations that it does not have
-    ties: tuple[str, ...] = TIES  # the values of `ties` that its `keep_top_k` takes
+    contract: Contract = SPECIFIED  # what it declares where runtimes differ on purpose
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         try:
@@ -38,6 +40,11 @@ class Head:
 
     def __repr__(self) -> str:
         return self.name
+
+    @property
+    def ties(self) -> tuple[str, ...]:
+        """The tie rules that it follows. If there are several, its `keep_top_k` takes them as `ties`."""
+        return self.contract.ties
 
     def but(self, name: str, **operations: Callable[..., Any]) -> "Head":
         """A head called `name`: this one with some operations replaced."""
@@ -112,7 +119,7 @@ REFERENCE = Head("reference", {**functions_of(reference), "torch_rng": reference
 _ON_ARRAYS = {name: on_tensors(function) for name, function in functions_of(torch_impl).items()}
 MIRROR = Head("torch_impl", {**_ON_ARRAYS, "torch_rng": torch_generator}, takes_noise=False)
 
-NO_HEAD = (ImportError, AttributeError, SyntaxError, TypeError)  # the errors that `from_name` raises
+NO_HEAD = (ImportError, AttributeError, SyntaxError, TypeError, ValueError)  # the errors that `from_name` raises
 
 
 def from_name(name: str) -> Head:
@@ -120,9 +127,10 @@ def from_name(name: str) -> Head:
 
     Each function must take the arguments of the reference by the same names, with the same defaults. Only the argument
     `ties` of `keep_top_k` may be missing. Tests of a missing function are skipped with a message. The object may also
-    have `generator` (or `TorchGenerator`), which becomes `torch_rng`, and `takes_noise`; see `Head`.
+    have `generator` (or `TorchGenerator`), which becomes `torch_rng`, and `takes_noise`; see `Head`. A mapping
+    `contract` declares what it does where runtimes differ on purpose; see `contract.Contract`.
     Raises: ImportError, AttributeError or SyntaxError if there is no such object; TypeError if it has none of the
-    functions, or one with other arguments.
+    functions, or one with other arguments; ValueError for a contract that is none.
     """
     module, _, path = name.partition(":")
     if "/" in module or module.endswith(".py"):
@@ -138,18 +146,23 @@ def from_name(name: str) -> Head:
         raise TypeError(f"head {name!r} has none of the functions {', '.join(STAGES)}")
     for operation, function in given.items():
         _refuse_other_arguments(operation, function)
-    ties: tuple[str, ...] = TIES
-    if "keep_top_k" in given and not _accepts(given["keep_top_k"], ["logits", "k", "ties"]):
-        ties, given["keep_top_k"] = ("lowest_id",), _without_ties(given["keep_top_k"], name)
+    one_rule = "keep_top_k" in given and not _accepts(given["keep_top_k"], ["logits", "k", "ties"])
+    default = Contract(ties=("lowest_id",)) if one_rule else SPECIFIED
+    try:
+        contract = Contract.read(getattr(found, "contract", {}), default)
+    except ValueError as error:
+        raise ValueError(f"contract: {error}") from None
+    if one_rule:
+        given["keep_top_k"] = _without_ties(given["keep_top_k"], name, contract.ties)
     for called in ("generator", "TorchGenerator"):  # the second is the name in `reference`
         if hasattr(found, called):
             given.setdefault("torch_rng", getattr(found, called))
     absent = tuple(operation for operation in REFERENCE.operations if operation not in given)
     # A head without a random stream of its own gets that of the reference, so that `multinomial` can be judged.
     given |= {operation: _missing(name, operation) for operation in absent if operation != "torch_rng"}
-    given.setdefault("torch_rng", reference.TorchGenerator)
+    given.setdefault("torch_rng", np.random.default_rng if contract.stream == "own" else reference.TorchGenerator)
     takes_noise = getattr(found, "takes_noise", True)
-    return Head(name, given, takes_noise, our_words=False, absent=absent, ties=ties)
+    return Head(name, given, takes_noise, our_words=False, absent=absent, contract=contract)
 
 
 def _accepts(function: Callable[..., Any], names: list[str]) -> bool:
@@ -173,13 +186,13 @@ def _refuse_other_arguments(name: str, function: Callable[..., Any]) -> None:
         raise TypeError(f"{name} {found}: it must take, by these names, ({arguments})")
 
 
-def _without_ties(keep_top_k: Callable[..., Any], name: str) -> Callable[..., Any]:
-    def lowest_id_alone(logits: Any, k: int, ties: str = "lowest_id") -> Any:
-        if ties != "lowest_id":
+def _without_ties(keep_top_k: Callable[..., Any], name: str, rules: tuple[str, ...]) -> Callable[..., Any]:
+    def of_one_rule(logits: Any, k: int, ties: str = "lowest_id") -> Any:
+        if ties not in rules and "any" not in rules:
             pytest.skip(f"{name} has no ties={ties!r}")
         return keep_top_k(logits, k)
 
-    return lowest_id_alone
+    return of_one_rule
 
 
 def _missing(name: str, function: str) -> Callable[..., Any]:

@@ -1,7 +1,7 @@
 """Cases of a real model's sizes, each as small as it can be in all other respects.
 
-Many mistakes show at large sizes only: token ids kept in 16 bits, a kernel that stops at 65,536 tokens or at 512 rows, a
-tail that is no multiple of the vector width. Every case here has one large dimension. Its numbers are whole, so the
+Many mistakes show at large sizes only: token ids kept in 16 bits, a kernel that stops at 65,536 tokens or at 512 rows,
+a tail that is no multiple of the vector width. Every case here has one large dimension. Its numbers are whole, so the
 answers are exact and short to write. The last tokens, rows and hidden dimensions always matter to the answer.
 """
 

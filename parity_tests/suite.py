@@ -150,8 +150,8 @@ def _parameters(marks: list[Any]) -> Iterator[dict[str, Any]]:
 def run(stages: str | Iterable[str], head: Head, first: str = "") -> Failure | None:
     """The first failure in the checks of one or more `stages`, or None if the head passes them all.
 
-    A stage is the name of an operation that has vectors. A result that is only unusual counts as a failure. The checks that test the rule `first` run first: a mutant that
-    breaks this rule then fails soon.
+    A stage is the name of an operation that has vectors. A result that is only unusual counts as a failure. The checks
+    that test the rule `first` run first: a mutant that breaks this rule then fails soon.
     Raises: ValueError for an unknown stage.
     """
     stages = [stages] if isinstance(stages, str) else list(stages)

@@ -34,6 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
     check.add_argument("--json", action="store_true", help="print JSON in place of the table")
     check.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML too")
     check.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained HTML page too")
+    check.add_argument(
+        "--replay", type=Path, metavar="FILE", help="write the requests that failed: COMMAND < FILE asks them again"
+    )
+    check.add_argument("--strict", action="store_true", help="exit status 1 for unusual answers too")
     explorer = commands.add_parser("explorer", help="write a page on which a bundle's head can be watched")
     explorer.add_argument("bundle", nargs="?", type=Path, metavar="BUNDLE", help="default: the embedded tiny GPT-2's")
     explorer.add_argument("-o", "--output", type=Path, default=Path("explorer.html"), metavar="FILE")
@@ -69,31 +73,34 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace, command
         parser.error("put -- before the port's command")
     if options.timeout <= 0:
         parser.error(f"--timeout is {options.timeout:g}: it must be above 0")
-    from rich.console import Console
-
     from parity_tests.terminal import console
 
     from .checker import check as plan
     from .checker import report as reports
     from .checker.port import NoPortError, from_command, from_python
     from .checker.process import Process
+    from .checker.progress import Progress
 
     try:
-        port = from_command(Process(command, options.timeout)) if command else from_python(options.port[0])
+        if command:
+            port = from_command(Process(command, options.timeout))
+        else:
+            port = from_python(options.port[0], options.timeout)
     except NoPortError as error:
         print(f"ports check: {error}", file=sys.stderr)
         return 2
     chosen = plan.THOROUGH if options.thorough else plan.Plan()
     if options.bundle:
         chosen = replace(chosen, bundle=options.bundle)
-    progress = Console(stderr=True)
     try:
-        with progress.status("smoke") as status:
-            report = plan.check(port, chosen, status.update)
+        with Progress() as progress:
+            report = plan.check(port, chosen, progress.at)
     except (OSError, ValueError, KeyError) as error:
         print(f"ports check: --bundle {chosen.bundle}: {error}", file=sys.stderr)
         return 2
-    for path, write in ((options.junit, reports.junit), (options.html, reports.html)):
+    report.strict = options.strict
+    written = ((options.junit, reports.junit), (options.html, reports.html), (options.replay, reports.replay))
+    for path, write in written:
         if path:
             try:
                 path.write_text(write(report), encoding="utf-8")

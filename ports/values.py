@@ -1,6 +1,7 @@
 """Arrays and numbers as JSON, for the vectors and the protocol; `PROTOCOL.md` defines the format under "Values"."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import ml_dtypes
@@ -121,6 +122,15 @@ def encode(value: Any) -> Any:
     if isinstance(value, list):
         return [encode(part) for part in value]
     return number_to_json(value) if isinstance(value, float) else value
+
+
+def encoded(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments as the `inputs` of a request: a seed is a string.
+
+    >>> encoded({"seed": -1, "k": 5})
+    {'seed': '-1', 'k': 5}
+    """
+    return {name: str(value) if name == "seed" else encode(value) for name, value in arguments.items()}
 
 
 def decode(value: Any) -> Any:

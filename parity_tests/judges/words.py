@@ -12,13 +12,18 @@ LONG = 12  # an array of up to so many elements is shown in full; of a longer on
 
 
 class Word(StrEnum):
-    """The four verdicts, best first; then bad input that was refused correctly, no answer at all, and not checked."""
+    """The four verdicts, best first; then what is no verdict on numbers.
+
+    REFUSED is bad input that was refused as it must be, UNREFUSED bad input that was answered or refused as something
+    else. ERRORED is no answer, or none of the right form: that breaks no rule of SPEC.md.
+    """
 
     IDENTICAL = "IDENTICAL"
     WITHIN_BOUND = "WITHIN_BOUND"
     TIE_BREAK = "TIE_BREAK"
     DIVERGED = "DIVERGED"
     REFUSED = "REFUSED"
+    UNREFUSED = "UNREFUSED"
     ERRORED = "ERRORED"
     NOT_CHECKED = "NOT_CHECKED"
 
@@ -27,7 +32,7 @@ class UnusualWarning(UserWarning):
     """A right answer whose errors are larger than roundings ever make them."""
 
 
-BAD = (Word.DIVERGED, Word.ERRORED)
+BAD = (Word.DIVERGED, Word.UNREFUSED, Word.ERRORED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +46,7 @@ class Verdict:
     - `result` names the result that is wrong, if there are several; `actual` and `expected` are then that one alone.
     - `place` is the index of the worst element.
     - `case` names the case, `phase` the part of a check.
+    - `repeats` is false if the same request was answered in another way when it was asked again.
     """
 
     word: Word
@@ -56,6 +62,7 @@ class Verdict:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     case: str = ""
     phase: str = ""
+    repeats: bool = True
 
     @property
     def conforms(self) -> bool:
@@ -81,8 +88,9 @@ class Verdict:
         place = f" at {list(self.place)}" if self.place else ""
         lines = [f"{self.operation} {self.word}{broken}: {self.reason}{place}{error}"]
         lines += [f"  case      {self.about}"] if self.about else []
-        if self.word == Word.DIVERGED:
-            lines += [f"  actual    {brief(self.actual)}", f"  expected  {brief(self.expected)}"]
+        if self.word in (Word.DIVERGED, Word.UNREFUSED):
+            pair = (described(value, self.place) for value in (self.actual, self.expected))
+            lines += [f"  {name:<8}  {brief(value)}" for name, value in zip(("actual", "expected"), pair, strict=True)]
         return printable("\n".join(lines))
 
     def _how_unusual(self) -> str:
@@ -109,6 +117,25 @@ def shown(inputs: Mapping[str, Any]) -> str:
     'logits [1, 2.5, -inf], k 2'
     """
     return ", ".join(f"{name} {text(value)}" for name, value in inputs.items())
+
+
+def described(value: Any, place: tuple[int, ...] = ()) -> str:
+    """A value with its dtype and shape and, if the array is too long to be shown whole, the element at `place`.
+
+    >>> described(np.array([1, 2.5], np.float32)), described({"token_ids": np.array(3)})
+    ('float32[2] [1, 2.5]', 'token_ids int64[] 3')
+    """
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {described(part, place)}" for name, part in value.items())
+    if isinstance(value, tuple):
+        return ", ".join(described(part, place) for part in value)
+    if not isinstance(value, (np.ndarray, np.generic)):
+        return text(value)
+    array = np.asarray(value)
+    at = ""
+    if max(array.shape, default=0) > LONG and len(place) == array.ndim:
+        at = f"; at {list(place)}: {text(array[place])}"
+    return f"{array.dtype}{list(array.shape)} {text(array)}{at}"
 
 
 def text(value: Any) -> str:

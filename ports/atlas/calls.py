@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 import reference
+from parity_tests.contract import FLOATS
 from parity_tests.heads import REFERENCE
 
 from ..checker.errors import SkippedError
 from ..checker.judge import of_head
-from ..checker.port import FLOATS, Port, from_python
+from ..checker.port import Port, from_python
 
 
 def port_of(module: ModuleType) -> Port:
@@ -20,8 +21,7 @@ def port_of(module: ModuleType) -> Port:
     ties = (getattr(module, "TIES", "lowest_id"),)
     return replace(
         found,
-        dtypes=getattr(module, "DTYPES", FLOATS),
-        ties=ties,
+        contract=replace(found.contract, dtypes=getattr(module, "DTYPES", FLOATS), ties=ties),
         call=Call(found.call, ties, getattr(module, "POINTERS", False)),
     )
 

@@ -16,7 +16,7 @@ import numpy as np
 from parity_tests.judges.words import Verdict
 from reference.operations import OPERATIONS
 
-from ..checker import random_cases
+from ..checker import by_reference
 from ..checker.judge import judge, wrong_kind
 from ..checker.port import Port
 from ..values import from_json, to_json
@@ -64,7 +64,7 @@ def blamed(case: Case, verdict: Verdict, port: Port) -> str:
     # A vector of HEAD-4 that fails row by row too is about something else, and one of TOPK-1 may fail at a tie. The
     # vector does not say which rule it is, so the suite's judge compares the answer with the reference's and names one.
     # (Not for a draw: `one` always draws a single token, whatever the vector asks for.)
-    return random_cases.one(port, case.op, inputs, "atlas").rule or OPERATIONS[case.op].rule
+    return by_reference.one(port, case.op, inputs, "atlas").rule or OPERATIONS[case.op].rule
 
 
 def _raises(verdict: Verdict) -> bool:

@@ -109,10 +109,11 @@ def findings(module: ModuleType) -> Iterator[Finding]:
             if finding.rule == "HEAD-2" and finding.difference and case.result != "invalid":
                 narrow |= {value["dtype"] for value in case.inputs.values() if isinstance(value, dict)}
     # 16-bit floats are left out of the random cases: most implementations answer them in 16 bits, against HEAD-2.
-    dtypes = tuple(name for name in ("float32", "float64") if name in port.dtypes and name not in narrow)
+    dtypes = tuple(name for name in ("float32", "float64") if name in port.contract.dtypes and name not in narrow)
     # Random heads often tie at the cut. There a head that follows TOPK-7 is right to differ from the reference.
-    operations = tuple(op for op in port.operations if op != "lm_head" or port.ties != ("all",))
-    quiet = replace(port, dtypes=dtypes or ("float32",), operations=operations, call=Known(port.call, refused, batches))
+    operations = tuple(op for op in port.operations if op != "lm_head" or port.contract.ties != ("all",))
+    contract = replace(port.contract, dtypes=dtypes or ("float32",))
+    quiet = replace(port, contract=contract, operations=operations, call=Known(port.call, refused, batches))
     for verdict in random_cases.run(quiet, EXAMPLES):
         if verdict.word in BAD:
             # No rule, or HEAD-5: good input got no answer at all. Then the rule that defines the operation is broken.

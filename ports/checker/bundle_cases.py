@@ -15,9 +15,9 @@ from parity_tests.verdict import Verdict, Word, compare
 from reference.operations import DEFAULTS, OPERATIONS, STAGES
 from weights_export.bundle import Bundle
 
+from .by_reference import one
 from .errors import BrokenError, ErroredError, RefusedError, SkippedError
 from .port import Port
-from .random_cases import one
 
 EMBEDDED = Path(__file__).parents[1] / "tiny_bundle"
 SETTINGS = ((0.7, 50), (1.0, 5), (1.5, 1_000_000))  # the last keeps every token

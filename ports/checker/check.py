@@ -1,4 +1,4 @@
-"""Runs a whole check, in this order: one vector of each operation, all vectors, random cases, a bundle, sequences."""
+"""Runs a whole check: one vector of each operation, all vectors, real sizes, random cases, bundles, sequences."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -11,6 +11,7 @@ from weights_export.bundle import Bundle, open_bundle
 from ..vectors import Case, Vectors, load_all
 from . import bundle_cases, random_cases, size_cases, vector_cases
 from .answers import Answers, recorded
+from .asking import Recorder
 from .errors import GaveUpError
 from .port import Port
 from .results import Report
@@ -32,25 +33,36 @@ THOROUGH = Plan(examples=2_000, thorough=True)
 
 
 def check(port: Port, plan: Plan, watch: Callable[[str], None] = lambda phase: None) -> Report:
-    """Run all phases and close the port. `watch` is called with the name of each phase.
+    """Run all phases and close the port. `watch` is called with the name of each phase, and of each operation in it.
 
     Raises: OSError or ValueError if the bundle cannot be read. Nothing that the port does raises.
     """
-    described = {name: getattr(port, name) for name in ("name", "version", "language", "dtypes", "ties", "operations")}
-    report = Report(described)
+    report = Report(port.described)
     answers: Answers = {}
+    recorder = Recorder(port.call, report.seen)
     try:
         bundle = None if plan.bundle is None else _opened(plan.bundle)  # a bad bundle is refused before the long work
-        for phase, verdicts in _phases(port, plan, bundle, answers):
+        for phase, verdicts in _phases(recorder.watching(port), plan, bundle, answers):
             watch(phase)
-            report.verdicts.extend(verdicts)  # a generator: verdicts before a GaveUpError are kept
+            for verdict in verdicts:  # from a generator: those before a GaveUpError are kept
+                report.verdicts.append(verdict)
+                watch(f"{phase}: {verdict.operation}")
+                if verdict.word in BAD:
+                    # A memory layout is nothing that a request could repeat.
+                    report.requests.append([] if phase == "layout" else recorder.requests())
             if phase == "smoke" and _broken(report):
                 report.gave_up = "not even the simplest vector of any operation was answered: fix the harness first"
                 break
     except GaveUpError as error:
         report.gave_up = str(error)
+        if error.verdict is not None:
+            report.verdicts.append(error.verdict)
+            report.requests.append(recorder.requests())
     finally:
-        port.close()
+        fault = port.close()
+    if fault and not report.gave_up:
+        report.verdicts.append(Verdict(operation="stop", word=Word.ERRORED, phase="stop", reason=fault))
+        report.requests.append([])
     if not all(answered.verdict.conforms for answered in answers.values()):
         from .diagnosis import likely_mistakes  # imports PyTorch, which takes seconds: only for a port that failed
 
@@ -84,10 +96,9 @@ def _phases(port: Port, plan: Plan, bundle: Bundle | None, answers: Answers) -> 
     smoke = vector_cases.smoke_cases(files)
     yield "smoke", (verdict for _, verdict in vector_cases.run(port, smoke, "smoke"))
     yield "vectors", recorded(port, cases, answers)
-    if port.in_other_layout is not None:
-        other = replace(port, call=port.in_other_layout)
+    for layout, call in port.layouts.items():
         good = [case for case in cases if case.id in answers and answers[case.id].verdict.conforms]
-        yield "layout", _layout(other, good)
+        yield "layout", _layout(replace(port, call=call), good, layout)
     if plan.sizes:
         yield "sizes", size_cases.run(port)
     if plan.examples:
@@ -102,9 +113,8 @@ def _broken(report: Report) -> bool:
     return bool(words) and all(word == Word.ERRORED for word in words)
 
 
-def _layout(port: Port, cases: list[Case]) -> Iterator[Verdict]:
+def _layout(port: Port, cases: list[Case], layout: str) -> Iterator[Verdict]:
     """The vectors that fail only because the arrays are in another memory layout."""
     for _, verdict in vector_cases.run(port, cases, "layout"):
         if verdict.word in BAD:
-            reason = f"{verdict.reason}, with its arrays in Fortran's memory order"
-            yield replace(verdict, rule="HEAD-4", reason=reason)
+            yield replace(verdict, rule="HEAD-4", reason=f"{verdict.reason}, with its arrays {layout}")

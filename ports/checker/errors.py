@@ -1,5 +1,7 @@
 """What a port may do instead of giving a result."""
 
+from typing import Any
+
 
 class RefusedError(ValueError):
     """The port refused the input, with a code of PROTOCOL.md."""
@@ -26,4 +28,7 @@ class GaveUpError(BaseException):
 
     A `BaseException`, so that no `except Exception` on the way to `check` stops it. `judge` would record it as one more
     failure. Hypothesis would take it for a failing example and shrink it: hundreds of requests to a broken port.
+    `verdict` is that on the request before, if it was being asked again.
     """
+
+    verdict: Any = None

@@ -8,9 +8,10 @@
 - Anything else means that there is no answer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,8 +33,7 @@ def judge(case: Case, call: Call, phase: str = "") -> Verdict:
     """Call the implementation once, in this process or another, and judge its answer."""
     given = arguments(case.inputs)
     before = deepcopy(given)
-    about = f"vector {case.id}, {case.comment}"
-    blank = Verdict(operation=case.op, word=Word.DIVERGED, phase=phase, case=about, inputs=before)
+    blank = Verdict(operation=case.op, word=Word.DIVERGED, phase=phase, case=case.about, inputs=before)
     try:
         actual: Any = call(case.op, given)
     except SkippedError as skipped:
@@ -73,12 +73,17 @@ def _against(case: Case, answer: Answer, actual: Any, blank: Verdict) -> Verdict
     if isinstance(actual, Exception):
         return replace(blank, reason="refused") if code is None else _refusal(case, code, actual, blank)
     if code is not None:
-        return replace(blank, reason="answered what must be refused")
-    if not isinstance(actual, dict) or actual.keys() != answer.expected.keys():
-        return replace(blank, reason="other keys in the result")
+        return replace(blank, word=Word.UNREFUSED, reason="answered what must be refused")
+    fault = form_fault(actual, answer.expected)
+    if fault:
+        return replace(blank, word=Word.ERRORED, rule="", reason=fault)
     worst = 0.0
     for name, tensor in answer.expected.items():
         bound = (answer.bound or {}).get(name)
+        several = isinstance(tensor, list)
+        if several != isinstance(actual[name], list) or (several and len(actual[name]) != len(tensor)):
+            reason = f"{name} is not {f'a list of {len(tensor)} tensors' if several else 'one tensor'}"
+            return replace(blank, word=Word.ERRORED, rule="", reason=reason)
         for index, found, due in _pairs(actual[name], tensor):
             verdict = _tensor(f"{name}{index}", found, due, bound, blank)
             if not verdict.conforms:
@@ -98,7 +103,27 @@ def _refusal(case: Case, code: str, actual: Exception, blank: Verdict) -> Verdic
     if found == code:
         word = Word.REFUSED if case.result == "invalid" else Word.IDENTICAL
         return Verdict(operation=case.op, word=word, phase=blank.phase)
-    return replace(blank, rule="HEAD-5", reason=f"refused as {found}, not as {code}", expected=code)
+    reason = f"refused as {found}, not as {code}"
+    return replace(blank, word=Word.UNREFUSED, rule="HEAD-5", reason=reason, expected=code)
+
+
+def form_fault(actual: Any, expected: Iterable[str]) -> str:
+    """What is wrong with the form of a result that must have these keys; "" for nothing. It breaks no rule."""
+    names = list(expected)
+    if not isinstance(actual, dict):
+        return f"the result is {brief(actual, 60)!r}: it must be an object with {' and '.join(names)}"
+    missing = [name for name in names if name not in actual]
+    more = [str(name) for name in actual if name not in names]
+    if missing or more:
+        said = f"lacks {' and '.join(missing)}" if missing else ""
+        said += " and " * bool(missing and more) + (f"has {brief(', '.join(more), 60)} too" if more else "")
+        return f"the result {said}: PROTOCOL.md lists its keys"
+    for name in names:
+        parts = actual[name] if isinstance(actual[name], list) else [actual[name]]
+        for part in parts:
+            if not isinstance(part, (np.ndarray, np.generic)):
+                return f"{name} is not a tensor but {brief('null' if part is None else part, 60)!r}"
+    return ""
 
 
 def wrong_kind(case: Case) -> bool:
@@ -115,9 +140,7 @@ def _pairs(actual: Any, expected: Any) -> list[tuple[str, Any, dict[str, Any]]]:
     """Each tensor next to the expected one, with an index in front if the result is a list of tensors."""
     if not isinstance(expected, list):
         return [("", actual, expected)]
-    as_many = isinstance(actual, (list, tuple)) and len(actual) == len(expected)
-    found = actual if as_many else [actual] * len(expected)  # not a tensor, so `_tensor` will say what it is
-    return [(f"[{i}]", a, b) for i, (a, b) in enumerate(zip(found, expected, strict=True))]
+    return [(f"[{i}]", a, b) for i, (a, b) in enumerate(zip(actual, expected, strict=True))]
 
 
 def _tensor(name: str, actual: Any, tensor: dict[str, Any], bound: dict[str, Any] | None, blank: Verdict) -> Verdict:
@@ -126,8 +149,6 @@ def _tensor(name: str, actual: Any, tensor: dict[str, Any], bound: dict[str, Any
     expected = from_json(tensor if tensor["dtype"] == "int64" else {**tensor, "dtype": "float64"})
     in_its_dtype = expected.astype(tensor["dtype"])
     bad = replace(blank, result=name, actual=actual, expected=in_its_dtype)
-    if not isinstance(actual, (np.ndarray, np.generic)):
-        return replace(bad, reason=f"{name} is not a tensor but {brief(actual, 60)!r}")
     if actual.shape != expected.shape:
         return replace(bad, reason=f"{name} has shape {list(actual.shape)}, not {list(expected.shape)}")
     if expected.dtype == np.int64:
@@ -146,13 +167,29 @@ def _tensor(name: str, actual: Any, tensor: dict[str, Any], bound: dict[str, Any
     worst = float(ratio.max(initial=0.0))
     if worst <= 1:
         return replace(bad, word=Word.WITHIN_BOUND, ratio=worst)
-    return replace(bad, reason=f"{name} is off", ratio=worst, place=_first(ratio == worst))
+    return _cut_short(
+        numbers, expected, replace(bad, reason=f"{name} is off", ratio=worst, place=_first(ratio == worst))
+    )
 
 
 def _exactly(name: str, same: np.ndarray, bad: Verdict) -> Verdict:
     if same.all():
         return replace(bad, word=Word.IDENTICAL)
-    return replace(bad, reason=f"{name} differs", ratio=np.inf, place=_first(~same))
+    found = replace(bad, reason=f"{name} differs", ratio=np.inf, place=_first(~same))
+    return _cut_short(bad.actual, bad.expected, found) if bad.expected.dtype.kind == "f" else found
+
+
+def _cut_short(actual: np.ndarray, expected: np.ndarray, verdict: Verdict) -> Verdict:
+    """`verdict`, unless the numbers are right and only written with too few digits: a fault of the harness."""
+    found, due = actual.reshape(-1), expected.reshape(-1).tolist()
+    for digits in range(4, 9):
+        short = [f"{x:.{digits}g}" for x in found.tolist()]
+        if (found.dtype.type(short) == found).all():
+            if short == [f"{x:.{digits}g}" for x in due]:
+                reason = f"its numbers have {digits} digits: float32 needs 9, float64 17, or write the shortest text"
+                return replace(verdict, word=Word.ERRORED, rule="", reason=reason, ratio=0.0)
+            return verdict
+    return verdict
 
 
 def _first(mask: np.ndarray) -> tuple[int, ...]:
@@ -170,16 +207,32 @@ class _Handed:
         return self.noise.astype(dtype)
 
 
-def of_head(head: "Head", order: Any = "C") -> Call:
+def _strided(array: np.ndarray) -> np.ndarray:
+    """The same values, every second one of an array twice as long; backwards in memory."""
+    if not array.ndim:
+        return array.copy()
+    wide = np.ones((*array.shape[:-1], 2 * array.shape[-1]), dtype=array.dtype)
+    wide[..., ::2] = array[..., ::-1]
+    return wide[..., ::2][..., ::-1]
+
+
+# Memory layouts that a Python head is tried in besides the plain one, by what a report calls them.
+LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "in Fortran's memory order": partial(np.array, order="F"),
+    "with strides": _strided,
+}
+
+
+def of_head(head: "Head", layout: Callable[[np.ndarray], np.ndarray] = np.array) -> Call:
     """Calls the functions of a head by the operations of the protocol.
 
-    `order="F"` passes arrays in Fortran's memory order. The values are the same, so the result must be too (HEAD-4).
+    `layout` copies an array into another memory layout. The values are the same, so the result must be too (HEAD-4).
     """
 
     def call(op: str, given: dict[str, Any]) -> dict[str, Any]:
         for name, value in given.items():  # put back into `given`, where the judge looks for modified inputs (HEAD-3)
             if isinstance(value, np.ndarray):
-                given[name] = np.array(value, order=order)
+                given[name] = layout(value)
         with np.errstate(all="ignore"):  # vectors hold nan, inf and subnormals on purpose
             result = _SPECIAL[op](head, **given) if op in _SPECIAL else getattr(head, op)(**given)
         names = tuple(OPERATIONS[op].results)

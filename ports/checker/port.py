@@ -1,24 +1,28 @@
 """The port that is checked: a process that speaks the protocol, or a Python object."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from parity_tests.contract import FLOATS, Contract
 from parity_tests.judges.words import brief
 from reference.operations import OPERATIONS, TIES, WITH_VECTORS
 
-from ..values import DTYPES
 from .errors import BrokenError, ErroredError, SkippedError
-from .judge import Call, of_head
+from .judge import LAYOUTS, Call, of_head
 from .process import Process
+from .time_limit import limited
 
 if TYPE_CHECKING:  # at run time this would import PyTorch
     from parity_tests.heads import Head
 
 PROTOCOL = 1
-FLOATS = tuple(name for name, dtype in DTYPES.items() if dtype.kind not in "ib")
+NO_ANSWER = """
+  - flush the output after every line
+  - read line by line: a program that waits for the end of its input waits for ever
+  - if it only takes long to start, give it time with --timeout"""
 
 
 class NoPortError(Exception):
@@ -32,22 +36,33 @@ class Port:
     name: str
     version: str
     language: str
-    dtypes: tuple[str, ...]
-    ties: tuple[str, ...]
+    contract: Contract
     operations: tuple[str, ...]
     call: Call
-    close: Callable[[], None] = lambda: None
-    in_other_layout: Call | None = None  # `call` with arrays in Fortran's memory order; None for another process
+    close: Callable[[], str] = lambda: ""  # ends it; returns what was wrong with its end
+    # `call` with arrays in other memory layouts, by what a report calls them; none for another process.
+    layouts: Mapping[str, Call] = field(default_factory=dict)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What it says about itself, as plain data."""
+        about = {name: getattr(self, name) for name in ("name", "version", "language", "operations")}
+        return about | vars(self.contract)
 
     def lacks(self, op: str, arguments: dict[str, Any]) -> str:
         """Why the port does not support this call; "" if it does."""
         if op not in self.operations:
             return f"it has no {op}"
         for value in arguments.values():
-            if isinstance(value, np.ndarray) and value.dtype.name in FLOATS and value.dtype.name not in self.dtypes:
-                return f"it has no {value.dtype.name}"
-        ties = arguments.get("ties")
-        return f"it has no ties={ties!r}" if ties in TIES and ties not in self.ties else ""
+            dtype = value.dtype.name if isinstance(value, np.ndarray) else ""
+            if dtype in FLOATS and dtype not in self.contract.dtypes:
+                return f"it has no {dtype}"
+        ties, rules = arguments.get("ties"), self.contract.ties
+        if ties in TIES and ties not in rules and not (ties == "lowest_id" and "any" in rules):
+            return f"it has no ties={ties!r}"
+        if op == "torch_rng" and self.contract.stream == "own":
+            return "its random stream is its own"
+        return ""
 
 
 def from_command(process: Process) -> Port:
@@ -66,52 +81,70 @@ def _greeted(process: Process) -> Port:
     try:
         hello = process.request("hello", {"protocol": PROTOCOL})
     except (BrokenError, ErroredError) as error:
-        raise NoPortError(str(error)) from None
+        hint = NO_ANSWER if "gave no reply" in str(error) else ""
+        raise NoPortError(f"{error}{hint}") from None
     except Exception as error:  # refused or skipped
         raise NoPortError(f"the port does not answer hello: {error}") from None
-    if hello.get("protocol") != PROTOCOL:
-        raise NoPortError(f"the port speaks protocol {hello.get('protocol')!r}, this checker {PROTOCOL}")
+    spoken = hello.get("protocol")
+    if type(spoken) is not int or spoken != PROTOCOL:
+        raise NoPortError(f"the port speaks protocol {brief(repr(spoken), 60)}, this checker {PROTOCOL}")
     for key in ("name", "version", "language"):
         if not isinstance(hello.get(key), str):
-            raise NoPortError(f"hello: {key} is {hello.get(key)!r}: it must be text")
-    known = {"dtypes": FLOATS, "ties": TIES, "operations": (*OPERATIONS, "hello", "stop")}
-    for key, words in known.items():
-        given = hello.get(key)
-        if not isinstance(given, list) or not set(map(str, given)) <= set(words):
-            raise NoPortError(f"hello: {key} is {given!r}: it must be a list of words from {', '.join(words)}")
-    if not set(hello["operations"]) & {operation.name for operation in WITH_VECTORS}:
-        raise NoPortError("hello: operations lists no stage and no torch_rng: there is nothing to check")
+            raise NoPortError(f"hello: {key} is {brief(repr(hello.get(key)), 60)}: it must be text")
+    for key in ("dtypes", "ties"):
+        if key not in hello:
+            raise NoPortError(f"hello: {key} is missing: it must be a list of words")
+    try:
+        contract = Contract.read(hello)
+    except ValueError as error:
+        raise NoPortError(f"hello: {brief(error, 300).removeprefix('ValueError: ')}") from None
+    operations, known = hello.get("operations"), (*OPERATIONS, "hello", "stop")
+    if not isinstance(operations, list) or not set(map(str, operations)) <= set(known):
+        words = ", ".join(known)
+        raise NoPortError(
+            f"hello: operations is {brief(repr(operations), 200)}: it must be a list of words from {words}"
+        )
+    if not contract.dtypes:
+        raise NoPortError("hello: dtypes is []: list at least one of " + ", ".join(FLOATS))
+    if not contract.ties and {"keep_top_k", "lm_head", "step", "sequence"} & set(operations):
+        raise NoPortError(f"hello: ties is []: a port that cuts lists at least one of {', '.join((*TIES, 'any'))}")
+    if not set(operations) & {operation.name for operation in WITH_VECTORS}:
+        raise NoPortError(
+            "the harness answers hello; operations lists no stage yet, so there is nothing to check: "
+            "add the first one to it (ports/TEMPLATE.md)"
+        )
     name, version, language = (brief(hello[key], 60) for key in ("name", "version", "language"))
-    dtypes, ties, operations = (tuple(hello[key]) for key in ("dtypes", "ties", "operations"))
-    return Port(name, version, language, dtypes, ties, operations, process.call, process.close)
+    return Port(name, version, language, contract, tuple(operations), process.call, process.close)
 
 
-def from_python(name: str) -> Port:
+def from_python(name: str, timeout: float = 10.0) -> Port:
     """A module or `module:object` with any of the functions of `reference.head`, called in this process.
 
     Raises: NoPortError if the object does not exist, has none of the functions, or has one with other arguments.
     """
-    from parity_tests.heads import NO_HEAD, from_name  # imports PyTorch, which a port in a process does not need
+    from parity_tests.heads import from_name  # imports PyTorch, which a port in a process does not need
 
     try:
-        head = from_name(name)
-    except NO_HEAD as error:
-        raise NoPortError(f"{name}: {error}") from None
-    return from_head(head)
+        head = limited(from_name, timeout)(name)
+    except (Exception, SystemExit) as error:
+        said = f"it ends Python with {error!r} when it is imported" if isinstance(error, SystemExit) else error
+        raise NoPortError(f"{name}: {said}") from None
+    return from_head(head, timeout)
 
 
-def from_head(head: "Head") -> Port:
-    """A head of the suite as a port in this process."""
+def from_head(head: "Head", timeout: float = 10.0) -> Port:
+    """A head of the suite as a port in this process. A call that takes longer than `timeout` seconds is ended."""
     operations = tuple(operation for operation in head.operations if operation not in head.absent)
-    call, in_other_layout = _of(head, "C"), _of(head, "F")
-    return Port(head.name, "", "Python", FLOATS, head.ties, operations, call, in_other_layout=in_other_layout)
+    layouts = {name: limited(_of(head, layout), timeout) for name, layout in LAYOUTS.items()}
+    call = limited(_of(head, np.array), timeout)
+    return Port(head.name, "", "Python", head.contract, operations, call, layouts=layouts)
 
 
-def _of(head: "Head", order: str) -> Call:
-    call = of_head(head, order)
+def _of(head: "Head", layout: Callable[[np.ndarray], np.ndarray]) -> Call:
+    call = of_head(head, layout)
 
     def without_a_choice(op: str, given: dict[str, Any]) -> dict[str, Any]:
-        if given.get("ties", "lowest_id") not in head.ties:
+        if given.get("ties", head.ties[0]) != head.ties[0]:
             raise SkippedError("it has no choice of ties")
         return call(op, given)
 

@@ -24,17 +24,18 @@ from typing import Any, NoReturn
 
 from parity_tests.judges.words import printable
 
-from ..values import decode, encode
+from ..values import decode, encoded
 from .errors import BrokenError, ErroredError, GaveUpError, RefusedError, SkippedError
 
 LONGEST_LINE = 2**26  # bytes; the largest correct reply, float64 logits of a large vocabulary, is far shorter
-STDERR_LINES = 8  # how many of its last lines a message shows
+STDERR_FIRST, STDERR_LAST = 4, 8  # how many of its lines a message shows: a panic comes first, a backtrace last
 STOP_SECONDS = 2.0  # how long a port may take to end after the request `stop`
 # How often a port may break the protocol before the checker gives up. A port that hangs costs a time limit each time,
 # and one that writes garbage has a broken harness, so more of the same tells nothing. A port that dies may be half
 # written and crash on bad input only. That tells something about each input, and a new process starts quickly.
 SILENT_BREAKS = 3
 DEATHS = 60
+SAME_DEATHS = 3  # so many deaths in a row on the n-th request of a process are no matter of what was asked
 
 
 class Process:
@@ -49,7 +50,8 @@ class Process:
         self._seq = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._lines: queue.Queue[bytes | None] = queue.Queue()
-        self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
+        self._stderr = _Stderr()
+        self._died_at: list[int] = []  # the number of the request on which each process died
         self._readers: list[threading.Thread] = []
 
     def __enter__(self) -> "Process":
@@ -64,8 +66,7 @@ class Process:
         Raises: RefusedError, SkippedError or ErroredError as the port replied; BrokenError if it broke the protocol;
         GaveUpError if it has done so too often.
         """
-        inputs = {name: str(value) if name == "seed" else encode(value) for name, value in arguments.items()}
-        result = self.request(op, inputs)
+        result = self.request(op, encoded(arguments))
         try:
             return {name: decode(value) for name, value in result.items()}
         except ValueError as error:
@@ -107,21 +108,27 @@ class Process:
                 if time.monotonic() > deadline:
                     self._broken(f"gave no reply to {op} within {self.timeout:g} s")
 
-    def close(self) -> None:
-        """Ask the port to stop, and kill it if it does not. Raises nothing."""
+    def close(self) -> str:
+        """Ask the port to stop, and kill it if it does not. Returns what was wrong with its end, "" for nothing."""
         if self._process is None:
-            return
-        ignored = (BrokenError, RefusedError, SkippedError, ErroredError, GaveUpError, subprocess.TimeoutExpired)
-        with contextlib.suppress(*ignored):
-            self.timeout = min(self.timeout, STOP_SECONDS)
+            return ""
+        fault = ""
+        self.timeout = min(self.timeout, STOP_SECONDS)
+        try:
             self.request("stop", {})
-            if self._process is not None:
-                self._process.wait(self.timeout)
+            assert self._process is not None
+            status = self._process.wait(self.timeout)
+            fault = f"after stop it ended with status {status}, not 0" if status else ""
+        except subprocess.TimeoutExpired:
+            fault = f"it answered stop, but did not end within {self.timeout:g} s"
+        except (BrokenError, GaveUpError, ErroredError, RefusedError, SkippedError) as error:
+            fault = f"stop was not answered with a result: {error}"
         self._reap()
+        return fault
 
     def _start(self) -> None:
         self._lines, self._seq = queue.Queue(), 0
-        self._stderr.clear()
+        self._stderr = _Stderr()
         try:
             self._process = subprocess.Popen(
                 self.command,
@@ -138,7 +145,7 @@ class Process:
         os.set_blocking(self._process.stdin.fileno(), False)
         self._readers = [
             threading.Thread(target=_read_lines, args=(self._process.stdout, self._lines), daemon=True),
-            threading.Thread(target=_keep_last, args=(self._process.stderr, self._stderr), daemon=True),
+            threading.Thread(target=self._stderr.read, args=(self._process.stderr,), daemon=True),
         ]
         for reader in self._readers:
             reader.start()
@@ -185,11 +192,17 @@ class Process:
         return value
 
     def _broken(self, what: str) -> NoReturn:
+        running = self._process is not None
         died = self._process is None or self._process.poll() is not None
         self._reap()
-        tail = "".join(f"\n    {line}" for line in self._stderr)
-        message = f"the port {what}" + (f"\n  its standard error ended with{tail}" if tail else "")
+        message = f"the port {what}{self._stderr}"
         self._breaks[died] += 1
+        if died and running:
+            self._died_at.append(self._seq)
+            last = self._died_at[-SAME_DEATHS:]
+            if len(last) == SAME_DEATHS and set(last) == {self._seq} and self._seq > 1:
+                every = f"the port dies on request {self._seq} after every start, whatever it is asked"
+                raise GaveUpError(f"{every}: {SAME_DEATHS} times in a row it {what}{self._stderr}")
         if self._breaks[died] > (DEATHS if died else SILENT_BREAKS):
             raise GaveUpError(f"gave up after {self._breaks[died]} of these: the port {what}")
         raise BrokenError(message)
@@ -233,10 +246,28 @@ def _read_lines(stream: Any, lines: "queue.Queue[bytes | None]") -> None:
     lines.put(None)
 
 
-def _keep_last(stream: Any, tail: deque[str]) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        while line := stream.readline(10_000):
-            tail.append(printable(line.decode(errors="replace").rstrip()[:200]))
+class _Stderr:
+    """The first and the last lines of a port's standard error; as text, what a message shows of it."""
+
+    def __init__(self) -> None:
+        self._first: list[str] = []
+        self._last: deque[str] = deque(maxlen=STDERR_LAST)
+        self._left_out = 0
+
+    def read(self, stream: Any) -> None:
+        """Keep reading until the end."""
+        with contextlib.suppress(OSError, ValueError):
+            while line := stream.readline(10_000):
+                text = printable(line.decode(errors="replace").rstrip()[:200])
+                if len(self._first) < STDERR_FIRST:
+                    self._first.append(text)
+                else:
+                    self._left_out += len(self._last) == STDERR_LAST
+                    self._last.append(text)
+
+    def __str__(self) -> str:
+        lines = [*self._first, *[f"... {self._left_out} lines left out"] * bool(self._left_out), *self._last]
+        return "".join(["\n  its standard error", *(f"\n    {line}" for line in lines)]) if lines else ""
 
 
 def _excerpt(line: bytes) -> str:

@@ -1,6 +1,7 @@
 """The report of a check: for the terminal, as JSON, as JUnit XML, and as an HTML page."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -11,8 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from parity_tests.judges.words import BAD, Verdict, Word, brief
+from parity_tests.contract import Contract
+from parity_tests.judges.words import BAD, Verdict, Word, brief, described
 
+from .port import PROTOCOL
 from .results import Report
 
 SHOWN = 4  # how many wrong answers of an operation the terminal shows, each for another rule
@@ -22,33 +25,49 @@ _COLUMNS = {
     Word.TIE_BREAK: "tie",
     Word.REFUSED: "refused",
     Word.DIVERGED: "DIVERGED",
+    Word.UNREFUSED: "UNREFUSED",
     Word.ERRORED: "ERRORED",
     Word.NOT_CHECKED: "unchecked",
 }
 
 
 def conclusion(report: Report) -> str:
-    """The verdict in one sentence."""
+    """The verdict in one sentence. Wrong numbers, missing refusals and protocol faults are counted apart."""
     name = f"{report.port['name']} ({report.port['language']})"
-    if report.status == 0:
-        return f"{name} conforms in what was checked"
     if report.status == 2:
         return f"{name} could not be checked: it supports nothing that was asked for"
-    count = len(report.failures)
-    return f"{name} does not conform: {count} case{'s' * (count != 1)} failed" if count else f"{name} does not conform"
+    contract = Contract.read(report.port).words
+    terms = f" to its contract: {', '.join(contract)}" * bool(contract)
+    if report.status == 0:
+        part = (", in what was checked" if contract else " in what was checked") if report.not_checked() else ""
+        return f"{name} conforms{terms}{part}"
+    counts = Counter(failure.word for failure in report.failures)
+    said = [
+        _count(counts[Word.DIVERGED], "wrong answer"),
+        f"{_count(counts[Word.UNREFUSED], 'refusal')} missing or with another code" if counts[Word.UNREFUSED] else "",
+        f"{_count(counts[Word.ERRORED], 'request')} without a right reply" if counts[Word.ERRORED] else "",
+        f"{_count(len(report.unusual), 'answer')} unusual" if report.strict else "",
+    ]
+    if report.failures and set(counts) == {Word.UNREFUSED}:
+        return f"{name} does not conform: numbers conform; {_count(counts[Word.UNREFUSED], 'refusal')} missing"
+    return ": ".join(part for part in (f"{name} does not conform", "; ".join(filter(None, said))) if part)
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}" if count else ""
 
 
 def show(report: Report, console: Console) -> None:
     """Print the table, the first failures of each operation with the likely mistake, and what was not checked."""
+    rows = [row for row in report.rows() if row[1].total() > row[1][Word.NOT_CHECKED]]  # the others are listed below
+    words = [word for word in _COLUMNS if word != Word.NOT_CHECKED]  # these too
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("operation", no_wrap=True)
-    for title in (*_COLUMNS.values(), "error/bound"):
+    for title in (*(_COLUMNS[word] for word in words), "error/bound"):
         table.add_column(title, justify="right", no_wrap=True)
-    for op, counts, ratio in report.rows():
-        if counts.total() == counts[Word.NOT_CHECKED]:
-            continue  # listed below
+    for op, counts, ratio in rows:
         numbers = [
-            Text(str(counts[word] or ""), style="bold red" if word in BAD and counts[word] else "") for word in _COLUMNS
+            Text(str(counts[word] or ""), style="bold red" if word in BAD and counts[word] else "") for word in words
         ]
         table.add_row(op, *numbers, f"{ratio:.2g}" if ratio else "")
     console.print(table)
@@ -62,18 +81,27 @@ def show(report: Report, console: Console) -> None:
         if len(failures) > len(telling):
             console.print(f"... and {len(failures) - len(telling)} more of {op}: --json or --html FILE has them all")
         if op in report.mistakes:
-            console.print(Text(report.mistakes[op], style="bold"), soft_wrap=True)
+            console.print(Text(report.mistakes[op], style="bold"))
         console.print()
+    varying = sum(not failure.repeats for failure in report.failures)
+    if varying:
+        of = f"{varying} of {_count(len(report.failures), 'failure')}"
+        console.print(Text(f"{of} did not repeat: the answers do not depend on the request alone", style="bold red"))
+    if report.unusual:
+        largest = max(report.unusual, key=lambda verdict: verdict.figure)
+        console.print(Text(f"unusual: {_count(len(report.unusual), 'answer')}, the most {largest}"))
     for line in not_checked(report):
-        console.print(Text(f"not checked: {line}"), soft_wrap=True)
+        console.print(Text(f"not checked: {line}"))
+    if str(report.seen):
+        console.print(Text(f"seen: {report.seen}"))
     if report.gave_up:
         console.print(Text(report.gave_up, style="bold red"), soft_wrap=True)
-    console.print(Text(conclusion(report), style="bold green" if report.status == 0 else "bold red"), soft_wrap=True)
+    console.print(Text(conclusion(report), style="bold green" if report.status == 0 else "bold red"))
 
 
 def _telling(failures: list[Verdict]) -> list[Verdict]:
     """The failures to show: the first one of each rule, then one where there was no answer at all."""
-    of_rules = {failure.rule: failure for failure in reversed(failures) if failure.word == Word.DIVERGED}
+    of_rules = {failure.rule: failure for failure in reversed(failures) if failure.word != Word.ERRORED}
     wrong = sorted(of_rules.values(), key=failures.index)[:SHOWN]
     return wrong + [failure for failure in failures if failure.word == Word.ERRORED][:1]
 
@@ -98,6 +126,9 @@ def as_json(report: Report) -> dict[str, Any]:
         "status": report.status,
         "conclusion": conclusion(report),
         "gave_up": report.gave_up,
+        "contract": Contract.read(report.port).words,
+        "seen": report.seen.sizes,
+        "unusual": [str(verdict) for verdict in report.unusual],
         "operations": {
             op: {**{str(word): counts[word] for word in _COLUMNS}, "worst_error_over_bound": ratio}
             for op, counts, ratio in report.rows()
@@ -111,8 +142,9 @@ def as_json(report: Report) -> dict[str, Any]:
                 "case": failure.about,
                 "reason": failure.reason,
                 "place": list(failure.place),
-                "actual": brief(failure.actual),
-                "expected": brief(failure.expected),
+                "actual": brief(described(failure.actual, failure.place)),
+                "expected": brief(described(failure.expected, failure.place)),
+                "repeats": failure.repeats,
                 "ratio": _finite(failure.ratio),
             }
             for failure in report.failures
@@ -134,12 +166,14 @@ def junit(report: Report) -> str:
     for op, _, _ in report.rows():
         results = [result for result in report.verdicts if result.operation == op]
         suite = ElementTree.SubElement(root, "testsuite", name=op, tests=str(len(results)))
-        suite.set("failures", str(sum(result.word == Word.DIVERGED for result in results)))
+        wrong = (Word.DIVERGED, Word.UNREFUSED)
+        suite.set("failures", str(sum(result.word in wrong for result in results)))
         suite.set("errors", str(sum(result.word == Word.ERRORED for result in results)))
         suite.set("skipped", str(sum(result.word == Word.NOT_CHECKED for result in results)))
         for number, result in enumerate(results, 1):
             case = ElementTree.SubElement(suite, "testcase", classname=f"{op}.{result.phase}", name=f"{number}")
-            kind = {Word.DIVERGED: "failure", Word.ERRORED: "error", Word.NOT_CHECKED: "skipped"}.get(result.word)
+            kinds = {Word.ERRORED: "error", Word.NOT_CHECKED: "skipped"}
+            kind = "failure" if result.word in wrong else kinds.get(result.word)
             if kind:
                 ElementTree.SubElement(case, kind, message=_xml(result.reason)).text = _xml(str(result))
     if report.gave_up:
@@ -167,4 +201,14 @@ def html(report: Report) -> str:
         bad=BAD,
         conclusion=conclusion(report),
         json=json.dumps(as_json(report), indent=1),
+    )
+
+
+def replay(report: Report) -> str:
+    """The requests that failed as lines that the port's command reads: `COMMAND < FILE` asks them all again."""
+    asked = [request for requests in report.requests for request in requests]
+    lines = [("hello", {"protocol": PROTOCOL}), *asked, ("stop", {})]
+    return "".join(
+        json.dumps({"seq": number, "op": op, "inputs": inputs}, allow_nan=False) + "\n"
+        for number, (op, inputs) in enumerate(lines, 1)
     )

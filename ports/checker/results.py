@@ -7,6 +7,10 @@ from typing import Any
 
 from parity_tests.judges.words import BAD, Verdict, Word
 
+from .asking import Seen
+
+Request = tuple[str, dict[str, Any]]  # an operation and its inputs as JSON
+
 
 @dataclass
 class Report:
@@ -16,6 +20,9 @@ class Report:
     verdicts: list[Verdict] = field(default_factory=list)
     mistakes: dict[str, str] = field(default_factory=dict)  # operation -> the likely mistake
     gave_up: str = ""  # why the check ended early
+    seen: Seen = field(default_factory=Seen)  # the sizes of what was answered
+    requests: list[list[Request]] = field(default_factory=list)  # what repeats each failure, in their order
+    strict: bool = False  # whether an unusual result is a failure
 
     @property
     def failures(self) -> list[Verdict]:
@@ -23,9 +30,14 @@ class Report:
         return [verdict for verdict in self.verdicts if verdict.word in BAD]
 
     @property
+    def unusual(self) -> list[Verdict]:
+        """The right answers with errors larger than roundings ever make them."""
+        return [verdict for verdict in self.verdicts if verdict.unusual]
+
+    @property
     def status(self) -> int:
         """The exit status: 0 if the port conforms, 1 if it does not, 2 if nothing could be checked."""
-        if self.failures or self.gave_up:
+        if self.failures or self.gave_up or (self.strict and self.unusual):
             return 1
         return 0 if any(verdict.word != Word.NOT_CHECKED for verdict in self.verdicts) else 2
 

@@ -16,9 +16,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import reference
+from parity_tests.contract import FLOATS
 from ports.checker.errors import RefusedError, SkippedError
 from ports.checker.judge import of_head
-from ports.checker.port import FLOATS
 from ports.onnx import refusals
 from ports.values import encode
 from ports.vectors import arguments

@@ -43,8 +43,8 @@ def raising(error: Exception) -> Call:
     return call
 
 
-def failed(outcome: Verdict, rule: str, reason: str) -> None:
-    assert outcome.word == Word.DIVERGED
+def failed(outcome: Verdict, rule: str, reason: str, word: Word = Word.DIVERGED) -> None:
+    assert outcome.word == word
     assert not outcome.conforms
     assert outcome.rule == rule
     assert re.search(reason, str(outcome), re.MULTILINE), str(outcome)
@@ -57,8 +57,6 @@ def failed(outcome: Verdict, rule: str, reason: str) -> None:
         (lambda probs: probs.astype(np.float64), "HEAD-2", r"has dtype float64, not float32"),
         (lambda probs: probs * F32(1.001), "SOFTMAX-1", r"is off at \[0\], error \d+ x bound"),
         (lambda probs: probs * F32(np.nan), "SOFTMAX-1", r"probs is off at \[0\]$"),
-        (lambda probs: probs.tolist(), "SOFTMAX-1", r"is not a tensor but '\[0\.5"),
-        (lambda probs: None, "SOFTMAX-1", r"is not a tensor but 'None'"),
     ],
 )
 def test_wrong_floats(change: Any, rule: str, reason: str) -> None:
@@ -74,28 +72,52 @@ def test_wrong_ids_and_wrong_bits() -> None:
     failed(judge(case, answering(np.abs)), "TEMP-1", r"logits differs at \[0\]")
 
 
-@pytest.mark.parametrize("numbers", [lambda x: [], lambda x: x * 2, lambda x: None, lambda x: [None] * len(x)])
-def test_wrong_lists(numbers: Any) -> None:
-    failed(judge(first("torch_rng"), answering(numbers)), "RNG-1", r"numbers\[0\] is not a tensor")
+@pytest.mark.parametrize(
+    ("op", "call", "reason"),
+    [
+        ("softmax", answering(lambda probs: probs.tolist()), r"probs is not a tensor but '0\.5'"),
+        ("softmax", answering(lambda probs: None), "probs is not a tensor but 'null'"),
+        ("softmax", answering(lambda probs: [probs]), "probs is not one tensor"),
+        ("torch_rng", answering(lambda x: []), "numbers is not a list of 1 tensors"),
+        ("torch_rng", answering(lambda x: x * 2), "numbers is not a list of 1 tensors"),
+        ("torch_rng", answering(lambda x: [None]), "numbers is not a tensor but 'null'"),
+        ("softmax", giving({}), "the result lacks probs: PROTOCOL.md lists its keys"),
+        ("softmax", giving({"p": 1, "q": 2}), "the result lacks probs and has p, q too"),
+        ("softmax", giving(None), "the result is 'None': it must be an object with probs"),
+    ],
+)
+def test_results_of_another_form_break_no_rule(op: str, call: Call, reason: str) -> None:
+    """The harness is at fault, not the head."""
+    failed(judge(first(op), call), "", reason, Word.ERRORED)
 
 
-def test_other_keys() -> None:
-    case = first("softmax")
-    failed(judge(case, giving({})), "SOFTMAX-1", "other keys")
-    failed(judge(case, giving(None)), "SOFTMAX-1", "other keys")
+@pytest.mark.parametrize("digits", [5, 6, 7])
+def test_too_few_digits_are_a_fault_of_the_harness(digits: int) -> None:
+    """Every number is right, and cut short on its way."""
+    case = next(case for case in CASES if case.op == "apply_temperature" and case.id == 2003)
+    short = np.vectorize(lambda x: float(f"{x:.{digits}g}"))
+    failed(
+        judge(case, answering(lambda x: short(x).astype(x.dtype))),
+        "",
+        f"its numbers have {digits} digits",
+        Word.ERRORED,
+    )
+    assert judge(case, answering(lambda x: short(x * F32(1.001)).astype(x.dtype))).word == Word.DIVERGED
 
 
 def test_refusals_and_answers_are_never_taken_for_each_other() -> None:
     failed(judge(first("softmax"), raising(ValueError("no"))), "SOFTMAX-1", "refused")
     bad = first("softmax", "invalid", "bad_logits")
-    failed(judge(bad, giving({"probs": np.zeros(3, F32)})), "SOFTMAX-4", "answered what must be refused")
+    answered = judge(bad, giving({"probs": np.zeros(3, F32)}))
+    failed(answered, "SOFTMAX-4", "answered what must be refused", Word.UNREFUSED)
 
 
 @pytest.mark.parametrize("code", ["bad_logits", "bad_dtype", "bad_shape"])
 def test_codes_are_compared(code: str) -> None:
     case = first("softmax", "invalid", code)
     assert judge(case, raising(RefusedError(code, "in its own words"))).word == Word.REFUSED
-    failed(judge(case, raising(RefusedError("bad_k"))), "HEAD-5", f"refused as bad_k, not as {code}")
+    another = judge(case, raising(RefusedError("bad_k")))
+    failed(another, "HEAD-5", f"refused as bad_k, not as {code}", Word.UNREFUSED)
 
 
 def test_without_codes_the_kind_is_compared() -> None:
@@ -103,8 +125,11 @@ def test_without_codes_the_kind_is_compared() -> None:
     wrong_dtype, wrong_value = first("softmax", "invalid", "bad_dtype"), first("softmax", "invalid", "bad_logits")
     assert judge(wrong_dtype, raising(TypeError("int64"))).conforms
     assert judge(wrong_value, raising(ValueError("nan"))).conforms
-    failed(judge(wrong_dtype, raising(ValueError("int64"))), "HEAD-5", "as ValueError, not as TypeError")
-    failed(judge(wrong_value, raising(TypeError("nan"))), "HEAD-5", "as TypeError, not as ValueError")
+    for case, error, reason in (
+        (wrong_dtype, ValueError("int64"), "as ValueError, not as TypeError"),
+        (wrong_value, TypeError("nan"), "as TypeError, not as ValueError"),
+    ):
+        failed(judge(case, raising(error)), "HEAD-5", reason, Word.UNREFUSED)
     for case in CASES:
         if case.answers[0].expected.get("code") in ("bad_k", "bad_num_samples", "bad_seed", "bad_temperature"):
             kind = any(word in case.comment for word in ("1.5", "true", "fraction")) and "T = -1.5" not in case.comment

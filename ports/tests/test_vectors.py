@@ -22,7 +22,7 @@ from parity_tests.meta.test_spec import RULES
 from parity_tests.mutants import MUTANTS, Mutant
 from parity_tests.variants import VARIANTS
 from parity_tests.verdict import BAD, Word, compare
-from ports.checker.judge import judge, of_head
+from ports.checker.judge import LAYOUTS, judge, of_head
 from ports.values import from_json
 from ports.vectors import FILES, FOLDER, Case, arguments, generate, load, load_all
 from ports.vectors.generate import exact, protocol
@@ -229,10 +229,10 @@ def mutants_of_flags() -> dict[tuple[str, str], tuple[str, ...]]:
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)
 def test_every_mutant_is_caught_by_a_vector_that_carries_its_flag(mutant: Mutant) -> None:
-    order = "F" if str(mutant) in NOT_IN_JSON else "C"
+    layout = LAYOUTS["in Fortran's memory order"] if str(mutant) in NOT_IN_JSON else np.array
     named = mutants_of_flags()
     suspects = [case for case in CASES if any(str(mutant) in named[case.op, flag] for flag in case.flags)]
-    outcomes = [judge(case, of_head(mutant.head, order)) for case in suspects]
+    outcomes = [judge(case, of_head(mutant.head, layout)) for case in suspects]
     caught = [outcome for outcome in outcomes if outcome.word in BAD]
     assert caught, f"{mutant} passes {[case.id for case in suspects]}: {mutant.looks_like}"
 
@@ -248,13 +248,13 @@ def test_flags_name_mutants_that_exist() -> None:
     assert {name for mutants in mutants_of_flags().values() for name in mutants} == {str(mutant) for mutant in MUTANTS}
 
 
-@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("layout", [np.array, *LAYOUTS.values()], ids=["plain", *LAYOUTS])
 @pytest.mark.parametrize("head", [REFERENCE, MIRROR, *VARIANTS], ids=str)
-def test_correct_heads_pass_every_vector(head: Head, order: str) -> None:
+def test_correct_heads_pass_every_vector(head: Head, layout: Callable[[np.ndarray], np.ndarray]) -> None:
     """No false alarm, and nothing skipped but noise for a head that draws its own."""
     if head is MIRROR and not local_stream_is_mt19937():
         pytest.skip(OTHER_STREAM)
-    outcomes = [judge(case, of_head(head, order)) for case in CASES]
+    outcomes = [judge(case, of_head(head, layout)) for case in CASES]
     bad = [str(outcome) for outcome in outcomes if outcome.word in BAD]
     assert not bad, "\n".join(bad)
     skipped = {case.id for case, outcome in zip(CASES, outcomes, strict=True) if outcome.word == Word.NOT_CHECKED}

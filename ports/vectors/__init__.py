@@ -52,6 +52,16 @@ class Case:
     def __str__(self) -> str:
         return f"{self.op} {self.id} ({self.group}: {self.comment})"
 
+    @property
+    def about(self) -> str:
+        """How a report calls it."""
+        return f"vector {self.id}, {self.comment}"
+
+    @property
+    def refused(self) -> bool:
+        """Whether no answer to it is right but a refusal."""
+        return all("code" in answer.expected for answer in self.answers)
+
 
 @dataclass(frozen=True)
 class Group:

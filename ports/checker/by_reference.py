@@ -1,0 +1,82 @@
+"""Judges one call of a port by comparison with the reference, under the contract of the port."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+import reference
+from parity_tests import strategies
+from parity_tests.verdict import Verdict, Word, compare
+from reference.operations import OPERATIONS
+
+from .errors import BrokenError, RefusedError, SkippedError
+from .judge import form_fault, why_no_answer
+from .port import Port
+
+CUTS = ("top_k", "keep_top_k", "lm_head")  # a tie at the k-th place may be broken in other ways under a contract
+
+
+def one(port: Port, operation: str, arguments: dict[str, Any], phase: str) -> Verdict:
+    """The verdict on one case; a `multinomial` draws one token.
+
+    Raises: SkippedError and BrokenError, as the port's call does.
+    """
+    same, judged = port.contract.stands_for(operation, arguments)
+    ties = {"ties": port.contract.rule_for_ties(arguments.get("ties"))} if same in CUTS else {}
+    expected = _reference(same, judged)
+    given = {name: np.array(value) if isinstance(value, np.ndarray) else value for name, value in arguments.items()}
+    if operation == "multinomial":
+        given["num_samples"] = 1
+    if given.get("ties") == "lowest_id" and ties == {"ties": "any"}:
+        del given["ties"]
+    blank = Verdict(operation=operation, word=Word.DIVERGED, rule="HEAD-5", phase=phase, inputs=arguments)
+    try:
+        actual: Any = port.call(operation, given)
+    except (RefusedError, ValueError, TypeError) as error:
+        if isinstance(expected, ValueError):
+            return Verdict(operation=operation, word=Word.REFUSED, phase=phase)
+        return replace(blank, reason="refused", actual=error, expected=expected)
+    except (SkippedError, BrokenError):
+        raise
+    except Exception as error:  # the head crashed in its own way
+        return replace(blank, word=Word.ERRORED, rule="", reason=why_no_answer(error), actual=error)
+    if isinstance(expected, ValueError):
+        if port.contract.refusals == "none":
+            return replace(blank, word=Word.NOT_CHECKED, rule="", reason=UNDEFINED)
+        reason = "answered what must be refused"
+        return replace(blank, word=Word.UNREFUSED, reason=reason, actual=actual, expected=expected)
+    names = OPERATIONS[operation].results
+    fault = form_fault(actual, names)
+    if fault:
+        return replace(blank, word=Word.ERRORED, rule="", reason=fault, actual=actual)
+    found = tuple(actual[name] for name in names)
+    verdict = compare(same, expected, found if len(names) > 1 else found[0], **{**judged, **ties})
+    verdict = replace(verdict, operation=operation, phase=phase)
+    return verdict if verdict.conforms else replace(verdict, inputs=verdict.inputs or arguments)
+
+
+UNDEFINED = "its contract leaves bad input undefined"
+
+
+def guarded(blank: Verdict, port: Port, arguments: dict[str, Any]) -> Verdict:
+    """As `one`; what the port lacks or skips is not checked, and what it breaks is an error."""
+    reason = port.lacks(blank.operation, arguments)
+    if reason:
+        return replace(blank, word=Word.NOT_CHECKED, reason=reason)
+    try:
+        return one(port, blank.operation, arguments, blank.phase)
+    except SkippedError as skipped:
+        return replace(blank, word=Word.NOT_CHECKED, reason=str(skipped))
+    except BrokenError as error:
+        return replace(blank, word=Word.ERRORED, reason=str(error), actual=error)
+
+
+def _reference(operation: str, arguments: dict[str, Any]) -> Any:
+    """What the reference returns, or the ValueError that it raises."""
+    try:
+        if operation == "multinomial":
+            return reference.multinomial(arguments["probs"], rng=strategies.FixedNoise(arguments["noise"]))
+        return getattr(reference, operation)(**arguments)
+    except ValueError as error:
+        return error
