@@ -1,8 +1,12 @@
-"""Cases from a bundle at its full vocabulary: whole steps on its context vectors, and seeded sequences of draws."""
+"""Cases from bundles: whole steps on context vectors, seeded sequences of draws, and bundles that must be refused.
 
+The port reads a bundle from its path. The embedding is never sent.
+"""
+
+import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -10,117 +14,189 @@ import numpy as np
 
 import reference
 from parity_tests.judges.draws import judge_draw
-from parity_tests.judges.words import shown
+from parity_tests.judges.words import BAD, shown
 from parity_tests.verdict import Verdict, Word, compare
 from reference.operations import DEFAULTS, OPERATIONS, STAGES
 from weights_export.bundle import Bundle
 
-from .by_reference import one
+from . import made_bundles
+from .asking import confirmed
+from .by_reference import UNDEFINED, guarded
 from .errors import BrokenError, ErroredError, RefusedError, SkippedError
 from .port import Port
 
 EMBEDDED = Path(__file__).parents[1] / "tiny_bundle"
-SETTINGS = ((0.7, 50), (1.0, 5), (1.5, 1_000_000))  # the last keeps every token
-STEPS, BATCH = 6, 2
+# The last k keeps every token; a port may take temperatures near 1 for 1.
+SETTINGS = ((0.7, 50), (1.0, 5), (1.5, 1_000_000), (0.97, 40), (1.03, 2_000))
+# The batches of each step of a sequence: always one row, always three, always 17, and changing.
+BATCHES = ((1, 1, 1, 1), (3, 3, 3), (17, 17), (2, 5, 1, 3))
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A bundle that is open in the port."""
+
+    port: Port
+    path: Path
+    contexts: np.ndarray
+    embedding: np.ndarray
+    about: str = "the bundle"
+
+    @cached_property
+    def size(self) -> dict[str, int]:
+        """What `open_bundle` must answer."""
+        v, d = self.embedding.shape
+        return {"vocab_size": v, "hidden_size": d, "contexts": len(self.contexts)}
+
+    def head(self, context: int, temperature: float, k: int) -> dict[str, Any]:
+        """The arguments of `lm_head` for a step."""
+        return {"context": self.contexts[context], "embedding": self.embedding, "temperature": temperature, "k": k}
 
 
 def run(port: Port, bundle: Bundle, thorough: bool) -> Iterator[Verdict]:
-    """Every function once, at full vocabulary; then `step` on contexts and `sequence` from seeds, if the port has them.
+    """The stages at full vocabulary; then `step` on contexts and `sequence` from seeds, if the port has them.
 
     Raises: ValueError for a bundle without contexts.
     """
     embedding, contexts = bundle.embedding, bundle.context
     for operation, arguments in _arguments(contexts[0], embedding):
-        if operation in port.operations and not port.lacks(operation, arguments):
-            blank = _blank(operation, {})
-            yield _guarded(blank, partial(one, port, operation, arguments, "bundle"))
-    blank = _blank("open_bundle", {"path": bundle.folder})
-    if "open_bundle" not in port.operations:
-        yield replace(blank, word=Word.NOT_CHECKED, reason="it has no open_bundle")
-        return
-    opened = _guarded(blank, partial(_open, port, bundle.folder, embedding, contexts, blank))
-    yield opened
-    if not opened.conforms:
-        return
-    asked = len(contexts) if thorough else min(4, len(contexts))
-    if "step" in port.operations:
-        uniforms = reference.TorchGenerator(0).uniform((asked, len(SETTINGS)))
-        for i in range(asked):
-            for (temperature, k), uniform in zip(SETTINGS, uniforms[i].tolist(), strict=True):
-                blank = _blank("step", {"context": i, "temperature": temperature, "k": k, "uniform": uniform})
-                yield _guarded(blank, partial(_step, port, contexts, embedding, blank))
-    if "sequence" in port.operations:
-        for seed in range(20 if thorough else 4):
-            temperature, k = SETTINGS[seed % len(SETTINGS)]
-            which = [[(seed + step + 3 * row) % len(contexts) for row in range(BATCH)] for step in range(STEPS)]
-            inputs = {"contexts": which, "temperature": temperature, "k": k, "seed": seed}
-            blank = replace(_blank("sequence", inputs), phase="sequences")
-            yield _guarded(blank, partial(_sequence, port, contexts, embedding, blank))
-
-
-def _blank(operation: str, inputs: dict[str, Any]) -> Verdict:
-    """A verdict that is filled in later."""
-    rule = OPERATIONS[operation].rule
-    return Verdict(operation=operation, word=Word.DIVERGED, phase="bundle", rule=rule, inputs=inputs)
-
-
-def _arguments(context: np.ndarray, embedding: np.ndarray) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The arguments of each function, as the reference computes them from one context at full vocabulary."""
-    logits = reference.compute_logits(context, embedding)
-    probs = reference.softmax(reference.apply_temperature(logits, DEFAULTS["temperature"]))
-    values = {
-        "context": context,
-        "embedding": embedding,
-        "logits": logits,
-        "probs": probs,
-        "noise": reference.TorchGenerator(1).standard_exponential(probs.shape, probs.dtype),
-        "uniform": np.array(0.5),
-        **{name: value for name, value in DEFAULTS.items() if name not in ("ties", "num_samples")},
-    }
-    for operation in STAGES:
-        yield operation, OPERATIONS[operation].given(values)
-
-
-def _guarded(blank: Verdict, check: Callable[[], Verdict]) -> Verdict:
-    """The verdict of `check`, or one that says why the call gave no result."""
-    try:
-        return check()
-    except SkippedError as reason:
-        return replace(blank, word=Word.NOT_CHECKED, reason=str(reason))
-    except RefusedError as error:
-        return replace(blank, rule="HEAD-5", reason="refused", case="the bundle", actual=error)
-    except (BrokenError, ErroredError, ValueError, TypeError) as error:
-        return replace(blank, word=Word.ERRORED, rule="", reason=str(error), case="the bundle", actual=error)
-
-
-def _open(port: Port, folder: Path, embedding: np.ndarray, contexts: np.ndarray, blank: Verdict) -> Verdict:
-    actual = port.call("open_bundle", {"path": str(folder.resolve())})
-    expected = {"vocab_size": len(embedding), "hidden_size": embedding.shape[1], "contexts": len(contexts)}
-    if actual == expected:
-        return replace(blank, word=Word.IDENTICAL, inputs={})
-    return replace(blank, reason="reports another size of the bundle", actual=actual, expected=expected)
-
-
-def _step(port: Port, contexts: np.ndarray, embedding: np.ndarray, blank: Verdict) -> Verdict:
-    given = dict(blank.inputs)
-    actual = port.call("step", given)
-    probs, token_id = (actual.get(name) for name in OPERATIONS["step"].results)
-    if not isinstance(probs, np.ndarray) or type(token_id) is not int:
-        return replace(blank, word=Word.ERRORED, rule="", reason="the result must have probs and token_id")
-    head = {"context": contexts[given["context"]], "embedding": embedding}
-    head |= {"temperature": given["temperature"], "k": given["k"]}
-    verdict = compare("lm_head", reference.lm_head(**head), probs, **head)
+        if operation in port.operations:
+            blank = Verdict(operation=operation, word=Word.ERRORED, phase="bundle")
+            yield confirmed(lambda: guarded(blank, port, arguments))  # noqa: B023 - called at once
+    opened = Opened(port, bundle.folder.resolve(), contexts, embedding)
+    verdict = _open(opened)
+    yield verdict
     if verdict.conforms:
-        walk: dict[str, Any] = {"probs": probs, "uniform": np.array(given["uniform"])}
-        drawn = compare("inverse_cdf", reference.inverse_cdf(**walk), np.array(token_id), **walk)
-        verdict = verdict if drawn.conforms else drawn
-    case = shown(given)
-    return replace(verdict, operation="step", phase="bundle", case="" if verdict.conforms else case)
+        yield from _steps(opened, len(contexts) if thorough else min(4, len(contexts)))
+        for seed in range(20 if thorough else 4):
+            yield from _sequence(opened, seed)
 
 
-def _sequence(port: Port, contexts: np.ndarray, embedding: np.ndarray, blank: Verdict) -> Verdict:
-    given = dict(blank.inputs)
-    actual, which = port.call("sequence", given).get("token_ids"), given["contexts"]
+def made(port: Port) -> Iterator[Verdict]:
+    """Small bundles of every kind that FORMAT.md allows, and damaged ones; for a port that opens bundles."""
+    if "open_bundle" not in port.operations:
+        return
+    with tempfile.TemporaryDirectory(prefix="lm-head-bundles-") as name:
+        folder = Path(name).resolve()
+        for number, (about, kind) in enumerate(made_bundles.GOOD.items()):
+            path = folder / f"good-{number}"
+            kind.write(path)
+            opened = Opened(port, path, kind.context, kind.embedding, about)
+            verdict = _open(opened)
+            yield verdict
+            if verdict.conforms:
+                yield from _steps(opened, 1)
+                yield from _sequence(opened, number)
+        for number, what in enumerate(made_bundles.DAMAGED):
+            path = folder / f"damaged-{number}"
+            made_bundles.damaged(path, what)
+            yield _refuse(port, path, what)
+
+
+def _open(opened: Opened) -> Verdict:
+    blank = _blank("open_bundle", {"path": str(opened.path)}, opened.about)
+
+    def ask() -> Verdict:
+        actual = opened.port.call("open_bundle", {"path": str(opened.path)})
+        if actual == opened.size:
+            return replace(blank, word=Word.IDENTICAL, inputs={}, case="")
+        return replace(blank, reason="reports another size of the bundle", actual=actual, expected=opened.size)
+
+    return _asked(opened.port, blank, ask)
+
+
+def _refuse(port: Port, path: Path, what: str) -> Verdict:
+    """The verdict on a damaged bundle."""
+    blank = _blank("open_bundle", {"path": str(path)}, f"a bundle with {what}")
+    if port.contract.refusals == "none":
+        return replace(blank, word=Word.NOT_CHECKED, reason=UNDEFINED)
+
+    def ask() -> Verdict:
+        try:
+            actual: Any = port.call("open_bundle", {"path": str(path)})
+        except RefusedError as error:
+            if error.code == "bad_bundle":
+                return Verdict(operation="open_bundle", word=Word.REFUSED, phase="bundle")
+            reason = f"refused as {error.code}, not as bad_bundle"
+            return replace(
+                blank, word=Word.UNREFUSED, rule="HEAD-5", reason=reason, actual=error, expected="bad_bundle"
+            )
+        reason, code = "opened what must be refused", {"code": "bad_bundle"}
+        return replace(blank, word=Word.UNREFUSED, rule="HEAD-5", reason=reason, actual=actual, expected=code)
+
+    return _asked(port, blank, ask)
+
+
+def _steps(opened: Opened, asked: int) -> Iterator[Verdict]:
+    """Steps on the first contexts; each again with a uniform just beside a running sum of the port's own answer."""
+    if "step" not in opened.port.operations:
+        return
+    uniforms = reference.TorchGenerator(0).uniform((asked, len(SETTINGS)))
+    for i in range(asked):
+        for number, ((temperature, k), uniform) in enumerate(zip(SETTINGS, uniforms[i].tolist(), strict=True)):
+            given = {"context": i, "temperature": temperature, "k": k, "uniform": uniform}
+            answers: list[np.ndarray] = []
+            verdict = _step(opened, given, answers)
+            yield verdict
+            if verdict.conforms and answers:
+                yield _step(opened, {**given, "uniform": _beside(answers[-1], number)}, [])
+
+
+def _beside(probs: np.ndarray, number: int) -> float:
+    """A uniform so close to a running sum of these probabilities that float32 takes one for the other."""
+    running = np.cumsum(probs.astype(np.float64))
+    possible = np.flatnonzero(probs)
+    at = running[possible[len(possible) // 2]] / running[-1]
+    return float(min(at * (1 + (2.0**-30 if number % 2 else -(2.0**-30))), 1 - 2.0**-53))
+
+
+def _step(opened: Opened, given: dict[str, Any], answers: list[np.ndarray]) -> Verdict:
+    """The verdict on one step; its probabilities go into `answers`."""
+    blank = _blank("step", given, opened.about)
+
+    def ask() -> Verdict:
+        actual = opened.port.call("step", dict(given))
+        if actual.keys() != set(OPERATIONS["step"].results):
+            reason = f"the result has the keys {', '.join(map(str, actual))}: it must have probs and token_id"
+            return replace(blank, word=Word.ERRORED, rule="", reason=reason)
+        probs, token_id = (actual[name] for name in OPERATIONS["step"].results)
+        if not isinstance(probs, np.ndarray) or type(token_id) is not int:
+            reason = "probs must be a tensor and token_id a plain number"
+            return replace(blank, word=Word.ERRORED, rule="", reason=reason, actual=actual)
+        answers.append(probs)
+        _, head = opened.port.contract.stands_for(
+            "lm_head", opened.head(given["context"], given["temperature"], given["k"])
+        )
+        verdict = compare(
+            "lm_head", reference.lm_head(**head), probs, **head, ties=opened.port.contract.rule_for_ties()
+        )
+        if verdict.conforms:
+            walk: dict[str, Any] = {"probs": probs, "uniform": np.array(given["uniform"])}
+            drawn = compare("inverse_cdf", reference.inverse_cdf(**walk), np.array(token_id), **walk)
+            verdict = verdict if drawn.conforms else drawn
+        case = "" if verdict.conforms else f"{opened.about}, {shown(given)}"
+        return replace(verdict, operation="step", phase="bundle", case=case)
+
+    return _asked(opened.port, blank, ask)
+
+
+def _sequence(opened: Opened, seed: int) -> Iterator[Verdict]:
+    """The verdict on one sequence, if the port has sequences."""
+    if "sequence" not in opened.port.operations:
+        return
+    temperature, k = SETTINGS[seed % len(SETTINGS)]
+    n, batches = len(opened.contexts), BATCHES[seed % len(BATCHES)]
+    which = [[(seed + step + 3 * row) % n for row in range(batch)] for step, batch in enumerate(batches)]
+    inputs = {"contexts": which, "temperature": temperature, "k": k, "seed": seed}
+    blank = replace(_blank("sequence", inputs, opened.about), phase="sequences")
+    if opened.port.contract.stream == "own":
+        yield replace(blank, word=Word.NOT_CHECKED, reason="its random stream is its own")
+    else:
+        yield _asked(opened.port, blank, partial(_drawn, opened, inputs, blank))
+
+
+def _drawn(opened: Opened, given: dict[str, Any], blank: Verdict) -> Verdict:
+    actual, which = opened.port.call("sequence", dict(given)).get("token_ids"), given["contexts"]
     rows_of = [len(row) for row in actual if isinstance(row, list)] if isinstance(actual, list) else None
     if rows_of != [len(row) for row in which]:
         reason = "token_ids must be nested like contexts"
@@ -129,16 +205,57 @@ def _sequence(port: Port, contexts: np.ndarray, embedding: np.ndarray, blank: Ve
     settings = {"temperature": given["temperature"], "k": given["k"]}
     rng, word = reference.TorchGenerator(given["seed"]), Word.IDENTICAL
     for step, (rows, tokens) in enumerate(zip(which, actual, strict=True)):
-        probs = reference.lm_head(contexts[rows], embedding, **settings)
+        probs = reference.lm_head(opened.contexts[rows], opened.embedding, **settings)
         noise = rng.standard_exponential(probs.shape, probs.dtype)
         race = np.where(probs > 0, probs / noise, -1).argmax(axis=-1).tolist()
         for row, (expected, found) in enumerate(zip(race, tokens, strict=True)):
             if expected == found:
                 continue
-            in_range = type(found) is int and 0 <= found < len(embedding)
-            context = contexts[rows[row]]
-            if not in_range or judge_draw(context, embedding, noise[row], found, **settings) > 1:
+            in_range = type(found) is int and 0 <= found < len(opened.embedding)
+            context = opened.contexts[rows[row]]
+            if not in_range or judge_draw(context, opened.embedding, noise[row], found, **settings) > 1:
                 reason = f"another token at step {step}, row {row}"
                 return replace(blank, reason=reason, actual=tokens, expected=race)
             word = Word.TIE_BREAK
-    return replace(blank, word=word, inputs={})
+    return replace(blank, word=word, inputs={}, case="")
+
+
+def _blank(operation: str, inputs: dict[str, Any], about: str) -> Verdict:
+    """A verdict that is filled in later."""
+    rule = OPERATIONS[operation].rule
+    return Verdict(operation=operation, word=Word.DIVERGED, phase="bundle", rule=rule, inputs=inputs, case=about)
+
+
+def _arguments(context: np.ndarray, embedding: np.ndarray) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The arguments of each stage that does not take the embedding, from one context at full vocabulary."""
+    logits = reference.compute_logits(context, embedding)
+    probs = reference.softmax(reference.apply_temperature(logits, DEFAULTS["temperature"]))
+    values = {
+        "logits": logits,
+        "probs": probs,
+        "noise": reference.TorchGenerator(1).standard_exponential(probs.shape, probs.dtype),
+        "uniform": np.array(0.5, probs.dtype),
+        **{name: value for name, value in DEFAULTS.items() if name not in ("ties", "num_samples")},
+    }
+    for operation in STAGES:
+        if "embedding" not in OPERATIONS[operation].arguments:
+            yield operation, OPERATIONS[operation].given(values)
+
+
+def _asked(port: Port, blank: Verdict, ask: Callable[[], Verdict]) -> Verdict:
+    """The confirmed verdict of `ask`, or one that says why the call gave no result."""
+    if blank.operation not in port.operations:
+        return replace(blank, word=Word.NOT_CHECKED, reason=f"it has no {blank.operation}")
+
+    def verdict() -> Verdict:
+        try:
+            return ask()
+        except SkippedError as reason:
+            return replace(blank, word=Word.NOT_CHECKED, reason=str(reason))
+        except RefusedError as error:
+            return replace(blank, rule="HEAD-5", reason="refused", actual=error)
+        except (BrokenError, ErroredError, ValueError, TypeError) as error:
+            return replace(blank, word=Word.ERRORED, rule="", reason=str(error), actual=error)
+
+    found = confirmed(verdict)
+    return found if found.word in BAD else replace(found, inputs={})

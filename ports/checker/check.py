@@ -105,6 +105,7 @@ def _phases(port: Port, plan: Plan, bundle: Bundle | None, answers: Answers) -> 
         yield "random", random_cases.run(port, plan.examples)
     if bundle is not None:
         yield "bundle", bundle_cases.run(port, bundle, plan.thorough)
+        yield "bundles", bundle_cases.made(port)
 
 
 def _broken(report: Report) -> bool:
