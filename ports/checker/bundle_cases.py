@@ -110,6 +110,7 @@ def _refuse(port: Port, path: Path, what: str) -> Verdict:
     blank = _blank("open_bundle", {"path": str(path)}, f"a bundle with {what}")
     if port.contract.refusals == "none":
         return replace(blank, word=Word.NOT_CHECKED, reason=UNDEFINED)
+    wrong = replace(blank, word=Word.UNREFUSED, rule="HEAD-5", expected={"code": "bad_bundle"})
 
     def ask() -> Verdict:
         try:
@@ -117,12 +118,8 @@ def _refuse(port: Port, path: Path, what: str) -> Verdict:
         except RefusedError as error:
             if error.code == "bad_bundle":
                 return Verdict(operation="open_bundle", word=Word.REFUSED, phase="bundle")
-            reason = f"refused as {error.code}, not as bad_bundle"
-            return replace(
-                blank, word=Word.UNREFUSED, rule="HEAD-5", reason=reason, actual=error, expected="bad_bundle"
-            )
-        reason, code = "opened what must be refused", {"code": "bad_bundle"}
-        return replace(blank, word=Word.UNREFUSED, rule="HEAD-5", reason=reason, actual=actual, expected=code)
+            return replace(wrong, reason=f"refused as {error.code}, not as bad_bundle", actual=error)
+        return replace(wrong, reason="opened what must be refused", actual=actual)
 
     return _asked(port, blank, ask)
 
@@ -164,12 +161,9 @@ def _step(opened: Opened, given: dict[str, Any], answers: list[np.ndarray]) -> V
             reason = "probs must be a tensor and token_id a plain number"
             return replace(blank, word=Word.ERRORED, rule="", reason=reason, actual=actual)
         answers.append(probs)
-        _, head = opened.port.contract.stands_for(
-            "lm_head", opened.head(given["context"], given["temperature"], given["k"])
-        )
-        verdict = compare(
-            "lm_head", reference.lm_head(**head), probs, **head, ties=opened.port.contract.rule_for_ties()
-        )
+        head = opened.head(given["context"], given["temperature"], given["k"])
+        ties = opened.port.contract.rule_for_ties()
+        verdict = compare("lm_head", reference.lm_head(**head), probs, **head, ties=ties)
         if verdict.conforms:
             walk: dict[str, Any] = {"probs": probs, "uniform": np.array(given["uniform"])}
             drawn = compare("inverse_cdf", reference.inverse_cdf(**walk), np.array(token_id), **walk)

@@ -1,20 +1,15 @@
-"""The likely mistake of a port: the known mistake that would give the same wrong answers.
+"""The likely mistake of a port: the known mistake that gives the very same wrong answers.
 
 The suite has *mutants*: each is the reference with one mistake that a real system made. Every mutant of an operation
-answers the same vectors as the port. Then the search goes like this:
+answers the same vectors as the port. A mutant *explains* the port if it gives the same wrong answer to every vector
+that the port gets wrong, and gets no other wrong. Where several do, all are named. Where none does, the mistake is not
+recognised; then the rules are named, and what the failing vectors were written to find.
 
-1. A mutant *explains* a vector if both the port and the mutant get it wrong, with the same wrong answer.
-2. If one mutant explains every failure, it is the answer. Otherwise bad input that the port does not refuse is set
-   aside: a port without checks fails all such vectors at once, and no mutant does.
-3. Of the failures left, take the mutant that explains the most. A port may have several mistakes, so repeat this with
-   the failures that remain, until no mutant explains any of them.
-4. Two mutants often explain equally many failures. Then the better one is wrong about fewer of the vectors that the
-   port gets right. If they are still equal, both are named.
-5. If failures remain, say which rounding would explain them (for logits). If none does, say which mistakes the failing
-   vectors were written to find: their *flags*.
+Wrong numbers are explained apart from bad input that is not refused: a port without checks fails all of the latter.
+What got no answer explains nothing, as a crash would match every mutant that raises.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -22,7 +17,7 @@ import numpy as np
 
 from parity_tests.heads import Head, keeps_with
 from parity_tests.judges import precision
-from parity_tests.judges.words import BAD, Word
+from parity_tests.judges.words import Word
 from parity_tests.mutants import MUTANTS, Mutant
 from reference.operations import OPERATIONS
 
@@ -33,47 +28,56 @@ from .port import from_head
 
 
 def likely_mistakes(answers: Answers) -> dict[str, str]:
-    """For each operation with failures, what its mistake looks like. Operations that nothing explains have no entry."""
+    """For each operation with wrong answers or missing refusals, what its mistake looks like, in a line."""
     by_op: dict[str, Answers] = {}
     for number, answered in answers.items():
         by_op.setdefault(answered.case.op, {})[number] = answered
-    found = {}
-    for op, of_op in by_op.items():
-        failing = [answered.case for answered in of_op.values() if answered.verdict.word in BAD]
-        if failing:
-            found[op] = _explain(op, of_op, failing)
+    found = {op: _explain(op, of_op) for op, of_op in by_op.items()}
     return {op: text for op, text in found.items() if text}
 
 
-def _explain(op: str, answers: Answers, failing: Sequence[Case]) -> str:
-    """The mistakes of one operation in a line. The numbers below are those of the steps in the module's docstring."""
-    left = {case.id for case in failing}
-    # 1. What each mutant explains.
-    candidates = [(mutant, _explained(answers, _answers_of(mutant, op))) for mutant in _candidates(op)]
-    unrefused = {case.id: case for case in failing if case.result == "invalid"}
-    # 2. One mutant for everything, or the unrefused input apart, unless there are no other failures.
-    if not any(ids >= left for _, ids in candidates) and left - unrefused.keys():
-        left -= unrefused.keys()
-    else:
-        unrefused = {}
-    named: list[str] = []
-    while left:  # 3. The mutant that explains the most, again and again.
-        best = max(len(ids & left) for _, ids in candidates)
-        if not best:
-            break
-        equals = [(mutant, ids) for mutant, ids in candidates if len(ids & left) == best]
-        # 4. Of equally good mutants, those that are wrong in the fewest other places.
-        fewest = min(_elsewhere(answers, mutant, op) for mutant, _ in equals)
-        equals = [(mutant, ids) for mutant, ids in equals if _elsewhere(answers, mutant, op) == fewest]
-        named.append(" or ".join(dict.fromkeys(mutant.looks_like for mutant, _ in equals)))
-        left -= equals[0][1]
-    parts = ["looks like: " + "; and ".join(dict.fromkeys(named))] if named else []
-    if left:  # 5. What no mutant explains.
-        parts.append(_fingerprint(op, answers, left) or _what_they_look_for(left))
+def _explain(op: str, answers: Answers) -> str:
+    """The mistake of one operation: one that explains everything; else of its numbers, and which codes are missing."""
+    numbers, unrefused = (
+        {number for number, answered in answers.items() if answered.verdict.word == word and answered.verdict.repeats}
+        for word in (Word.DIVERGED, Word.UNREFUSED)
+    )
+    if not numbers | unrefused:
+        return ""
+    failing = {number for number, answered in answers.items() if not answered.verdict.conforms}
+    known = _names(op, answers, numbers | unrefused, failing)
+    if known:
+        return f"looks like: {known}"
+    parts = []
+    if numbers:
+        known = _names(op, answers, numbers, failing) or _fingerprint(op, answers, numbers)
+        parts.append(f"looks like: {known}" if known else _not_recognised(answers, numbers))
     if unrefused:
-        codes = sorted({str(case.answers[0].expected.get("code")) for case in unrefused.values()})
-        parts.append(f"bad input is answered or dies, not refused: {', '.join(codes)}")
-    return "; and ".join(part for part in parts if part)
+        codes = sorted({str(answers[number].case.answers[0].expected.get("code")) for number in unrefused})
+        parts.append(f"bad input is answered, or refused with another code than {', '.join(codes)}")
+    return "; and ".join(parts)
+
+
+def _names(op: str, answers: Answers, explained: set[int], allowed: set[int]) -> str:
+    """The mistakes that explain these vectors, and get none wrong but `allowed`; "" if there are none."""
+    named = []
+    for mutant in _candidates(op):
+        theirs = _answers_of(mutant, op)
+        wrong = {number for number in answers if number in theirs and not theirs[number].verdict.conforms}
+        if explained <= wrong <= allowed and all(_same(answers[number], theirs[number]) for number in explained):
+            named.append(mutant.looks_like)
+    return " or ".join(dict.fromkeys(named))
+
+
+def _not_recognised(answers: Answers, failing: set[int]) -> str:
+    """What there is to say of a mistake that nobody knows: its rules, and the flags of the failures."""
+    # The flags that all of them share or, if they share none, those of the first.
+    cases = [answers[number].case for number in sorted(failing)]
+    rules = ", ".join(dict.fromkeys(answers[number].verdict.rule for number in sorted(failing)))
+    flags = [{(case.op, flag) for flag in case.flags} for case in cases]
+    names = sorted(set.intersection(*flags) or flags[0])
+    looked_for = "; ".join(_notes()[name].mistake for name in names)
+    return f"not recognised: it breaks {rules}" + (f"; these vectors are to find: {looked_for}" if looked_for else "")
 
 
 def _candidates(op: str) -> Iterable[Mutant]:
@@ -123,28 +127,6 @@ def _answers_of(mutant: Mutant, op: str) -> Answers:
     return _answers_by_name(str(mutant), op)
 
 
-def _explained(answers: Answers, mutants: Answers) -> set[int]:
-    """The vectors that the port and the mutant both fail with the same wrong answer.
-
-    Vectors to which the port gave no answer (ERRORED) never count: a crash would match every mutant that raises.
-    """
-    return {
-        number
-        for number, answered in answers.items()
-        if answered.verdict.word == Word.DIVERGED
-        and number in mutants
-        and mutants[number].verdict.word in BAD
-        and _same(answered, mutants[number])
-    }
-
-
-def _elsewhere(answers: Answers, mutant: Mutant, op: str) -> int:
-    """How many vectors the mutant fails and the port passes."""
-    theirs = _answers_of(mutant, op)
-    right = [number for number, answered in answers.items() if answered.verdict.conforms and number in theirs]
-    return sum(not theirs[number].verdict.conforms for number in right)
-
-
 def _same(one: Answered, other: Answered) -> bool:
     """Whether two wrong answers are the same: both refused, both changed their input, or both gave the same numbers.
 
@@ -178,28 +160,17 @@ def _close(a: Any, b: Any, bound: Any) -> bool:
     return bool(near.all())
 
 
-def _fingerprint(op: str, answers: Answers, left: set[int]) -> str:
+def _fingerprint(op: str, answers: Answers, failing: set[int]) -> str:
     """The rounding that explains the logits of all these vectors, or "" if there is no such rounding."""
     if op != "compute_logits":
         return ""
     found = set()
-    for number in left:
+    for number in failing:
         case, answer = answers[number].case, answers[number].answer
         given = arguments(case.inputs)
         logits = answer.get("logits") if isinstance(answer, dict) else None
-        if not isinstance(logits, np.ndarray) or logits.shape != (
-            *given["context"].shape[:-1],
-            len(given["embedding"]),
-        ):
+        shape = (*given["context"].shape[:-1], len(given["embedding"]))
+        if not isinstance(logits, np.ndarray) or logits.shape != shape:
             return ""
         found.add(precision.explain(logits, given["context"], given["embedding"]))
-    return str(found.pop()) if len(found) == 1 and None not in found else ""
-
-
-def _what_they_look_for(left: set[int]) -> str:
-    """The mistakes named by the flags that all unexplained failures share, or if they share none, by the first's."""
-    by_id = {case.id: case for of_op in _cases().values() for case in of_op}
-    flags = [{(by_id[number].op, flag) for flag in by_id[number].flags} for number in sorted(left)]
-    shared = set.intersection(*flags) if flags else set()
-    names = sorted(shared or (flags[0] if flags else set()))
-    return "the failing vectors look for: " + "; ".join(_notes()[name].mistake for name in names) if names else ""
+    return str(found.pop()).removeprefix("looks like ") if len(found) == 1 and None not in found else ""

@@ -184,7 +184,9 @@ def _cut_short(actual: np.ndarray, expected: np.ndarray, verdict: Verdict) -> Ve
     found, due = actual.reshape(-1), expected.reshape(-1).tolist()
     for digits in range(4, 9):
         short = [f"{x:.{digits}g}" for x in found.tolist()]
-        if (found.dtype.type(short) == found).all():
+        with np.errstate(over="ignore"):
+            as_short = np.array(short, np.float64).astype(found.dtype)
+        if (as_short == found).all():
             if short == [f"{x:.{digits}g}" for x in due]:
                 reason = f"its numbers have {digits} digits: float32 needs 9, float64 17, or write the shortest text"
                 return replace(verdict, word=Word.ERRORED, rule="", reason=reason, ratio=0.0)

@@ -55,7 +55,7 @@ class Made:
             "contexts": {"block_output": Content.of(h * 1000), "context": Content.of(h)},
             "expected": {"logits_exact": Content.of(logits), "logits": Content.of(logits.astype(np.float32))},
         }
-        tensors = {}
+        tensors: dict[str, Any] = {}
         for part, contents in parts.items():
             file = f"{part}.{self.container}"
             written = containers.write(folder / file, self.container, contents)
