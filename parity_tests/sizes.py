@@ -19,6 +19,7 @@ KS = (1_000, 2_000)
 NEAR_ONE = (0.95, 0.97, 0.99, 0.999, 1.001, 1.01, 1.03, 1.05)  # a head may take them for 1
 
 Case = dict[str, Any]
+Labelled = tuple[str, Case]
 
 
 def cases(operation: str, dtype: str = "float32") -> Iterator[Case]:
@@ -26,11 +27,16 @@ def cases(operation: str, dtype: str = "float32") -> Iterator[Case]:
 
     Raises: ValueError for an operation that is not a function of a head.
     """
+    return (case for _, case in labelled(operation, dtype))
+
+
+def labelled(operation: str, dtype: str = "float32") -> Iterator[tuple[str, Case]]:
+    """As `cases`, each after what is large in it, as in `V = 65,537`."""
     if operation not in STAGES:
         raise ValueError(f"operation is {operation!r}: it must be one of {', '.join(STAGES)}")
-    for number, case in enumerate(_CASES[operation]()):
+    for number, (label, case) in enumerate(_CASES[operation]()):
         rng = np.random.default_rng([STAGES.index(operation), number])
-        yield {name: value(rng, dtype) if callable(value) else value for name, value in case.items()}
+        yield label, {name: value(rng, dtype) if callable(value) else value for name, value in case.items()}
 
 
 Drawn = Callable[[np.random.Generator, str], np.ndarray]
@@ -54,80 +60,82 @@ def _logits(*shape: int) -> Drawn:
     return _whole(-3, 3, *shape, last=4)
 
 
-def _factors() -> Iterator[Case]:
+def _factors() -> Iterator[Labelled]:
     for v in VOCABS:
-        yield {"context": _whole(-4, 4, 2), "embedding": _whole(-8, 8, v, 2)}
+        yield f"V = {v:,}", {"context": _whole(-4, 4, 2), "embedding": _whole(-8, 8, v, 2)}
     for d in HIDDEN:
-        yield {"context": _whole(-4, 4, d, last=9), "embedding": _whole(-8, 8, 3, d)}
+        yield f"d = {d:,}", {"context": _whole(-4, 4, d, last=9), "embedding": _whole(-8, 8, 3, d)}
     for rows in ROWS:
-        yield {"context": _whole(-4, 4, rows, 3), "embedding": _whole(-8, 8, 5, 3)}
+        yield f"rows = {rows:,}", {"context": _whole(-4, 4, rows, 3), "embedding": _whole(-8, 8, 5, 3)}
 
 
-def _compute_logits() -> Iterator[Case]:
+def _compute_logits() -> Iterator[Labelled]:
     yield from _factors()
-    yield {"context": _normal(1_025), "embedding": _normal(66, 1_025)}
+    yield "d = 1,025", {"context": _normal(1_025), "embedding": _normal(66, 1_025)}
 
 
 def _normal(*shape: int) -> Drawn:
     return lambda rng, dtype: rng.standard_normal(shape).astype(dtype)
 
 
-def _lm_head() -> Iterator[Case]:
-    for case in _factors():
-        yield {**case, "temperature": 1.0, "k": 3}
+def _lm_head() -> Iterator[Labelled]:
+    for label, case in _factors():
+        yield label, {**case, "temperature": 1.0, "k": 3}
     for temperature in NEAR_ONE:
-        yield {"context": _whole(-4, 4, 2), "embedding": _whole(-8, 8, 65, 2), "temperature": temperature, "k": 50}
+        near = {"temperature": temperature, "k": 50}
+        yield f"T = {temperature}", {"context": _whole(-4, 4, 2), "embedding": _whole(-8, 8, 65, 2), **near}
     for k in KS:
-        yield {"context": _whole(-2, 2, 2), "embedding": _whole(-2, 2, 4_097, 2), "temperature": 2.0, "k": k}
+        many = {"temperature": 2.0, "k": k}
+        yield f"k = {k:,}", {"context": _whole(-2, 2, 2), "embedding": _whole(-2, 2, 4_097, 2), **many}
 
 
-def _apply_temperature() -> Iterator[Case]:
+def _apply_temperature() -> Iterator[Labelled]:
     for v in (257, VOCABS[-1]):
-        yield {"logits": _whole(-99, 99, v), "temperature": 0.7}
+        yield f"V = {v:,}", {"logits": _whole(-99, 99, v), "temperature": 0.7}
     for rows in ROWS:
-        yield {"logits": _whole(-99, 99, rows, 3), "temperature": 0.7}
+        yield f"rows = {rows:,}", {"logits": _whole(-99, 99, rows, 3), "temperature": 0.7}
     for temperature in NEAR_ONE:
-        yield {"logits": _whole(-(2**20), 2**20, 65), "temperature": temperature}
+        yield f"T = {temperature}", {"logits": _whole(-(2**20), 2**20, 65), "temperature": temperature}
 
 
-def _cut(**rule: str) -> Iterator[Case]:
+def _cut(**rule: str) -> Iterator[Labelled]:
     for v in VOCABS:
-        yield {"logits": _logits(v), "k": 50, **rule}
+        yield f"V = {v:,}", {"logits": _logits(v), "k": 50, **rule}
     for k in KS:
-        yield {"logits": _logits(4_097), "k": k, **rule}
-        yield {"logits": _logits(2, 50_257), "k": k, **rule}
+        yield f"k = {k:,}", {"logits": _logits(4_097), "k": k, **rule}
+        yield f"k = {k:,}", {"logits": _logits(2, 50_257), "k": k, **rule}
     for rows in ROWS:
-        yield {"logits": _logits(rows, 7), "k": 3, **rule}
+        yield f"rows = {rows:,}", {"logits": _logits(rows, 7), "k": 3, **rule}
 
 
-def _softmax() -> Iterator[Case]:
+def _softmax() -> Iterator[Labelled]:
     for v in VOCABS:
-        yield {"logits": _logits(v)}
+        yield f"V = {v:,}", {"logits": _logits(v)}
     for rows in ROWS:
-        yield {"logits": _logits(rows, 3)}
+        yield f"rows = {rows:,}", {"logits": _logits(rows, 3)}
 
 
 def _noise(*shape: int) -> Drawn:
     return lambda rng, dtype: rng.standard_exponential(shape).astype("float64" if dtype == "float64" else "float32")
 
 
-def _multinomial() -> Iterator[Case]:
+def _multinomial() -> Iterator[Labelled]:
     for v in VOCABS:
-        yield {"probs": _whole(1, 9, v, last=64 * v), "noise": _noise(v)}
+        yield f"V = {v:,}", {"probs": _whole(1, 9, v, last=64 * v), "noise": _noise(v)}
     for rows in ROWS:
-        yield {"probs": _whole(1, 9, rows, 3), "noise": _noise(rows, 3)}
+        yield f"rows = {rows:,}", {"probs": _whole(1, 9, rows, 3), "noise": _noise(rows, 3)}
 
 
-def _inverse_cdf() -> Iterator[Case]:
+def _inverse_cdf() -> Iterator[Labelled]:
     """Uniforms at a running sum and just below it, closer than float32 can tell; and in the last token."""
     for v in VOCABS:
         counts = np.random.default_rng(v).integers(1, 9, v)
         counts[-1] += 2 ** int(counts.sum()).bit_length() - counts.sum()  # a power of two: all quotients are exact
         for place, side in ((v // 3, -(2.0**-30)), (v - 1, 0.0)):
             uniform = counts[:place].sum() / counts.sum() * (1 + side)
-            yield {"probs": _given(counts), "uniform": np.array(uniform)}
+            yield f"V = {v:,}", {"probs": _given(counts), "uniform": np.array(uniform)}
     for rows in ROWS:
-        yield {"probs": _whole(1, 9, rows, 3), "uniform": _uniforms(rows)}
+        yield f"rows = {rows:,}", {"probs": _whole(1, 9, rows, 3), "uniform": _uniforms(rows)}
 
 
 def _given(numbers: np.ndarray) -> Drawn:
@@ -138,7 +146,7 @@ def _uniforms(rows: int) -> Drawn:
     return lambda rng, _: rng.random(rows)
 
 
-_CASES: dict[str, Callable[[], Iterator[Case]]] = {
+_CASES: dict[str, Callable[[], Iterator[Labelled]]] = {
     "compute_logits": _compute_logits,
     "apply_temperature": _apply_temperature,
     "top_k": _cut,

@@ -53,10 +53,20 @@ class Opened:
         return {"context": self.contexts[context], "embedding": self.embedding, "temperature": temperature, "k": k}
 
 
-def run(port: Port, bundle: Bundle, thorough: bool) -> Iterator[Verdict]:
+@dataclass(frozen=True)
+class Told:
+    """What the port answered to one request about a bundle, and the verdict. `bundle_diagnosis` looks at these."""
+
+    verdict: Verdict
+    opened: Opened | None
+    given: dict[str, Any]
+    actual: Any
+
+
+def run(port: Port, bundle: Bundle, thorough: bool, told: list[Told]) -> Iterator[Verdict]:
     """The stages at full vocabulary; then `step` on contexts and `sequence` from seeds, if the port has them.
 
-    Raises: ValueError for a bundle without contexts.
+    Fills `told`. Raises: ValueError for a bundle without contexts.
     """
     embedding, contexts = bundle.embedding, bundle.context
     for operation, arguments in _arguments(contexts[0], embedding):
@@ -67,13 +77,16 @@ def run(port: Port, bundle: Bundle, thorough: bool) -> Iterator[Verdict]:
     verdict = _open(opened)
     yield verdict
     if verdict.conforms:
-        yield from _steps(opened, len(contexts) if thorough else min(4, len(contexts)))
+        yield from _steps(opened, len(contexts) if thorough else min(4, len(contexts)), told)
         for seed in range(20 if thorough else 4):
-            yield from _sequence(opened, seed)
+            yield from _sequence(opened, seed, told)
 
 
-def made(port: Port) -> Iterator[Verdict]:
-    """Small bundles of every kind that FORMAT.md allows, and damaged ones; for a port that opens bundles."""
+def made(port: Port, told: list[Told]) -> Iterator[Verdict]:
+    """Small bundles of every kind that FORMAT.md allows, and damaged ones; for a port that opens bundles.
+
+    Fills `told`.
+    """
     if "open_bundle" not in port.operations:
         return
     with tempfile.TemporaryDirectory(prefix="lm-head-bundles-") as name:
@@ -85,12 +98,16 @@ def made(port: Port) -> Iterator[Verdict]:
             verdict = _open(opened)
             yield verdict
             if verdict.conforms:
-                yield from _steps(opened, 1)
-                yield from _sequence(opened, number)
+                yield from _steps(opened, 1, told)
+                yield from _sequence(opened, number, told)
+            else:
+                told.append(Told(verdict, opened, {"kind": about}, None))
         for number, what in enumerate(made_bundles.DAMAGED):
             path = folder / f"damaged-{number}"
             made_bundles.damaged(path, what)
-            yield _refuse(port, path, what)
+            verdict = _refuse(port, path, what)
+            told.append(Told(verdict, None, {"damage": what}, None))
+            yield verdict
 
 
 def _open(opened: Opened) -> Verdict:
@@ -124,7 +141,7 @@ def _refuse(port: Port, path: Path, what: str) -> Verdict:
     return _asked(port, blank, ask)
 
 
-def _steps(opened: Opened, asked: int) -> Iterator[Verdict]:
+def _steps(opened: Opened, asked: int, told: list[Told]) -> Iterator[Verdict]:
     """Steps on the first contexts; each again with a uniform just beside a running sum of the port's own answer."""
     if "step" not in opened.port.operations:
         return
@@ -132,11 +149,10 @@ def _steps(opened: Opened, asked: int) -> Iterator[Verdict]:
     for i in range(asked):
         for number, ((temperature, k), uniform) in enumerate(zip(SETTINGS, uniforms[i].tolist(), strict=True)):
             given = {"context": i, "temperature": temperature, "k": k, "uniform": uniform}
-            answers: list[np.ndarray] = []
-            verdict = _step(opened, given, answers)
+            verdict, probs = _step(opened, given, told)
             yield verdict
-            if verdict.conforms and answers:
-                yield _step(opened, {**given, "uniform": _beside(answers[-1], number)}, [])
+            if verdict.conforms and probs is not None:
+                yield _step(opened, {**given, "uniform": _beside(probs, number)}, told)[0]
 
 
 def _beside(probs: np.ndarray, number: int) -> float:
@@ -147,12 +163,13 @@ def _beside(probs: np.ndarray, number: int) -> float:
     return float(min(at * (1 + (2.0**-30 if number % 2 else -(2.0**-30))), 1 - 2.0**-53))
 
 
-def _step(opened: Opened, given: dict[str, Any], answers: list[np.ndarray]) -> Verdict:
-    """The verdict on one step; its probabilities go into `answers`."""
+def _step(opened: Opened, given: dict[str, Any], told: list[Told]) -> tuple[Verdict, np.ndarray | None]:
+    """The verdict on one step, and the probabilities if it gave any."""
     blank = _blank("step", given, opened.about)
+    last: list[Any] = [None]
 
     def ask() -> Verdict:
-        actual = opened.port.call("step", dict(given))
+        actual = last[0] = opened.port.call("step", dict(given))
         if actual.keys() != set(OPERATIONS["step"].results):
             reason = f"the result has the keys {', '.join(map(str, actual))}: it must have probs and token_id"
             return replace(blank, word=Word.ERRORED, rule="", reason=reason)
@@ -160,7 +177,6 @@ def _step(opened: Opened, given: dict[str, Any], answers: list[np.ndarray]) -> V
         if not isinstance(probs, np.ndarray) or type(token_id) is not int:
             reason = "probs must be a tensor and token_id a plain number"
             return replace(blank, word=Word.ERRORED, rule="", reason=reason, actual=actual)
-        answers.append(probs)
         head = opened.head(given["context"], given["temperature"], given["k"])
         ties = opened.port.contract.rule_for_ties()
         verdict = compare("lm_head", reference.lm_head(**head), probs, **head, ties=ties)
@@ -171,10 +187,12 @@ def _step(opened: Opened, given: dict[str, Any], answers: list[np.ndarray]) -> V
         case = "" if verdict.conforms else f"{opened.about}, {shown(given)}"
         return replace(verdict, operation="step", phase="bundle", case=case)
 
-    return _asked(opened.port, blank, ask)
+    verdict = _asked(opened.port, blank, ask)
+    told.append(Told(verdict, opened, given, last[0]))
+    return verdict, last[0].get("probs") if isinstance(last[0], dict) and verdict.conforms else None
 
 
-def _sequence(opened: Opened, seed: int) -> Iterator[Verdict]:
+def _sequence(opened: Opened, seed: int, told: list[Told]) -> Iterator[Verdict]:
     """The verdict on one sequence, if the port has sequences."""
     if "sequence" not in opened.port.operations:
         return
@@ -186,11 +204,16 @@ def _sequence(opened: Opened, seed: int) -> Iterator[Verdict]:
     if opened.port.contract.stream == "own":
         yield replace(blank, word=Word.NOT_CHECKED, reason="its random stream is its own")
     else:
-        yield _asked(opened.port, blank, partial(_drawn, opened, inputs, blank))
+        last: list[Any] = [None]
+        verdict = _asked(opened.port, blank, partial(_drawn, opened, inputs, blank, last))
+        told.append(Told(verdict, opened, inputs, last[0]))
+        yield verdict
 
 
-def _drawn(opened: Opened, given: dict[str, Any], blank: Verdict) -> Verdict:
+def _drawn(opened: Opened, given: dict[str, Any], blank: Verdict, last: list[Any]) -> Verdict:
+    """The verdict on the tokens of one sequence; they go into `last`."""
     actual, which = opened.port.call("sequence", dict(given)).get("token_ids"), given["contexts"]
+    last[0] = actual
     rows_of = [len(row) for row in actual if isinstance(row, list)] if isinstance(actual, list) else None
     if rows_of != [len(row) for row in which]:
         reason = "token_ids must be nested like contexts"

@@ -9,12 +9,14 @@ from parity_tests.judges.words import BAD, Verdict, Word
 from weights_export.bundle import Bundle, open_bundle
 
 from ..vectors import Case, Vectors, load_all
-from . import bundle_cases, random_cases, size_cases, vector_cases
+from . import bundle_cases, claims, random_cases, size_cases, vector_cases
 from .answers import Answers, recorded
 from .asking import Recorder
+from .bundle_cases import Told
 from .errors import GaveUpError
 from .port import Port
 from .results import Report
+from .size_cases import from_some_size_on
 
 STORAGE_ORDER = "looks like: memory read in storage order, whatever the strides"
 
@@ -39,10 +41,11 @@ def check(port: Port, plan: Plan, watch: Callable[[str], None] = lambda phase: N
     """
     report = Report(port.described)
     answers: Answers = {}
+    told: list[Told] = []
     recorder = Recorder(port.call, report.seen)
     try:
         bundle = None if plan.bundle is None else _opened(plan.bundle)  # a bad bundle is refused before the long work
-        for phase, verdicts in _phases(recorder.watching(port), plan, bundle, answers):
+        for phase, verdicts in _phases(recorder.watching(port), plan, bundle, answers, told):
             watch(phase)
             for verdict in verdicts:  # from a generator: those before a GaveUpError are kept
                 report.verdicts.append(verdict)
@@ -68,8 +71,15 @@ def check(port: Port, plan: Plan, watch: Callable[[str], None] = lambda phase: N
 
         watch("looking for the likely mistake")
         report.mistakes.update(likely_mistakes(answers))
-    elif any(failure.phase == "layout" for failure in report.failures):
-        report.mistakes.update({failure.operation: STORAGE_ORDER for failure in report.failures})
+    if any(one.verdict.word in BAD for one in told):
+        from .bundle_diagnosis import likely_mistakes as of_bundles
+
+        watch("looking for the likely mistake")
+        report.mistakes.update(of_bundles(told))
+    for failure in report.failures:
+        if failure.phase == "layout" and failure.operation not in report.mistakes:
+            report.mistakes[failure.operation] = STORAGE_ORDER
+    report.mistakes = {**from_some_size_on(report.verdicts), **report.mistakes}
     return report
 
 
@@ -89,8 +99,10 @@ def _files() -> list[Vectors]:
     return load_all()
 
 
-def _phases(port: Port, plan: Plan, bundle: Bundle | None, answers: Answers) -> Iterator[tuple[str, Iterable[Verdict]]]:
-    """The phases in order, each with its verdicts as they come. Fills `answers` from the vectors."""
+def _phases(
+    port: Port, plan: Plan, bundle: Bundle | None, answers: Answers, told: list[Told]
+) -> Iterator[tuple[str, Iterable[Verdict]]]:
+    """The phases in order, each with its verdicts as they come. Fills `answers` and `told`, for the diagnosis."""
     files = _files()
     cases = [case for file in files for case in file.cases]
     smoke = vector_cases.smoke_cases(files)
@@ -103,9 +115,10 @@ def _phases(port: Port, plan: Plan, bundle: Bundle | None, answers: Answers) -> 
         yield "sizes", size_cases.run(port)
     if plan.examples:
         yield "random", random_cases.run(port, plan.examples)
+    yield "claims", claims.run(port)
     if bundle is not None:
-        yield "bundle", bundle_cases.run(port, bundle, plan.thorough)
-        yield "bundles", bundle_cases.made(port)
+        yield "bundle", bundle_cases.run(port, bundle, plan.thorough, told)
+        yield "bundles", bundle_cases.made(port, told)
 
 
 def _broken(report: Report) -> bool:

@@ -90,7 +90,7 @@ def _made_of(op: str) -> list[str]:
     return [op, *(inner for part in OPERATIONS[op].parts for inner in _made_of(part))]
 
 
-def _head(mutant: Mutant, op: str) -> Head:
+def head_for(mutant: Mutant, op: str) -> Head:
     """The mutant's head. If the mistake is in a stage inside `op`, then `op` is rebuilt on that stage.
 
     A mutant replaces one function only. Its `lm_head` would still be the reference's, and show nothing of the mistake.
@@ -118,7 +118,7 @@ def _notes() -> dict[tuple[str, str], Note]:
 def _answers_by_name(name: str, op: str) -> Answers:
     mutant = next(m for m in MUTANTS if str(m) == name)
     answers: Answers = {}
-    for _ in recorded(from_head(_head(mutant, op)), _cases()[op], answers):
+    for _ in recorded(from_head(head_for(mutant, op)), _cases()[op], answers):
         pass
     return answers
 

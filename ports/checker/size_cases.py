@@ -1,6 +1,7 @@
 """Cases of a real model's sizes, made here and not stored: one large dimension each, all else small."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from parity_tests import sizes
 from parity_tests.judges.words import Verdict, Word
@@ -20,7 +21,27 @@ def run(port: Port) -> Iterator[Verdict]:
         several = "ties" in OPERATIONS[operation].arguments
         for rule in [{"ties": rule} for rule in port.contract.ties if rule != "any"] or [{}] if several else [{}]:
             blank = Verdict(operation=operation, word=Word.ERRORED, phase="sizes")
-            for case in sizes.cases(operation, dtype):
+            for about, case in sizes.labelled(operation, dtype):
                 if "uniform" in case and "float64" not in port.contract.dtypes:
                     case["uniform"] = case["uniform"].astype(dtype)
-                yield confirmed(lambda: guarded(blank, port, {**case, **rule}))  # noqa: B023 - called at once
+                verdict = confirmed(lambda: guarded(blank, port, {**case, **rule}))  # noqa: B023 - called at once
+                yield replace(verdict, case=about)
+
+
+def from_some_size_on(verdicts: Iterable[Verdict]) -> dict[str, str]:
+    """For each operation that is right at small sizes and wrong at larger ones: from which size on."""
+    right: dict[tuple[str, str], dict[float, bool]] = {}  # (operation, what is large) -> its size -> no verdict is bad
+    for verdict in verdicts:
+        if verdict.phase == "sizes" and verdict.word != Word.NOT_CHECKED:
+            letter, _, size = verdict.case.partition(" = ")
+            of_letter = right.setdefault((verdict.operation, letter), {})
+            number = float(size.replace(",", ""))
+            of_letter[number] = of_letter.get(number, True) and verdict.conforms
+    found: dict[str, str] = {}
+    for (operation, letter), conforms in right.items():
+        wrong = min((size for size, good in conforms.items() if not good), default=0.0)
+        smaller = max((size for size, good in conforms.items() if good and size < wrong), default=0.0)
+        if smaller and letter != "T":
+            text = f"not recognised: right up to {letter} = {smaller:,.0f}, wrong at {letter} = {wrong:,.0f}"
+            found.setdefault(operation, text)
+    return found

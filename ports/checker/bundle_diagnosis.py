@@ -1,0 +1,172 @@
+"""The likely mistake in `open_bundle`, `step` and `sequence`: the known one that gives the very same answers.
+
+As in `diagnosis.py`, a mistake is named only if it gives the same wrong answer to every request that fails, and gets no
+request wrong that the port gets right.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import reference
+from parity_tests.heads import REFERENCE, Head
+from parity_tests.judges.words import BAD, Word
+from parity_tests.mutants import MUTANTS
+from parity_tests.strategies import FixedNoise
+from reference import bounds
+from reference.operations import OPERATIONS
+
+from .bundle_cases import Opened, Told
+from .diagnosis import head_for
+from .made_bundles import DAMAGED, GOOD
+
+Noise = Callable[[int, Sequence[int], int], Iterator[np.ndarray]]  # seed, batch of each step, V -> noise of each step
+
+
+def likely_mistakes(told: list[Told]) -> dict[str, str]:
+    """For each operation on bundles with failures, what its mistake looks like, in a line."""
+    found = {}
+    for op, candidates in (("open_bundle", None), ("step", _steps), ("sequence", _sequences)):
+        asked = [one for one in told if one.verdict.operation == op and one.verdict.word != Word.NOT_CHECKED]
+        failing = [one for one in asked if one.verdict.word in BAD]
+        wrong = [one for one in failing if one.verdict.word != Word.ERRORED]
+        kinds = {one.opened.about for one in failing if one.opened is not None}
+        if candidates is None:
+            named = [DAMAGED[one.given["damage"]][0] for one in failing if "damage" in one.given]
+            named += [GOOD[one.given["kind"]].about for one in failing if "kind" in one.given]
+            text = "; ".join(dict.fromkeys(named))
+        elif wrong and len(kinds) == 1 and kinds <= GOOD.keys() and len(kinds) < len({_about(one) for one in asked}):
+            text = GOOD[kinds.pop()].about  # one kind of bundle alone is misread
+        else:
+            named = [name for name, mistake in candidates() if wrong and _explains(mistake, asked)]
+            text = " or ".join(dict.fromkeys(named))
+        if failing:
+            found[op] = f"looks like: {text}" if text else "not recognised"
+    return found
+
+
+def _about(one: Told) -> str:
+    return one.opened.about if one.opened else ""
+
+
+Mistake = Callable[[Told], bool]  # whether the port's answer is the one that this mistake gives
+
+
+def _explains(mistake: Mistake, asked: list[Told]) -> bool:
+    """Whether the mistake gives all these answers, right and wrong. Requests without an answer say nothing."""
+    answered = [one for one in asked if one.actual is not None and one.verdict.word != Word.ERRORED]
+    with np.errstate(all="ignore"):
+        return all(mistake(one) for one in answered)
+
+
+def _steps() -> Iterator[tuple[str, Mistake]]:
+    for mutant in MUTANTS:
+        if mutant.stage == "inverse_cdf":
+            yield mutant.looks_like, partial(_step_of, REFERENCE, mutant.head)
+        elif mutant.stage == "lm_head" or mutant.stage in _inside("lm_head"):
+            yield mutant.looks_like, partial(_step_of, head_for(mutant, "lm_head"), REFERENCE)
+    ahead = REFERENCE.but("", inverse_cdf=lambda probs, uniform: reference.inverse_cdf(probs, _float32(uniform)))
+    yield "the uniform rounded to float32", partial(_step_of, REFERENCE, ahead)
+
+
+def _float32(uniform: np.ndarray) -> np.ndarray:
+    return np.minimum(uniform.astype(np.float32).astype(np.float64), 1 - 2.0**-53)
+
+
+def _inside(op: str) -> set[str]:
+    """The operations that this one is made of, and those inside them."""
+    parts = OPERATIONS[op].parts
+    return set(parts).union(*map(_inside, parts)) if parts else set()
+
+
+def _step_of(whole: Head, draw: Head, one: Told) -> bool:
+    """Whether a step is what the head computes, and the walk of `draw` on the port's own probabilities."""
+    given, actual = one.given, one.actual
+    assert one.opened is not None
+    head = one.opened.head(given["context"], given["temperature"], given["k"])
+    try:
+        probs = np.asarray(whole.lm_head(**head))
+        token = int(draw.inverse_cdf(actual["probs"], np.array(given["uniform"])))
+    except Exception:
+        return False
+    return token == actual["token_id"] and _close(probs, actual["probs"], head)
+
+
+def _close(ours: np.ndarray, theirs: np.ndarray, head: dict[str, Any]) -> bool:
+    """Whether two rows of probabilities are as close as those of two heads that share a mistake may be."""
+    if ours.shape != theirs.shape or not np.array_equal(ours > 0, theirs > 0):
+        return False
+    error = 2 * bounds.logits(head["context"], head["embedding"], "float32", "float64") / head["temperature"]
+    with np.errstate(divide="ignore"):
+        allowed = bounds.softmax(np.log(ours.astype(np.float64)), "float32", error)
+    return bool((np.abs(ours.astype(np.float64) - theirs) <= 2 * allowed).all())
+
+
+def _sequences() -> Iterator[tuple[str, Mistake]]:
+    right = partial(_stream, reference.TorchGenerator)
+    for mutant in MUTANTS:
+        if mutant.stage == "torch_rng":
+            yield mutant.looks_like, partial(_drawn, REFERENCE, REFERENCE, partial(_stream, mutant.function))
+        elif mutant.stage == "multinomial":
+            yield mutant.looks_like, partial(_drawn, REFERENCE, mutant.head, right)
+        elif mutant.stage == "lm_head" or mutant.stage in _inside("lm_head"):
+            yield mutant.looks_like, partial(_drawn, head_for(mutant, "lm_head"), REFERENCE, right)
+    for name, noise in STREAMS.items():
+        yield name, partial(_drawn, REFERENCE, REFERENCE, noise)
+
+
+def _stream(generator: Any, seed: int, batches: Sequence[int], v: int) -> Iterator[np.ndarray]:
+    rng = generator(seed)
+    for batch in batches:
+        yield rng.standard_exponential((batch, v), np.float32)
+
+
+def _reseeded_with_the_step(seed: int, batches: Sequence[int], v: int) -> Iterator[np.ndarray]:
+    for step, batch in enumerate(batches):
+        yield reference.TorchGenerator(seed + step).standard_exponential((batch, v), np.float32)
+
+
+def _one_row_for_all(seed: int, batches: Sequence[int], v: int) -> Iterator[np.ndarray]:
+    rng = reference.TorchGenerator(seed)
+    for batch in batches:
+        yield np.repeat(rng.standard_exponential((1, v), np.float32), batch, axis=0)
+
+
+def _a_stream_for_each_row(seed: int, batches: Sequence[int], v: int) -> Iterator[np.ndarray]:
+    streams = [reference.TorchGenerator(seed + row) for row in range(max(batches, default=0))]
+    for batch in batches:
+        yield np.stack([stream.standard_exponential(v, np.float32) for stream in streams[:batch]])
+
+
+def _rows_of_the_first_step(seed: int, batches: Sequence[int], v: int) -> Iterator[np.ndarray]:
+    rng, most = reference.TorchGenerator(seed), max(batches, default=0)
+    for batch in batches:
+        yield rng.standard_exponential((most, v), np.float32)[:batch]
+
+
+STREAMS: dict[str, Noise] = {
+    "seeded with seed + step at every step": _reseeded_with_the_step,
+    "the same noise for every row of a batch": _one_row_for_all,
+    "a stream of its own for every row": _a_stream_for_each_row,
+    "noise for the largest batch at every step": _rows_of_the_first_step,
+}
+
+
+def _drawn(whole: Head, draw: Head, noise: Noise, one: Told) -> bool:
+    """Whether these are the tokens that the head draws from this noise."""
+    opened: Opened | None = one.opened
+    assert opened is not None
+    given = one.given
+    settings = {"temperature": given["temperature"], "k": given["k"]}
+    batches = [len(rows) for rows in given["contexts"]]
+    try:
+        steps = noise(given["seed"], batches, len(opened.embedding))
+        for rows, numbers, tokens in zip(given["contexts"], steps, one.actual, strict=True):
+            probs = np.asarray(whole.lm_head(opened.contexts[rows], opened.embedding, **settings))
+            if np.asarray(draw.multinomial(probs, rng=FixedNoise(numbers)))[:, 0].tolist() != list(tokens):
+                return False
+    except Exception:
+        return False
+    return True

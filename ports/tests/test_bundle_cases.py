@@ -1,0 +1,135 @@
+"""Bundles in the check: every kind is read, damaged ones are refused, and what goes wrong there gets its name."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import reference
+from parity_tests.heads import REFERENCE, Head
+from parity_tests.mutants import MUTANTS
+from parity_tests.verdict import Word
+from ports.checker import made_bundles
+from ports.checker.bundle_diagnosis import STREAMS
+from ports.checker.check import Plan, check
+from ports.checker.diagnosis import head_for
+from ports.tests.whole import Whole
+from ports.tests.whole import opened as read
+from weights_export.bundle import open_bundle
+
+BUNDLES = Plan(examples=0, sizes=False)
+ON_BUNDLES = ("open_bundle", "step", "sequence", "softmax")
+
+
+def mistake(whole: Whole, op: str) -> str:
+    """What the check takes for the mistake of a port that fails at this operation."""
+    report = check(whole.port(*ON_BUNDLES), BUNDLES)
+    assert op in {failure.operation for failure in report.failures}, "not caught"
+    return report.mistakes[op]
+
+
+def test_a_whole_port_conforms() -> None:
+    report = check(Whole().port(), BUNDLES)
+    assert report.status == 0, report.failures
+    counts = {op: counts for op, counts, _ in report.rows()}
+    assert counts["open_bundle"][Word.IDENTICAL] == 1 + len(made_bundles.GOOD)
+    assert counts["open_bundle"][Word.REFUSED] == len(made_bundles.DAMAGED)
+    assert counts["sequence"][Word.IDENTICAL] >= 10
+    assert report.seen.sizes["V"] >= 2_048
+
+
+@pytest.mark.parametrize("kind", made_bundles.GOOD)
+def test_made_bundles_are_bundles(kind: str, tmp_path: Path) -> None:
+    """The reader of this project takes them, and their logits are those of their numbers."""
+    made = made_bundles.GOOD[kind]
+    made.write(tmp_path / "made")
+    bundle = open_bundle(tmp_path / "made")
+    bundle.verify()
+    bundle.reproduce()
+    np.testing.assert_array_equal(bundle.context, made.context)
+    np.testing.assert_array_equal(bundle.embedding, made.embedding)
+    centred = bundle.block_output - bundle.block_output.mean(axis=-1, keepdims=True)
+    normed = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5)
+    np.testing.assert_array_equal(normed, bundle.context)
+
+
+@pytest.mark.parametrize("what", made_bundles.DAMAGED)
+def test_damaged_bundles_are_refused_by_our_reader(what: str, tmp_path: Path) -> None:
+    made_bundles.damaged(tmp_path / "made", what)
+    with pytest.raises(ValueError, match=r"manifest|sha256|bytes|missing"):
+        open_bundle(tmp_path / "made").verify()
+
+
+def unverified(path: str) -> tuple[np.ndarray, np.ndarray]:
+    bundle = open_bundle(Path(path))
+    return np.array(bundle.context), np.array(bundle.embedding)
+
+
+def with_padding(path: str) -> tuple[np.ndarray, np.ndarray]:
+    context, embedding = read(path)
+    padding = open_bundle(Path(path)).manifest["embedding_rows"] - len(embedding)
+    return context, np.concatenate([embedding, np.full((padding, embedding.shape[1]), 99, np.float32)])
+
+
+def padding_in_place_of_tokens(path: str) -> tuple[np.ndarray, np.ndarray]:
+    context, embedding = read(path)
+    padding = open_bundle(Path(path)).manifest["embedding_rows"] - len(embedding)
+    embedding[len(embedding) - padding :] = 99
+    return context, embedding
+
+
+def float16_as_bfloat16(path: str) -> tuple[np.ndarray, np.ndarray]:
+    context, embedding = read(path)
+    if open_bundle(Path(path)).manifest["dtype"] == "float16":
+        embedding = (embedding.astype(np.float16).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    return context, embedding
+
+
+@pytest.mark.parametrize(
+    ("opened", "op", "name"),
+    [
+        (unverified, "open_bundle", "looks like: the files' sha256 is not checked"),
+        (with_padding, "open_bundle", "looks like: padding rows are scored as tokens"),
+        (padding_in_place_of_tokens, "step", "looks like: padding rows are scored as tokens"),
+        (float16_as_bfloat16, "step", "looks like: float16 numbers are misread"),
+    ],
+)
+def test_a_misread_bundle(opened: Callable[[str], Any], op: str, name: str) -> None:
+    assert mistake(Whole(opened=opened), op) == name
+
+
+def near_one_is_one(context: Any, embedding: Any, temperature: float = 0.7, k: int = 50) -> Any:
+    return reference.lm_head(context, embedding, 1.0 if abs(temperature - 1) < 0.05 else temperature, k)
+
+
+def in_float32(probs: Any, uniform: Any) -> Any:
+    rounded = np.asarray(uniform).astype(np.float32).astype(np.float64)
+    return reference.inverse_cdf(probs, np.minimum(rounded, 1 - 2.0**-53))
+
+
+def wrong(name: str) -> Head:
+    """The head with this mutant."""
+    mutant = next(mutant for mutant in MUTANTS if str(mutant) == name)
+    return mutant.head if mutant.stage == "inverse_cdf" else head_for(mutant, "lm_head")
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        (REFERENCE.but("near one", lm_head=near_one_is_one), "not recognised"),
+        (REFERENCE.but("float32 uniform", inverse_cdf=in_float32), "looks like: the uniform rounded to float32"),
+        (wrong("inverse_cdf-float32_sum"), "looks like: the running sum kept in float32"),
+        (wrong("keep_top_k-threshold"), "looks like: every token tied with the k-th survives"),
+        (wrong("softmax-base_two"), "looks like: 2 ** x in place of exp(x)"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_wrong_step(head: Head, name: str) -> None:
+    assert name in mistake(Whole(head), "step").split(" or ")
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_wrong_stream(name: str) -> None:
+    assert mistake(Whole(noise=STREAMS[name]), "sequence") == f"looks like: {name}"

@@ -1,0 +1,71 @@
+"""A whole port in this process, bundles included, on any head: what the checks of bundles are tried on."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import reference
+from parity_tests.contract import SPECIFIED, Contract
+from parity_tests.heads import REFERENCE, Head
+from parity_tests.strategies import FixedNoise
+from ports.checker.errors import RefusedError
+from ports.checker.judge import of_head
+from ports.checker.port import Port
+from reference.operations import OPERATIONS
+from weights_export.bundle import open_bundle
+from weights_export.errors import BundleError
+
+Noise = Callable[[int, Sequence[int], int], Iterator[np.ndarray]]
+
+
+def right_noise(seed: int, batches: Sequence[int], v: int) -> Iterator[np.ndarray]:
+    """One stream for all steps."""
+    rng = reference.TorchGenerator(seed)
+    for batch in batches:
+        yield rng.standard_exponential((batch, v), np.float32)
+
+
+def opened(path: str) -> tuple[np.ndarray, np.ndarray]:
+    """The contexts and the embedding of an intact bundle."""
+    bundle = open_bundle(Path(path))
+    bundle.verify()
+    return np.array(bundle.context), np.array(bundle.embedding)
+
+
+class Whole:
+    """A port: `step` and `sequence` are made of the head's operations, on what `opened` reads."""
+
+    def __init__(self, head: Head = REFERENCE, noise: Noise = right_noise, opened: Any = opened) -> None:
+        self.head, self.noise, self.opened = head, noise, opened
+        self.context = self.embedding = np.zeros((0, 0), np.float32)
+
+    def __call__(self, op: str, given: dict[str, Any]) -> dict[str, Any]:
+        """As `judge.Call`."""
+        if op == "open_bundle":
+            try:
+                self.context, self.embedding = self.opened(given["path"])
+            except (BundleError, OSError) as error:
+                raise RefusedError("bad_bundle", str(error)) from None
+            v, d = self.embedding.shape
+            return {"vocab_size": v, "hidden_size": d, "contexts": len(self.context)}
+        if op == "step":
+            settings = {name: given[name] for name in ("temperature", "k")}
+            probs = np.asarray(self.head.lm_head(self.context[given["context"]], self.embedding, **settings))
+            return {"probs": probs, "token_id": int(self.head.inverse_cdf(probs, np.array(given["uniform"])))}
+        if op == "sequence":
+            return {"token_ids": list(self._tokens(given))}
+        return of_head(self.head)(op, given)
+
+    def _tokens(self, given: dict[str, Any]) -> Iterator[list[int]]:
+        settings = {name: given[name] for name in ("temperature", "k")}
+        batches = [len(rows) for rows in given["contexts"]]
+        noise = self.noise(given["seed"], batches, len(self.embedding))
+        for rows, numbers in zip(given["contexts"], noise, strict=True):
+            probs = np.asarray(self.head.lm_head(self.context[rows], self.embedding, **settings))
+            yield np.asarray(self.head.multinomial(probs, rng=FixedNoise(numbers)))[:, 0].tolist()
+
+    def port(self, *operations: str, contract: Contract = SPECIFIED) -> Port:
+        """It as a port with these operations, or all."""
+        return Port("whole", "", "Python", contract, operations or tuple(OPERATIONS), self)
