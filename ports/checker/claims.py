@@ -1,4 +1,4 @@
-"""What a port claims beyond the rules: a draw that is right though its stream is its own, and batches that change no bit.
+"""What a port's contract claims: a right draw though its random stream is its own, and batches that change no bit.
 
 Both are judged here because no single answer shows them.
 """
@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from parity_tests.judges.words import Verdict, Word, same_bits
 from reference.operations import OPERATIONS, STAGES
@@ -54,6 +53,8 @@ def _in_distribution(port: Port, num_samples: int) -> Verdict:
 
     Without replacement, the pair (i, j) comes with probability `p_i p_j / (1 - p_i)`  [DRAW-1, DRAW-3].
     """
+    from scipy import stats  # takes half a second to import
+
     weights = np.array(WEIGHTS)
     probs = np.tile(weights.astype(_dtype(port)), (ROWS, 1))
     drawn = []
@@ -71,7 +72,7 @@ def _in_distribution(port: Port, num_samples: int) -> Verdict:
     if outside.any() or (weights[ids] == 0).any():
         return replace(bad, rule="DRAW-2", reason="drew a token that is not possible", actual=np.unique(ids))
     p = weights / weights.sum()
-    expected: dict[tuple[int, ...], float] = {(i,): p[i] for i in np.flatnonzero(p)}
+    expected: dict[tuple[int, ...], float] = {(i,): p[i] for i in np.flatnonzero(p).tolist()}
     if num_samples == 2:
         expected = {(i, j): p[i] * p[j] / (1 - p[i]) for (i,) in expected for (j,) in expected if i != j}
     counts = np.array([np.sum((ids == key).all(axis=-1)) for key in expected])
@@ -80,7 +81,8 @@ def _in_distribution(port: Port, num_samples: int) -> Verdict:
     due = np.array(list(expected.values())) * len(ids)
     chance = float(stats.power_divergence(counts, due, lambda_="log-likelihood").pvalue)
     if chance < SIGNIFICANCE:
-        reason = f"the frequencies are not those of the weights: a right draw gives them once in {1 / max(chance, 1e-300):.0e}"
+        odds = f"{1 / max(chance, 1e-300):.0e}"
+        reason = f"the frequencies are not those of the weights: a right draw gives such once in {odds} times"
         return replace(bad, reason=reason, actual=counts, expected=np.rint(due).astype(int))
     return Verdict(operation="multinomial", word=Word.WITHIN_BOUND, phase="claims")
 
