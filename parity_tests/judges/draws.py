@@ -38,7 +38,8 @@ def multinomial(
     bound = bounds.race(probs, noise, dtype, error) + bounds.race(probs, noise, "float64")
 
     def fault(ids: np.ndarray, row: tuple[int, ...]) -> tuple[str, str] | None:
-        return _race_fault(ids[row], race[row], bound[row], probs[row])
+        same_noise = noise[row] if not np.any(error) else np.full_like(noise[row], np.nan)  # nan: nothing is the same
+        return _race_fault(ids[row], race[row], bound[row], probs[row], same_noise)
 
     return _drawn(expected, actual, fault, {"probs": probs, "noise": noise})
 
@@ -65,11 +66,14 @@ def _drawn(
     return Verdict(word=word)
 
 
-def _race_fault(ids: np.ndarray, race: np.ndarray, bound: np.ndarray, probs: np.ndarray) -> tuple[str, str] | None:
+def _race_fault(
+    ids: np.ndarray, race: np.ndarray, bound: np.ndarray, probs: np.ndarray, noise: np.ndarray
+) -> tuple[str, str] | None:
     """Why `ids` cannot be the tokens of this race in their order, or None.
 
     The race is run token by token. Each one must be the best of those that are left, or so close to the best that the
-    two bounds together could have changed their order.
+    two bounds together could have changed their order. Tokens with the same probability and noise divide the same
+    numbers, so they are equal however that is rounded, and the lowest id comes first.
     """
     if not ((ids >= 0) & (ids < len(race))).all():
         return "DRAW-2", "a token id outside the vocabulary"
@@ -84,6 +88,9 @@ def _race_fault(ids: np.ndarray, race: np.ndarray, bound: np.ndarray, probs: np.
             behind = remaining[best] - race[token]
         if behind > bound[best] + bound[token]:
             return "DRAW-1", f"token {best} is ahead of {token} by more than the bound"
+        same = (probs == probs[token]) & (noise == noise[token]) & (remaining > -np.inf)
+        if same[:token].any():
+            return "DRAW-1", f"token {int(np.argmax(same))} has the same race value as {token}, and a lower id"
         remaining[token] = -np.inf
     return None
 

@@ -187,3 +187,13 @@ def races_in_16_bits(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarra
     probs, noise = _inputs(probs, num_samples, rng)
     race = _divide(probs.astype(np.float16), noise.astype(np.float16))
     return np.argsort(np.where(np.isnan(race), -np.inf, -race), axis=-1, kind="stable")[..., :num_samples]
+
+
+@mutant("multinomial", "RNG-3", "noise kept in float64, not rounded to float32")
+def noise_in_float64(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
+    """Two numbers that are equal in float32 are then told apart."""
+    count = validation.check_count("num_samples", num_samples)
+    probs = validation.check_probabilities(probs, count)
+    noise = validation.check_generator(rng).standard_exponential(size=probs.shape, dtype=np.dtype(np.float64))
+    noise = validation.check_noise(noise, probs.astype(np.float64))
+    return _best(np.where(probs > 0, _divide(probs.astype(np.float64), noise), -1), num_samples)

@@ -48,6 +48,7 @@ class Process:
         self.command, self.timeout = list(command), timeout
         self._breaks: Counter[bool] = Counter()  # how often it broke the protocol, by whether it had died
         self._seq = 0
+        self._bundle: dict[str, Any] | None = None  # the inputs of the last `open_bundle` that was answered
         self._process: subprocess.Popen[bytes] | None = None
         self._lines: queue.Queue[bytes | None] = queue.Queue()
         self._stderr = _Stderr()
@@ -66,7 +67,12 @@ class Process:
         Raises: RefusedError, SkippedError or ErroredError as the port replied; BrokenError if it broke the protocol;
         GaveUpError if it has done so too often.
         """
-        result = self.request(op, encoded(arguments))
+        inputs = encoded(arguments)
+        if self._process is None and op in ("step", "sequence") and self._bundle is not None:
+            self.request("open_bundle", self._bundle)  # a new process has no bundle open
+        result = self.request(op, inputs)
+        if op == "open_bundle":
+            self._bundle = inputs
         try:
             return {name: decode(value) for name, value in result.items()}
         except ValueError as error:

@@ -35,6 +35,7 @@ NoiseOrder (HEAD-4): one row of noise for all rows, or noise handed out in anoth
     [same_noise_for_all_rows noise_in_other_order]
 SixteenBits (HEAD-2): 16-bit weights raced in 16 bits [races_in_16_bits]
 SeededFill (RNG-3): the stream handed out in another order than row by row [torch_rng-ColumnByColumn]
+WideNoise (RNG-3): noise kept in float64: numbers that are equal in float32 are told apart [noise_in_float64]
 EveryRowEveryStep (RNG-5): finished rows or masked tokens take no numbers, or the generator is seeded anew at every step
     https://github.com/sgl-project/sglang-jax/pull/940
 BadProbs (DRAW-5): negative weights taken for zero; nan, infinity or a row of zeros answered with a token
@@ -164,4 +165,10 @@ def build() -> File:
     for kind in (1.5, True):
         file.invalid("bad_num_samples", f"{kind}".lower(), "KindError", num_samples=kind, seed="0")
     file.invalid("bad_seed", "seed 2^64", "KindError", seed=str(2**64))
+
+    file.group("noise that is equal in float32", "RNG-3", "Rounded to float32, these two numbers are one.")
+    only = np.isin(np.arange(64), (8, 17)).astype(
+        np.float32
+    )  # E is 0.39932635725 and 0.39932635530 before it is rounded
+    file.valid("two tokens at once: the lowest id", "WideNoise FirstOfEqual", probs=array(only), seed="142005")
     return file

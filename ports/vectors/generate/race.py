@@ -21,6 +21,7 @@ class Race:
 
     def __init__(self, probs: list[float], noise: list[float], dtype: str) -> None:
         p, e = exact.fractions(probs), exact.fractions(noise)
+        self.inputs = list(zip(p, e, strict=True))
         self.possible = [i for i, x in enumerate(p) if x > 0]
         self.values: dict[int, Any] = {i: p[i] / abs(e[i]) if e[i] else math.inf for i in self.possible}
         self.computed = {i: exact.rounded(x, dtype) if x < math.inf else math.inf for i, x in self.values.items()}
@@ -29,6 +30,8 @@ class Race:
     def may_precede(self, a: int, b: int) -> bool:
         """Whether a correct race may have `a` before `b`."""
         x, y = self.values[a], self.values[b]
+        if self.inputs[a] == self.inputs[b]:  # the same division twice: equal, however it is rounded
+            return a < b
         if self.computed[a] == x and self.computed[b] == y:  # nothing is rounded: no coin to flip
             return bool((-x, a) < (-y, b))
         if self.computed[a] == self.computed[b] == math.inf:  # overflown in this dtype, perhaps not in a longer one
