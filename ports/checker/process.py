@@ -73,6 +73,9 @@ class Process:
         result = self.request(op, inputs)
         if op == "open_bundle":
             self._bundle = inputs
+        return self._decoded(op, result)
+
+    def _decoded(self, op: str, result: dict[str, Any]) -> dict[str, Any]:
         try:
             return {name: decode(value) for name, value in result.items()}
         except ValueError as error:
