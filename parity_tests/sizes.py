@@ -98,14 +98,17 @@ def _apply_temperature() -> Iterator[Labelled]:
         yield f"T = {temperature}", {"logits": _whole(-(2**20), 2**20, 65), "temperature": temperature}
 
 
-def _cut(**rule: str) -> Iterator[Labelled]:
+def _top_k() -> Iterator[Labelled]:
     for v in VOCABS:
-        yield f"V = {v:,}", {"logits": _logits(v), "k": 50, **rule}
+        yield f"V = {v:,}", {"logits": _logits(v), "k": 50}
     for k in KS:
-        yield f"k = {k:,}", {"logits": _logits(4_097), "k": k, **rule}
-        yield f"k = {k:,}", {"logits": _logits(2, 50_257), "k": k, **rule}
+        yield f"k = {k:,}", {"logits": _logits(4_097), "k": k}
+        yield f"k = {k:,}", {"logits": _logits(2, 50_257), "k": k}
     for rows in ROWS:
-        yield f"rows = {rows:,}", {"logits": _logits(rows, 7), "k": 3, **rule}
+        yield f"rows = {rows:,}", {"logits": _logits(rows, 7), "k": 3}
+
+
+_keep_top_k = _top_k
 
 
 def _softmax() -> Iterator[Labelled]:
@@ -146,13 +149,4 @@ def _uniforms(rows: int) -> Drawn:
     return lambda rng, _: rng.random(rows)
 
 
-_CASES: dict[str, Callable[[], Iterator[Labelled]]] = {
-    "compute_logits": _compute_logits,
-    "apply_temperature": _apply_temperature,
-    "top_k": _cut,
-    "keep_top_k": _cut,
-    "softmax": _softmax,
-    "multinomial": _multinomial,
-    "inverse_cdf": _inverse_cdf,
-    "lm_head": _lm_head,
-}
+_CASES: dict[str, Callable[[], Iterator[Labelled]]] = {name: globals()[f"_{name}"] for name in STAGES}

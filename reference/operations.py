@@ -179,6 +179,7 @@ _TABLE = (
         arguments={"context": "which one", "temperature": "", "k": "", "uniform": "a plain number"},
         results={"probs": "(V,)", "token_id": "by `inverse_cdf`"},
         rule="HEAD-1",
+        parts=("lm_head", "inverse_cdf"),
         note="on the open bundle",
     ),
     Operation(
@@ -192,6 +193,7 @@ _TABLE = (
         },
         results={"token_ids": "the same nested lists, drawn by `multinomial` from one stream (RNG-5)"},
         rule="RNG-5",
+        parts=("lm_head", "multinomial"),
         note="on the open bundle",
     ),
 )

@@ -19,7 +19,7 @@ from reference import bounds
 from reference.operations import OPERATIONS
 
 from .bundle_cases import Opened, Told
-from .diagnosis import head_for
+from .diagnosis import head_for, made_of
 from .made_bundles import DAMAGED, GOOD
 
 Noise = Callable[[int, Sequence[int], int], Iterator[np.ndarray]]  # seed, batch of each step, V -> noise of each step
@@ -62,23 +62,18 @@ def _explains(mistake: Mistake, asked: list[Told]) -> bool:
 
 
 def _steps() -> Iterator[tuple[str, Mistake]]:
+    whole, draw = OPERATIONS["step"].parts
     for mutant in MUTANTS:
-        if mutant.stage == "inverse_cdf":
+        if mutant.stage == draw:
             yield mutant.looks_like, partial(_step_of, REFERENCE, mutant.head)
-        elif mutant.stage == "lm_head" or mutant.stage in _inside("lm_head"):
-            yield mutant.looks_like, partial(_step_of, head_for(mutant, "lm_head"), REFERENCE)
+        elif mutant.stage in made_of(whole):
+            yield mutant.looks_like, partial(_step_of, head_for(mutant, whole), REFERENCE)
     ahead = REFERENCE.but("", inverse_cdf=lambda probs, uniform: reference.inverse_cdf(probs, _float32(uniform)))
     yield "the uniform rounded to float32", partial(_step_of, REFERENCE, ahead)
 
 
 def _float32(uniform: np.ndarray) -> np.ndarray:
     return np.minimum(uniform.astype(np.float32).astype(np.float64), 1 - 2.0**-53)
-
-
-def _inside(op: str) -> set[str]:
-    """The operations that this one is made of, and those inside them."""
-    parts = OPERATIONS[op].parts
-    return set(parts).union(*map(_inside, parts)) if parts else set()
 
 
 def _step_of(whole: Head, draw: Head, one: Told) -> bool:
@@ -105,14 +100,15 @@ def _close(ours: np.ndarray, theirs: np.ndarray, head: dict[str, Any]) -> bool:
 
 
 def _sequences() -> Iterator[tuple[str, Mistake]]:
+    whole, draw = OPERATIONS["sequence"].parts
     right = partial(_stream, reference.TorchGenerator)
     for mutant in MUTANTS:
-        if mutant.stage == "torch_rng":
-            yield mutant.looks_like, partial(_drawn, REFERENCE, REFERENCE, partial(_stream, mutant.function))
-        elif mutant.stage == "multinomial":
+        if mutant.stage == draw:
             yield mutant.looks_like, partial(_drawn, REFERENCE, mutant.head, right)
-        elif mutant.stage == "lm_head" or mutant.stage in _inside("lm_head"):
-            yield mutant.looks_like, partial(_drawn, head_for(mutant, "lm_head"), REFERENCE, right)
+        elif mutant.stage in OPERATIONS[draw].parts:
+            yield mutant.looks_like, partial(_drawn, REFERENCE, REFERENCE, partial(_stream, mutant.function))
+        elif mutant.stage in made_of(whole):
+            yield mutant.looks_like, partial(_drawn, head_for(mutant, whole), REFERENCE, right)
     for name, noise in STREAMS.items():
         yield name, partial(_drawn, REFERENCE, REFERENCE, noise)
 

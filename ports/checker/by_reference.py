@@ -8,13 +8,14 @@ import numpy as np
 import reference
 from parity_tests import strategies
 from parity_tests.verdict import Verdict, Word, compare
-from reference.operations import OPERATIONS
+from reference.operations import OPERATIONS, STAGES
 
 from .errors import BrokenError, RefusedError, SkippedError
 from .judge import form_fault, why_no_answer
 from .port import Port
 
-CUTS = ("top_k", "keep_top_k", "lm_head")  # a tie at the k-th place may be broken in other ways under a contract
+# A tie at the k-th place may be broken in other ways under a contract.
+CUTS = tuple(name for name in STAGES if "k" in OPERATIONS[name].arguments)
 
 
 def one(port: Port, operation: str, arguments: dict[str, Any], phase: str) -> Verdict:

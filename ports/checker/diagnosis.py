@@ -82,12 +82,12 @@ def _not_recognised(answers: Answers, failing: set[int]) -> str:
 
 def _candidates(op: str) -> Iterable[Mutant]:
     """The mutants of the operation itself, then those of the operations that it is made of."""
-    return [mutant for stage in _made_of(op) for mutant in MUTANTS if mutant.stage == stage]
+    return [mutant for stage in made_of(op) for mutant in MUTANTS if mutant.stage == stage]
 
 
-def _made_of(op: str) -> list[str]:
+def made_of(op: str) -> list[str]:
     """The operation and all operations inside it, each before its own parts."""
-    return [op, *(inner for part in OPERATIONS[op].parts for inner in _made_of(part))]
+    return [op, *(inner for part in OPERATIONS[op].parts for inner in made_of(part))]
 
 
 def head_for(mutant: Mutant, op: str) -> Head:

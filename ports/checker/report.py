@@ -1,6 +1,7 @@
 """The report of a check: for the terminal, as JSON, as JUnit XML, and as an HTML page."""
 
 import json
+import textwrap
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -81,22 +82,27 @@ def show(report: Report, console: Console) -> None:
         if len(failures) > len(telling):
             console.print(f"... and {len(failures) - len(telling)} more of {op}: --json or --html FILE has them all")
         if op in report.mistakes:
-            console.print(Text(report.mistakes[op], style="bold"))
+            _print(console, report.mistakes[op], "bold")
         console.print()
     varying = sum(not failure.repeats for failure in report.failures)
     if varying:
         of = f"{varying} of {_count(len(report.failures), 'failure')}"
-        console.print(Text(f"{of} did not repeat: the answers do not depend on the request alone", style="bold red"))
+        _print(console, f"{of} did not repeat: the answers do not depend on the request alone", "bold red")
     if report.unusual:
         largest = max(report.unusual, key=lambda verdict: verdict.figure)
-        console.print(Text(f"unusual: {_count(len(report.unusual), 'answer')}, the most {largest}"))
+        _print(console, f"unusual: {_count(len(report.unusual), 'answer')}, the most {largest}")
     for line in not_checked(report):
-        console.print(Text(f"not checked: {line}"))
+        _print(console, f"not checked: {line}")
     if str(report.seen):
-        console.print(Text(f"seen: {report.seen}"))
+        _print(console, f"seen: {report.seen}")
     if report.gave_up:
         console.print(Text(report.gave_up, style="bold red"), soft_wrap=True)
-    console.print(Text(conclusion(report), style="bold green" if report.status == 0 else "bold red"))
+    _print(console, conclusion(report), "bold green" if report.status == 0 else "bold red")
+
+
+def _print(console: Console, text: str, style: str = "") -> None:
+    """Print a paragraph, wrapped; rich's own wrapping leaves blanks at the ends of lines."""
+    console.print(Text(textwrap.fill(text, console.width, break_on_hyphens=False), style=style), soft_wrap=True)
 
 
 def _telling(failures: list[Verdict]) -> list[Verdict]:
