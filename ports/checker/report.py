@@ -61,7 +61,8 @@ def _count(count: int, what: str) -> str:
 def show(report: Report, console: Console) -> None:
     """Print the table, the first failures of each operation with the likely mistake, and what was not checked."""
     rows = [row for row in report.rows() if row[1].total() > row[1][Word.NOT_CHECKED]]  # the others are listed below
-    words = [word for word in _COLUMNS if word != Word.NOT_CHECKED]  # these too
+    # What was not checked is listed too. Other columns are left out where nothing is in them.
+    words = [word for word in _COLUMNS if word != Word.NOT_CHECKED and any(counts[word] for _, counts, _ in rows)]
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("operation", no_wrap=True)
     for title in (*(_COLUMNS[word] for word in words), "error/bound"):

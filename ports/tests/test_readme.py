@@ -12,7 +12,10 @@ from ports.__main__ import main
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 
 
-def test_the_half_written_port_gets_the_report_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_half_written_port_gets_the_report_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     port = tmp_path / "my_head.py"
     indented = re.search(r"   ```python\n(.*?)   ```", README, re.DOTALL)
     assert indented
