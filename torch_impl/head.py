@@ -5,6 +5,8 @@ PyTorch's own operations, takes any number of batch axes, and stays on the devic
 out; float64 in, float64 out; float16 and bfloat16 are computed in float32. Nothing is modified in place.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
@@ -25,9 +27,31 @@ def compute_logits(context: Tensor, embedding: Tensor) -> Tensor:
 
 
 def product(rows: Tensor, embedding: Tensor) -> Tensor:
-    """`rows @ embedding.T` in their own dtype: under `torch.autocast` PyTorch would round both to 16 bits  [HEAD-2]."""
-    with torch.autocast(rows.device.type, enabled=False):
+    """`rows @ embedding.T` in their own dtype, whatever is set outside  [HEAD-2]."""
+    with exact_products(rows.device.type):
         return torch.nn.functional.linear(rows, embedding)
+
+
+@contextmanager
+def exact_products(device: str) -> Iterator[None]:
+    """Within this block, float32 products are float32.
+
+    Under `torch.autocast`, PyTorch would round both factors to 16 bits. After a call such as
+    `torch.set_float32_matmul_precision("medium")` it would multiply in bfloat16 or TF32. That switch is for the whole
+    process: other threads multiply in float32 too while the block lasts.
+    """
+    switches: dict[str, Any] = {"cpu": torch.backends.mkldnn, "cuda": torch.backends.cuda}
+    switch = getattr(switches.get(device), "matmul", None)
+    before = getattr(switch, "fp32_precision", "none")  # PyTorch before 2.9 has no such switch
+    with torch.autocast(device, enabled=False):
+        if before in ("none", "ieee") or switch is None:  # "none": nothing was set
+            yield
+            return
+        switch.fp32_precision = "ieee"
+        try:
+            yield
+        finally:
+            switch.fp32_precision = before
 
 
 def apply_temperature(logits: Tensor, temperature: float) -> Tensor:

@@ -40,7 +40,8 @@ class _Blocks:
         for start in range(0, self.vocab_size, self._block):
             part = self._embedding[start : start + self._block].to(self.dtype)
             logits = memory[: count * len(part)].view(count, len(part))
-            torch.mm(self._rows, part.T, out=logits)
+            with head.exact_products(self._rows.device.type):
+                torch.mm(self._rows, part.T, out=logits)
             validation.check_block(logits, start, self.shape)
             if self._divisor != 1:  # a division by 1 changes no bit
                 logits /= self._divisor

@@ -1,5 +1,7 @@
 """What holds for our own two heads and for no others."""
 
+import subprocess
+import sys
 from fractions import Fraction
 from typing import Any
 
@@ -92,21 +94,50 @@ def test_one_rule_for_numbers(package: Any) -> None:
             package.multinomial(logits, rng=rng)
 
 
+def everything() -> list[torch.Tensor]:
+    """What the mirror computes from products, and draws."""
+    context = torch.linspace(-1, 1, 192, dtype=torch.float32).reshape(3, 64)
+    embedding = torch.linspace(-1, 1, 6_400, dtype=torch.float32).reshape(100, 64).sin()
+    probs = torch_impl.lm_head(context, embedding)
+    drawn = [torch_impl.multinomial(probs, n, rng=torch.Generator().manual_seed(1)) for n in (1, 9)]
+    return [probs, torch_impl.scoring.log_probs(context, embedding, torch.arange(3)), *drawn]
+
+
 @spec("HEAD-2")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_autocast_changes_nothing(dtype: torch.dtype) -> None:
-    context, embedding = torch.linspace(-1, 1, 192).reshape(3, 64), torch.linspace(-1, 1, 6_400).reshape(100, 64).sin()
-
-    def everything() -> list[torch.Tensor]:
-        probs = torch_impl.lm_head(context, embedding)
-        drawn = [torch_impl.multinomial(probs, n, rng=torch.Generator().manual_seed(1)) for n in (1, 9)]
-        return [probs, torch_impl.scoring.log_probs(context, embedding, torch.arange(3)), *drawn]
-
     plain = everything()
     with torch.autocast("cpu", dtype):
         for ours, theirs in zip(everything(), plain, strict=True):
             assert ours.dtype == theirs.dtype
             assert torch.equal(ours, theirs)
+
+
+SWITCHES = {
+    "set_float32_matmul_precision": "torch.set_float32_matmul_precision('medium')",
+    "fp32_precision": "torch.backends.fp32_precision = 'bf16'",
+    "mkldnn": "torch.backends.mkldnn.fp32_precision = 'bf16'",
+    "mkldnn.matmul": "torch.backends.mkldnn.matmul.fp32_precision = 'bf16'",
+    "allow_tf32": "torch.backends.cuda.matmul.allow_tf32 = True",
+    "default dtype": "torch.set_default_dtype(torch.float64)",
+}
+
+
+@spec("HEAD-2")
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_precision_switches_change_nothing(switch: str) -> None:
+    """In a process of its own: PyTorch's switches are for the whole process, and some have no way back."""
+    code = f"""
+import torch
+from parity_tests.meta.test_ours import everything
+plain = everything()
+{SWITCHES[switch]}
+before = torch.backends.mkldnn.matmul.fp32_precision
+assert all(torch.equal(*pair) for pair in zip(everything(), plain, strict=True))
+assert torch.backends.mkldnn.matmul.fp32_precision == before, "what the caller set stays set"
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @spec("DRAW-1")

@@ -11,7 +11,7 @@ from parity_tests.verdict import Verdict, Word, compare
 from reference.operations import OPERATIONS, STAGES
 
 from .errors import BrokenError, RefusedError, SkippedError
-from .judge import form_fault, why_no_answer
+from .judge import cut_short, form_fault, why_no_answer
 from .port import Port
 
 # A tie at the k-th place may be broken in other ways under a contract.
@@ -54,7 +54,12 @@ def one(port: Port, operation: str, arguments: dict[str, Any], phase: str) -> Ve
     found = tuple(actual[name] for name in names)
     verdict = compare(same, expected, found if len(names) > 1 else found[0], **{**judged, **ties})
     verdict = replace(verdict, operation=operation, phase=phase)
-    return verdict if verdict.conforms else replace(verdict, inputs=verdict.inputs or arguments)
+    if verdict.conforms:
+        return verdict
+    verdict = replace(verdict, inputs=verdict.inputs or arguments)
+    wanted = expected if len(names) > 1 else (expected,)
+    same_shape = all(np.shape(a) == np.shape(b) for a, b in zip(found, wanted, strict=True))
+    return cut_short(found[0], np.asarray(wanted[0]), verdict) if same_shape else verdict
 
 
 UNDEFINED = "its contract leaves bad input undefined"

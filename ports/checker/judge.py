@@ -167,31 +167,41 @@ def _tensor(name: str, actual: Any, tensor: dict[str, Any], bound: dict[str, Any
     worst = float(ratio.max(initial=0.0))
     if worst <= 1:
         return replace(bad, word=Word.WITHIN_BOUND, ratio=worst)
-    return _cut_short(
-        numbers, expected, replace(bad, reason=f"{name} is off", ratio=worst, place=_first(ratio == worst))
-    )
+    off = replace(bad, reason=f"{name} is off", ratio=worst, place=_first(ratio == worst))
+    return cut_short(actual, expected, off)
 
 
 def _exactly(name: str, same: np.ndarray, bad: Verdict) -> Verdict:
     if same.all():
         return replace(bad, word=Word.IDENTICAL)
     found = replace(bad, reason=f"{name} differs", ratio=np.inf, place=_first(~same))
-    return _cut_short(bad.actual, bad.expected, found) if bad.expected.dtype.kind == "f" else found
+    return cut_short(bad.actual, bad.expected, found) if bad.expected.dtype.kind == "f" else found
 
 
-def _cut_short(actual: np.ndarray, expected: np.ndarray, verdict: Verdict) -> Verdict:
+def cut_short(actual: np.ndarray, expected: np.ndarray, verdict: Verdict) -> Verdict:
     """`verdict`, unless the numbers are right and only written with too few digits: a fault of the harness."""
-    found, due = actual.reshape(-1), expected.reshape(-1).tolist()
+    digits = _digits(actual, expected)
+    if not digits:
+        return verdict
+    reason = f"its numbers have {digits} digits: float32 needs 9, float64 17, or write the shortest text"
+    return replace(verdict, word=Word.ERRORED, rule="", reason=reason, ratio=0.0)
+
+
+def _digits(actual: np.ndarray, expected: np.ndarray) -> int:
+    """To how many decimal digits `actual` was cut, if it is `expected` but for that; else 0."""
+    found, due = actual.reshape(-1), expected.reshape(-1).astype(np.float64)
+    if found.dtype.kind != "f" or not np.isfinite(found).all() or (np.signbit(found) != np.signbit(due)).any():
+        return 0
+    if (found == due.astype(found.dtype)).all():  # nothing is wrong with the numbers
+        return 0
     for digits in range(4, 9):
-        short = [f"{x:.{digits}g}" for x in found.tolist()]
         with np.errstate(over="ignore"):
-            as_short = np.array(short, np.float64).astype(found.dtype)
-        if (as_short == found).all():
-            if short == [f"{x:.{digits}g}" for x in due]:
-                reason = f"its numbers have {digits} digits: float32 needs 9, float64 17, or write the shortest text"
-                return replace(verdict, word=Word.ERRORED, rule="", reason=reason, ratio=0.0)
-            return verdict
-    return verdict
+            short = np.array([f"{x:.{digits}g}" for x in found.tolist()], np.float64)
+        if (short.astype(found.dtype) == found).all():
+            with np.errstate(divide="ignore"):
+                last = 10.0 ** (np.floor(np.log10(np.abs(due))) - digits + 1)
+            return digits if (np.abs(short - due) <= 0.51 * np.where(due == 0, 0, last)).all() else 0
+    return 0
 
 
 def _first(mask: np.ndarray) -> tuple[int, ...]:

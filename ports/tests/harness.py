@@ -136,6 +136,33 @@ def _tensor(**change: Any) -> Callable[[str], None]:
     return _edited(lambda reply: reply["result"]["probs"].update(change))
 
 
+_asked = 0
+
+
+def _now_and_then(broken: Callable[[str], object], every: int) -> Callable[[str], object]:
+    """Breaks on each n-th request, whatever it is."""
+
+    def answer_or_break(line: str) -> object:
+        global _asked
+        _asked += 1
+        return (broken if _asked % every == 0 else say)(line)
+
+    return answer_or_break
+
+
+def _doubled(reply: dict[str, Any]) -> None:
+    """Every float of the result is wrong."""
+    for value in reply["result"].values():
+        if isinstance(value, dict) and value["dtype"].startswith("float"):
+            value["data"] = [2 * x + 1 if isinstance(x, (int, float)) else x for x in value["data"]]
+
+
+def _panic(_: str) -> None:
+    print("thread 'main' panicked at src/head.rs:12: index out of bounds", file=sys.stderr)
+    print("\n".join(f"  {n}: frame {n}" for n in range(60)), file=sys.stderr, flush=True)
+    os._exit(101)
+
+
 KINDS: dict[str, Callable[[str], object]] = {
     "hangs": lambda line: time.sleep(600),
     "dies": _die,
@@ -161,21 +188,34 @@ KINDS: dict[str, Callable[[str], object]] = {
     "child_keeps_the_pipe": _child_keeps_the_pipe,
     "split_lines": _split,
     "ignores_stop": lambda line: say(line),
+    "stops_with_3": lambda line: say(line),
+    "dies_on_every_7th": _now_and_then(lambda line: os._exit(7), 7),
+    "wrong_once_in_50": _now_and_then(_edited(_doubled), 50),
+    "panics": _panic,
+    "null": _edited(lambda reply: reply.update(result={"probs": None})),
+    "one_key_more": _edited(lambda reply: reply["result"].update(seconds=0.1)),
+    "six_digits": _edited(
+        lambda reply: reply["result"]["probs"].update(
+            data=[float(f"{x:.6g}") if isinstance(x, float) else x for x in reply["result"]["probs"]["data"]]
+        )
+    ),
 }
 
 
 def main() -> None:
     """Serve until `stop`."""
-    broken = KINDS[sys.argv[1]] if len(sys.argv) > 1 else say
+    kind = sys.argv[1] if len(sys.argv) > 1 else ""
+    broken = KINDS.get(kind, say)
+    always = kind in ("dies_on_every_7th", "wrong_once_in_50")
     call = of_head(HEAD)
     for text in sys.stdin:
         request = json.loads(text)
         line = json.dumps({"seq": request["seq"], **answer(call, request)}) + "\n"
-        (broken if request["op"] == "softmax" else say)(line)
+        (broken if request["op"] == "softmax" or always else say)(line)
         if request["op"] == "stop":
-            if "ignores_stop" in sys.argv:
+            if kind == "ignores_stop":
                 time.sleep(600)
-            break
+            sys.exit(3 if kind == "stops_with_3" else 0)
 
 
 if __name__ == "__main__":
