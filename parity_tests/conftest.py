@@ -16,7 +16,8 @@ import torch
 from hypothesis import HealthCheck, settings
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from . import suite
+from . import strategies, suite
+from .contract import SPECIFIED, Contract
 from .heads import MIRROR, NO_HEAD, REFERENCE, Head, from_name, torch_generator
 from .judges.words import UnusualWarning
 from .local_torch_rng import OTHER_STREAM, local_stream_is_mt19937
@@ -58,11 +59,40 @@ def heads_under_test(config: pytest.Config) -> tuple[Head, ...]:
 def pytest_configure(config: pytest.Config) -> None:
     """A --head that cannot be judged ends the run with one line."""
     try:
-        heads_under_test(config)
+        heads = heads_under_test(config)
     except NO_HEAD as error:
         raise pytest.UsageError(f"--head: {error}") from None
+    for head in heads:
+        strategies.allowed &= set(head.contract.dtypes)
     if config.getoption("--head") and not config.getoption("--strict-head"):
         config.addinivalue_line("filterwarnings", f"default::{UnusualWarning.__module__}.{UnusualWarning.__name__}")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what a head's contract declares to be otherwise."""
+    head = getattr(item, "callspec", None) and item.callspec.params.get("head")  # type: ignore[attr-defined]
+    if isinstance(head, Head) and head.contract != SPECIFIED:
+        reason = _otherwise(head.contract, item)
+        if reason:
+            pytest.skip(f"{head.name}: {reason}")
+
+
+def _otherwise(contract: Contract, item: pytest.Item) -> str:
+    """Why a test does not apply under this contract; "" if it does."""
+    rules = {rule for mark in item.iter_markers("spec") for rule in mark.args}
+    given = item.callspec.params  # type: ignore[attr-defined]
+    of_refusals = item.path.name == "test_refusals.py"
+    if of_refusals and contract.refusals == "none":
+        return "its contract leaves bad input undefined"
+    for key, name, meaning in (("zero_temperature", "temperature", "T = 0"), ("zero_k", "k", "k = 0")):
+        value = given.get(name)
+        if of_refusals and type(value) in (int, float) and value == 0 and getattr(contract, key) != "refused":
+            return f"its contract gives {meaning} a meaning"
+    if contract.rule_for_ties() != "lowest_id" and rules & {"TOPK-2", "TOPK-3"}:
+        return "its contract has another rule for ties"
+    if contract.stream == "own" and "mt19937_stream" in getattr(item, "fixturenames", ()):
+        return "its contract has a random stream of its own"
+    return ""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -10,6 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
+from hypothesis import currently_in_test_context, reject
 
 import reference
 import torch_impl
@@ -154,6 +155,8 @@ def from_name(name: str) -> Head:
         raise ValueError(f"contract: {error}") from None
     if one_rule:
         given["keep_top_k"] = _without_ties(given["keep_top_k"], name, contract.ties)
+    if set(contract.dtypes) != set(SPECIFIED.dtypes):
+        given = {operation: _of_its_dtypes(function, name, contract.dtypes) for operation, function in given.items()}
     for called in ("generator", "TorchGenerator"):  # the second is the name in `reference`
         if hasattr(found, called):
             given.setdefault("torch_rng", getattr(found, called))
@@ -193,6 +196,21 @@ def _without_ties(keep_top_k: Callable[..., Any], name: str, rules: tuple[str, .
         return keep_top_k(logits, k)
 
     return of_one_rule
+
+
+def _of_its_dtypes(function: Callable[..., Any], name: str, dtypes: tuple[str, ...]) -> Callable[..., Any]:
+    """The function; a test that asks it about another dtype is skipped, a random case of that kind passed over."""
+
+    def in_its_dtypes(*args: Any, **kwargs: Any) -> Any:
+        for value in (*args, *kwargs.values()):
+            dtype = value.dtype.name if isinstance(value, np.ndarray) else ""
+            if dtype in SPECIFIED.dtypes and dtype not in dtypes:
+                if currently_in_test_context():
+                    reject()
+                pytest.skip(f"{name} has no {dtype}")
+        return function(*args, **kwargs)
+
+    return in_its_dtypes
 
 
 def _missing(name: str, function: str) -> Callable[..., Any]:

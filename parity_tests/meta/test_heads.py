@@ -2,8 +2,9 @@
 
 import argparse
 import sys
-from types import ModuleType
-from typing import Any
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 import reference
 
 from .. import conftest
+from ..contract import Contract
 from ..heads import NO_HEAD, from_name
 
 
@@ -19,6 +21,15 @@ def own(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = ModuleType("own_head")
     monkeypatch.setitem(sys.modules, "own_head", module)
     return module
+
+
+def conftest_test(name: str, *rules: str, stream: bool = False) -> SimpleNamespace:
+    """As much of a pytest item as conftest looks at."""
+    return SimpleNamespace(
+        path=Path(name),
+        iter_markers=lambda _: [pytest.mark.spec(*rules).mark],
+        fixturenames=["mt19937_stream"] * stream,
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,3 +79,35 @@ def test_a_name_without_a_head_is_refused_in_one_line(name: str, message: str) -
     config: Any = argparse.Namespace(getoption=lambda _: [name])
     with pytest.raises(pytest.UsageError, match=message):
         conftest.pytest_configure(config)
+
+
+def test_a_contract_is_read(own: Any) -> None:
+    own.softmax = reference.softmax
+    own.contract = {"dtypes": ["float32"], "zero_k": "off"}
+    head = from_name("own_head")
+    assert head.contract == Contract(dtypes=("float32",), zero_k="off")
+    assert head.softmax(np.zeros(2, np.float32)).tolist() == [0.5, 0.5]
+    with pytest.raises(pytest.skip.Exception, match="own_head has no float64"):
+        head.softmax(np.zeros(2))
+    own.contract = {"zero_k": "on"}
+    with pytest.raises(NO_HEAD, match="contract: zero_k is 'on': it must be 'refused' or 'off'"):
+        from_name("own_head")
+
+
+@pytest.mark.parametrize(
+    ("said", "test", "params", "reason"),
+    [
+        ({"refusals": "none"}, conftest_test("test_refusals.py"), {}, "bad input undefined"),
+        ({"zero_temperature": "greedy"}, conftest_test("test_refusals.py"), {"temperature": 0.0}, "T = 0 a meaning"),
+        ({"zero_temperature": "greedy"}, conftest_test("test_refusals.py"), {"temperature": -1.0}, ""),
+        ({"zero_k": "off"}, conftest_test("test_refusals.py"), {"k": 0}, "k = 0 a meaning"),
+        ({"zero_k": "off"}, conftest_test("test_top_k.py"), {"k": 0}, ""),
+        ({"ties": ["any"]}, conftest_test("test_top_k.py", "TOPK-2"), {}, "another rule for ties"),
+        ({"ties": ["any"]}, conftest_test("test_top_k.py", "TOPK-1"), {}, ""),
+        ({"stream": "own"}, conftest_test("test_multinomial.py", stream=True), {}, "random stream of its own"),
+    ],
+)
+def test_tests_that_do_not_apply_are_skipped(said: Any, test: Any, params: Any, reason: str) -> None:
+    item = SimpleNamespace(**vars(test), callspec=SimpleNamespace(params=params))
+    found = conftest._otherwise(Contract.read(said), cast(pytest.Item, item))
+    assert reason in found if reason else not found
