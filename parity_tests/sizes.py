@@ -149,4 +149,5 @@ def _uniforms(rows: int) -> Drawn:
     return lambda rng, _: rng.random(rows)
 
 
-_CASES: dict[str, Callable[[], Iterator[Labelled]]] = {name: globals()[f"_{name}"] for name in STAGES}
+# The cases of an operation are made by the function with its name.
+_CASES: dict[str, Callable[[], Iterator[Labelled]]] = {name: globals().get(f"_{name}", tuple) for name in STAGES}
