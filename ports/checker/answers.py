@@ -21,6 +21,7 @@ class Answered:
 
 
 Answers = dict[int, Answered]  # by the id of the vector
+Beyond = tuple[str, dict[str, Any], Any]  # a wrong answer to a case that is no vector: operation, arguments, answer
 
 
 def recorded(port: Port, cases: Iterable[Case], answers: Answers) -> Iterator[Verdict]:

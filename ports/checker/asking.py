@@ -70,12 +70,17 @@ class Recorder:
     def __init__(self, call: Call, seen: Seen) -> None:
         self._call, self._seen = call, seen
         self.last: tuple[str, dict[str, Any]] = ("hello", {})
+        self.answer: Any = None  # to it: a result, or the exception
         self.opened: str | None = None
 
     def __call__(self, op: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """As `judge.Call`."""
         self.last = op, dict(arguments)
-        result = self._call(op, arguments)
+        try:
+            result = self.answer = self._call(op, arguments)
+        except BaseException as error:
+            self.answer = error
+            raise
         self._seen.add(arguments)
         if op == "open_bundle":
             self.opened = arguments["path"]

@@ -19,7 +19,7 @@ from reference import bounds
 from reference.operations import OPERATIONS
 
 from .bundle_cases import Opened, Told
-from .diagnosis import head_for, made_of
+from .diagnosis import close_to, head_for, made_of
 from .made_bundles import DAMAGED, GOOD
 
 Noise = Callable[[int, Sequence[int], int], Iterator[np.ndarray]]  # seed, batch of each step, V -> noise of each step
@@ -93,10 +93,8 @@ def _close(ours: np.ndarray, theirs: np.ndarray, head: dict[str, Any]) -> bool:
     """Whether two rows of probabilities are as close as those of two heads that share a mistake may be."""
     if ours.shape != theirs.shape or not np.array_equal(ours > 0, theirs > 0):
         return False
-    error = 2 * bounds.logits(head["context"], head["embedding"], "float32", "float64") / head["temperature"]
-    with np.errstate(divide="ignore"):
-        allowed = bounds.softmax(np.log(ours.astype(np.float64)), "float32", error)
-    return bool((np.abs(ours.astype(np.float64) - theirs) <= 2 * allowed).all())
+    error = bounds.logits(head["context"], head["embedding"], "float32", "float64") / head["temperature"]
+    return bool((np.abs(ours.astype(np.float64) - theirs) <= 2 * close_to(ours, error)).all())
 
 
 def _sequences() -> Iterator[tuple[str, Mistake]]:

@@ -10,7 +10,7 @@ from weights_export.bundle import Bundle, open_bundle
 
 from ..vectors import Case, Vectors, load_all
 from . import bundle_cases, claims, random_cases, size_cases, vector_cases
-from .answers import Answers, recorded
+from .answers import Answers, Beyond, recorded
 from .asking import Recorder
 from .bundle_cases import Told
 from .errors import GaveUpError
@@ -42,6 +42,7 @@ def check(port: Port, plan: Plan, watch: Callable[[str], None] = lambda phase: N
     report = Report(port.described)
     answers: Answers = {}
     told: list[Told] = []
+    beyond: list[Beyond] = []
     recorder = Recorder(port.call, report.seen)
     try:
         bundle = None if plan.bundle is None else _opened(plan.bundle)  # a bad bundle is refused before the long work
@@ -53,6 +54,8 @@ def check(port: Port, plan: Plan, watch: Callable[[str], None] = lambda phase: N
                 if verdict.word in BAD:
                     # A memory layout is nothing that a request could repeat.
                     report.requests.append([] if phase == "layout" else recorder.requests())
+                    if phase in ("sizes", "random") and verdict.word == Word.DIVERGED:
+                        beyond.append((*recorder.last, recorder.answer))
             if phase == "smoke" and _broken(report):
                 report.gave_up = "not even the simplest vector of any operation was answered: fix the harness first"
                 break
@@ -70,7 +73,7 @@ def check(port: Port, plan: Plan, watch: Callable[[str], None] = lambda phase: N
         from .diagnosis import likely_mistakes  # imports PyTorch, which takes seconds: only for a port that failed
 
         watch("looking for the likely mistake")
-        report.mistakes.update(likely_mistakes(answers))
+        report.mistakes.update(likely_mistakes(answers, beyond))
     if any(one.verdict.word in BAD for one in told):
         from .bundle_diagnosis import likely_mistakes as of_bundles
 

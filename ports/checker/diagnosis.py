@@ -9,7 +9,7 @@ Wrong numbers are explained apart from bad input that is not refused: a port wit
 What got no answer explains nothing, as a crash would match every mutant that raises.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -19,24 +19,29 @@ from parity_tests.heads import Head, keeps_with
 from parity_tests.judges import precision
 from parity_tests.judges.words import Word
 from parity_tests.mutants import MUTANTS, Mutant
+from reference import bounds
 from reference.operations import OPERATIONS
 
 from ..values import from_json
 from ..vectors import Case, Note, arguments, load_all
-from .answers import Answered, Answers, recorded
+from .answers import Answered, Answers, Beyond, recorded
+from .judge import of_head
 from .port import from_head
 
 
-def likely_mistakes(answers: Answers) -> dict[str, str]:
-    """For each operation with wrong answers or missing refusals, what its mistake looks like, in a line."""
+def likely_mistakes(answers: Answers, beyond: Sequence[Beyond] = ()) -> dict[str, str]:
+    """For each operation with wrong answers or missing refusals, what its mistake looks like, in a line.
+
+    `beyond` are wrong answers to other cases than the vectors: a mistake must give these too.
+    """
     by_op: dict[str, Answers] = {}
     for number, answered in answers.items():
         by_op.setdefault(answered.case.op, {})[number] = answered
-    found = {op: _explain(op, of_op) for op, of_op in by_op.items()}
+    found = {op: _explain(op, of_op, [one for one in beyond if one[0] == op]) for op, of_op in by_op.items()}
     return {op: text for op, text in found.items() if text}
 
 
-def _explain(op: str, answers: Answers) -> str:
+def _explain(op: str, answers: Answers, beyond: Sequence[Beyond]) -> str:
     """The mistake of one operation: one that explains everything; else of its numbers, and which codes are missing."""
     numbers, unrefused = (
         {number for number, answered in answers.items() if answered.verdict.word == word and answered.verdict.repeats}
@@ -45,12 +50,12 @@ def _explain(op: str, answers: Answers) -> str:
     if not numbers | unrefused:
         return ""
     failing = {number for number, answered in answers.items() if not answered.verdict.conforms}
-    known = _names(op, answers, numbers | unrefused, failing)
+    known = _names(op, answers, numbers | unrefused, failing, beyond)
     if known:
         return f"looks like: {known}"
     parts = []
     if numbers:
-        known = _names(op, answers, numbers, failing) or _fingerprint(op, answers, numbers)
+        known = _names(op, answers, numbers, failing, beyond) or _fingerprint(op, answers, numbers)
         parts.append(f"looks like: {known}" if known else _not_recognised(answers, numbers))
     if unrefused:
         codes = sorted({str(answers[number].case.answers[0].expected.get("code")) for number in unrefused})
@@ -58,13 +63,15 @@ def _explain(op: str, answers: Answers) -> str:
     return "; and ".join(parts)
 
 
-def _names(op: str, answers: Answers, explained: set[int], allowed: set[int]) -> str:
+def _names(op: str, answers: Answers, explained: set[int], allowed: set[int], beyond: Sequence[Beyond]) -> str:
     """The mistakes that explain these vectors, and get none wrong but `allowed`; "" if there are none."""
     named = []
     for mutant in _candidates(op):
         theirs = _answers_of(mutant, op)
         wrong = {number for number in answers if number in theirs and not theirs[number].verdict.conforms}
-        if explained <= wrong <= allowed and all(_same(answers[number], theirs[number]) for number in explained):
+        if not explained <= wrong <= allowed:
+            continue
+        if all(_same(answers[n], theirs[n]) for n in explained) and all(_gives(mutant, *one) for one in beyond):
             named.append(mutant.looks_like)
     return " or ".join(dict.fromkeys(named))
 
@@ -158,6 +165,40 @@ def _close(a: Any, b: Any, bound: Any) -> bool:
         # Each of two correct answers may be off by the bound, in opposite directions.
         near = (x == y) | (np.isnan(x) & np.isnan(y)) | (np.abs(x - y) <= 2 * allowed)
     return bool(near.all())
+
+
+def _gives(mutant: Mutant, op: str, given: dict[str, Any], answer: Any) -> bool:
+    """Whether the mutant answers like the port: to the bit, or as close as two right answers may be."""
+    with np.errstate(all="ignore"):
+        try:
+            ours = of_head(head_for(mutant, op))(op, dict(given))
+        except Exception:
+            return isinstance(answer, Exception)
+    if not isinstance(answer, dict) or answer.keys() != ours.keys():
+        return False
+    if not OPERATIONS[op].rounds:
+        return all(np.array_equal(answer[name], ours[name]) for name in ours)
+    a, b = (np.asarray(next(iter(x.values())), np.float64) for x in (answer, ours))
+    allowed = _allowed(op, given, ours)
+    if a.shape != b.shape or a.shape != allowed.shape:  # the same wrong shape is the mistake; there is no bound for it
+        return a.shape == b.shape
+    with np.errstate(invalid="ignore"):
+        return bool(((a == b) | (np.abs(a - b) <= 2 * allowed)).all())
+
+
+def _allowed(op: str, given: dict[str, Any], result: dict[str, Any]) -> np.ndarray:
+    """How far a right answer that is rounded may be from the exact one."""
+    dtype = next(iter(result.values())).dtype.name
+    if "embedding" not in given:
+        return bounds.softmax(given["logits"], dtype)
+    error = bounds.logits(given["context"], given["embedding"], dtype)
+    return error if op == "compute_logits" else close_to(result["probs"], error / given.get("temperature", 0.7), dtype)
+
+
+def close_to(probs: np.ndarray, error: np.ndarray, dtype: str = "float32") -> np.ndarray:
+    """How far probabilities may be from these, if the scaled logits of their survivors are off by at most `error`."""
+    with np.errstate(divide="ignore"):
+        return bounds.softmax(np.log(probs.astype(np.float64)), dtype, error)
 
 
 def _fingerprint(op: str, answers: Answers, failing: set[int]) -> str:
