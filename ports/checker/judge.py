@@ -193,14 +193,15 @@ def _digits(actual: np.ndarray, expected: np.ndarray) -> int:
     if found.dtype.kind != "f" or not (np.isfinite(found) & np.isfinite(due)).all():
         return 0
     with np.errstate(over="ignore", divide="ignore"):
-        wrong = found != due.astype(found.dtype)
-        if (np.signbit(found) != np.signbit(due)).any() or wrong.sum() < 3:  # one or two may have few digits by chance
+        if (np.signbit(found) != np.signbit(due)).any() or (found == due.astype(found.dtype)).all():
             return 0
         for digits in range(4, 9):
-            short = np.array([f"{x:.{digits}g}" for x in found.tolist()], np.float64)
+            short, wanted = (np.array([f"{x:.{digits}g}" for x in y.tolist()], np.float64) for y in (found, due))
             if (short.astype(found.dtype) == found).all():
                 unit = np.where(due == 0, 0, 10.0 ** (np.floor(np.log10(np.abs(due))) - digits + 1))
-                return digits if (np.abs(short - due) <= 0.51 * unit).all() else 0
+                # Halfway between two short numbers, an error of the last bit decides which of them it is.
+                halfway = np.abs(np.abs(short - due) - unit / 2) <= 0.01 * unit
+                return digits if ((short == wanted) | halfway).all() else 0
     return 0
 
 
