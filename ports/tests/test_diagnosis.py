@@ -13,7 +13,7 @@ from parity_tests.variants import VARIANTS, stages
 from ports.checker.check import Plan, check
 from ports.checker.port import from_head
 
-VECTORS = Plan(examples=0, bundle=None)
+VECTORS = Plan(examples=0, sizes=False, bundle=None)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)
@@ -78,3 +78,18 @@ def test_a_mistake_that_nobody_knows_is_described_by_what_the_vectors_look_for()
     report = check(from_head(REFERENCE.but("halves", top_k=top_k)), VECTORS)
     assert report.mistakes["top_k"].startswith("not recognised: it breaks TOPK-1, TOPK-3")
     assert "; these vectors are to find: " in report.mistakes["top_k"]
+
+
+def test_a_mistake_must_explain_what_large_sizes_show_too() -> None:
+    """Alone the first is recognised; with another one that no vector shows, nothing explains everything."""
+    mutant = next(mutant for mutant in MUTANTS if str(mutant) == "top_k-highest_id")
+
+    def top_k(logits: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        values, token_ids = mutant.function(logits, k)
+        return values, token_ids.astype(np.uint16).astype(np.int64)
+
+    plan = Plan(examples=0, bundle=None)
+    for function, recognised in ((mutant.function, True), (top_k, False)):
+        port = replace(from_head(REFERENCE.but("highest", top_k=function)), operations=("top_k",))
+        said = check(port, plan).mistakes["top_k"]
+        assert said.startswith("looks like: ties resolved to the highest id" if recognised else "not recognised")
