@@ -4,6 +4,7 @@ A port declares its contract in `hello`, a Python head in a mapping called `cont
 not declare is as SPEC.md says.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -83,6 +84,14 @@ class Contract:
         """Whether the contract gives these arguments a meaning that SPEC.md does not."""
         same, given = self.stands_for(operation, arguments)
         return same != operation or any(given.get(name) is not arguments.get(name) for name in ("temperature", "k"))
+
+    def leaves_open(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether it does not say what these mean: where T = 0 is greedy, -0 and a T that becomes 0 in float32."""
+        temperature = arguments.get("temperature")
+        if self.zero_temperature != "greedy" or type(temperature) not in (int, float):
+            return False
+        assert isinstance(temperature, (int, float))
+        return math.copysign(1, temperature) < 0 == temperature or 0 < abs(temperature) < 2.0**-149
 
 
 SPECIFIED = Contract()

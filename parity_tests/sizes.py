@@ -50,7 +50,7 @@ def _whole(low: int, high: int, *shape: int, last: int | None = None) -> Drawn:
         numbers[numbers == 0] = 1
         if last is not None:
             numbers[..., -1] = last
-        return numbers.astype(dtype)
+        return _fitting(numbers, dtype)
 
     return draw
 
@@ -142,7 +142,12 @@ def _inverse_cdf() -> Iterator[Labelled]:
 
 
 def _given(numbers: np.ndarray) -> Drawn:
-    return lambda _, dtype: numbers.astype(dtype)
+    return lambda _, dtype: _fitting(numbers, dtype)
+
+
+def _fitting(numbers: np.ndarray, dtype: str) -> np.ndarray:
+    """The numbers in this dtype; float16 ends at 65,504."""
+    return (np.clip(numbers, -30_000, 30_000) if dtype == "float16" else numbers).astype(dtype)
 
 
 def _uniforms(rows: int) -> Drawn:

@@ -16,10 +16,16 @@ from .words import Verdict, Word, diverged, same_bits
 
 @dataclass(frozen=True)
 class _Row:
-    """One row of the head in a dtype: the exact logits divided by the temperature, and the error that each may have."""
+    """One row of the head in a dtype.
+
+    `scaled` are the exact logits divided by the temperature, with the `error` that each may have. `ranked` are the
+    numbers that decide which tokens survive, with the error that each of those may have.
+    """
 
     scaled: np.ndarray
     error: np.ndarray
+    ranked: np.ndarray
+    doubt: np.ndarray
     k: int
     ties: str
     dtype: str
@@ -73,14 +79,18 @@ def lm_head(
 def _rows(
     exact: np.ndarray, bound: np.ndarray, divisor: float, k: int, ties: str, dtype: str
 ) -> Iterator[tuple[tuple[int, ...], _Row]]:
-    """Each row with its index. Where no logit of a row rounds, nor does a quotient that is rounded as TEMP-1 says."""
+    """Each row with its index.
+
+    Where no logit of a row rounds, the quotients are ranked as TEMP-1 rounds them, and exactly so. In the
+    probabilities, a head that computes all of this at once may keep more digits of them.
+    """
     scaled, error = exact / divisor, bounds.temperature(exact, divisor, dtype, bound)
     for row in np.ndindex(exact.shape[:-1]):
+        ranked, doubt = scaled[row], error[row]
         if (bound[row] == 0).all():
-            quotients = (exact[row].astype(dtype) / np.dtype(dtype).type(divisor)).astype(np.float64)
-            yield row, _Row(quotients, np.zeros_like(quotients), k, ties, dtype)
-        else:
-            yield row, _Row(scaled[row], error[row], k, ties, dtype)
+            ranked = (exact[row].astype(dtype) / np.dtype(dtype).type(divisor)).astype(np.float64)
+            doubt = np.zeros_like(ranked)
+        yield row, _Row(scaled[row], error[row], ranked, doubt, k, ties, dtype)
 
 
 def _row_of_probs(probs: np.ndarray, of: _Row) -> Verdict:
@@ -91,7 +101,10 @@ def _row_of_probs(probs: np.ndarray, of: _Row) -> Verdict:
     The row is therefore judged in two steps. First, the survivors must be a set that rounding could have chosen. Then
     the probabilities must fit the softmax over that very set, and not over the exact top k.
     """
-    scaled, error, k = of.scaled, of.error, of.k
+    wrong = np.flatnonzero(~(probs >= 0))
+    if len(wrong):
+        return diverged("HEAD-1", "a probability that is negative or not a number", place=(int(wrong[0]),))
+    scaled, error, k = of.ranked, of.doubt, of.k
     order = np.lexsort((np.arange(len(scaled)), -scaled))  # by value descending, then by id
     last, runner_up = order[k - 1], order[min(k, len(order) - 1)]
     top = np.zeros(len(scaled), dtype=bool)
@@ -121,8 +134,8 @@ def _row_of_probs(probs: np.ndarray, of: _Row) -> Verdict:
     if len(missing):
         return _wrong_survivor("a token of the top k is missing", int(missing[0]), scaled, int(last))
     alive = np.flatnonzero(survivors)
-    kept, of_alive = scaled[alive], probs[alive]
-    bound = bounds.softmax(kept, of.dtype, error[alive]) + bounds.softmax(kept, "float64")
+    kept, of_alive = of.scaled[alive], probs[alive]
+    bound = bounds.softmax(kept, of.dtype, of.error[alive]) + bounds.softmax(kept, "float64")
     ratio, worst = worst_element(of_alive, exact_softmax(kept), bound)
     if ratio > 1:
         place = (int(alive[worst[0]]),)

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from hypothesis.configuration import set_hypothesis_home_dir
 from hypothesis.errors import Flaky
 
 from parity_tests import strategies
@@ -28,9 +30,15 @@ class _Stop(BaseException):
 
 def run(port: Port, examples: int) -> Iterator[Verdict]:
     """`examples` cases of each function of the port. Of the failures of a function, only the smallest is kept."""
-    for operation in STAGES:
-        if operation in port.operations:
-            yield from _operation(port, operation, examples)
+    # Hypothesis keeps files in the working folder, which is the user's, unless it is told otherwise.
+    with TemporaryDirectory(prefix="lm-head-cases-") as folder:
+        set_hypothesis_home_dir(folder)
+        try:
+            for operation in STAGES:
+                if operation in port.operations:
+                    yield from _operation(port, operation, examples)
+        finally:
+            set_hypothesis_home_dir(None)
 
 
 def _operation(port: Port, operation: str, examples: int) -> list[Verdict]:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+import numpy as np
+
 from parity_tests import sizes
 from parity_tests.judges.words import Verdict, Word
 from reference.operations import OPERATIONS, STAGES
@@ -23,7 +25,8 @@ def run(port: Port) -> Iterator[Verdict]:
             blank = Verdict(operation=operation, word=Word.ERRORED, phase="sizes")
             for about, case in sizes.labelled(operation, dtype):
                 if "uniform" in case and "float64" not in port.contract.dtypes:
-                    case["uniform"] = case["uniform"].astype(dtype)
+                    below_one = np.nextafter(np.array(1, dtype), np.array(0, dtype))
+                    case["uniform"] = np.minimum(case["uniform"].astype(dtype), below_one)
                 verdict = confirmed(lambda: guarded(blank, port, {**case, **rule}))  # noqa: B023 - called at once
                 yield replace(verdict, case=about)
 

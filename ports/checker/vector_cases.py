@@ -20,7 +20,7 @@ def run(port: Port, cases: list[Case], phase: str) -> Iterator[tuple[Case, Verdi
     """Each case with its verdict. The port is not asked for what it says it lacks."""
     for case in cases:
         given = arguments(case.inputs)
-        reason = port.lacks(case.op, {}) or port.lacks(case.op, given) or _own_stream(port, given)
+        reason = port.lacks(case.op, {}) or port.lacks(case.op, given) or _left_open(port, given)
         blank = Verdict(operation=case.op, word=Word.NOT_CHECKED, reason=reason, phase=phase, case=case.about)
         if reason:
             yield case, blank
@@ -32,7 +32,10 @@ def run(port: Port, cases: list[Case], phase: str) -> Iterator[tuple[Case, Verdi
             yield case, confirmed(lambda: judge(case, port.call, phase))  # noqa: B023
 
 
-def _own_stream(port: Port, given: dict[str, object]) -> str:
+def _left_open(port: Port, given: dict[str, object]) -> str:
+    """Why the port's contract has no one answer to this; "" if it has."""
+    if port.contract.leaves_open(given):
+        return "its contract does not say what so small a temperature means"
     return "its random stream is its own" if port.contract.stream == "own" and "seed" in given else ""
 
 
