@@ -14,9 +14,9 @@ from reference.operations import STAGES
 
 VOCABS = (65, 127, 257, 1_023, 4_097, 50_257, 65_537, 131_073)
 HIDDEN = (65, 257, 769, 1_025, 4_096)
-ROWS = (33, 65, 600)
-KS = (1_000, 2_000)
-NEAR_ONE = (0.95, 0.97, 0.99, 0.999, 1.001, 1.01, 1.03, 1.05)  # a head may take them for 1
+ROWS = (33, 65, 600, 1_030)
+KS = (1_000, 2_000, 3_001)
+NEAR_ONE = (0.95, 0.97, 0.99, 0.999, 1 + 2.0**-23, 1.001, 1.01, 1.03, 1.05)  # a head may take them for 1
 
 Case = dict[str, Any]
 Labelled = tuple[str, Case]
@@ -72,6 +72,7 @@ def _factors() -> Iterator[Labelled]:
 def _compute_logits() -> Iterator[Labelled]:
     yield from _factors()
     yield "d = 1,025", {"context": _normal(1_025), "embedding": _normal(66, 1_025)}
+    yield "rows = 17", {"context": _normal(17, 65), "embedding": _normal(66, 65)}
 
 
 def _normal(*shape: int) -> Drawn:
@@ -84,6 +85,8 @@ def _lm_head() -> Iterator[Labelled]:
     for temperature in NEAR_ONE:
         near = {"temperature": temperature, "k": 50}
         yield f"T = {temperature}", {"context": _whole(-4, 4, 2), "embedding": _whole(-8, 8, 65, 2), **near}
+    yield "d = 1,025", {"context": _normal(1_025), "embedding": _normal(66, 1_025), "temperature": 10.0, "k": 66}
+    yield "rows = 17", {"context": _normal(17, 65), "embedding": _normal(66, 65), "temperature": 3.0, "k": 66}
     for k in KS:
         many = {"temperature": 2.0, "k": k}
         yield f"k = {k:,}", {"context": _whole(-2, 2, 2), "embedding": _whole(-2, 2, 4_097, 2), **many}
@@ -103,9 +106,10 @@ def _top_k() -> Iterator[Labelled]:
         yield f"V = {v:,}", {"logits": _logits(v), "k": 50}
     for k in KS:
         yield f"k = {k:,}", {"logits": _logits(4_097), "k": k}
-        yield f"k = {k:,}", {"logits": _logits(2, 50_257), "k": k}
+    yield f"k = {KS[-1]:,}", {"logits": _logits(2, 65_537), "k": KS[-1]}
     for rows in ROWS:
         yield f"rows = {rows:,}", {"logits": _logits(rows, 7), "k": 3}
+    yield "rows = 6", {"logits": _logits(2, 3, 7), "k": 2}
 
 
 _keep_top_k = _top_k
@@ -115,7 +119,19 @@ def _softmax() -> Iterator[Labelled]:
     for v in VOCABS:
         yield f"V = {v:,}", {"logits": _logits(v)}
     for rows in ROWS:
-        yield f"rows = {rows:,}", {"logits": _logits(rows, 3)}
+        yield f"rows = {rows:,}", {"logits": _uneven(rows, 3)}
+    yield "rows = 2", {"logits": _uneven(2, 65_537)}
+
+
+def _uneven(rows: int, v: int) -> Drawn:
+    """One row lies far above the others: each needs its own maximum."""
+
+    def draw(rng: np.random.Generator, dtype: str) -> np.ndarray:
+        logits = _logits(rows, v)(rng, dtype)
+        logits[rows // 2] += 200
+        return logits
+
+    return draw
 
 
 def _noise(*shape: int) -> Drawn:
@@ -127,6 +143,9 @@ def _multinomial() -> Iterator[Labelled]:
         yield f"V = {v:,}", {"probs": _whole(1, 9, v, last=64 * v), "noise": _noise(v)}
     for rows in ROWS:
         yield f"rows = {rows:,}", {"probs": _whole(1, 9, rows, 3), "noise": _noise(rows, 3)}
+    for v, samples in ((65, 65), (4_097, 2), (4_097, 1_025), (65_537, 2)):
+        case = {"probs": _whole(1, 9, v, last=64 * v), "noise": _noise(v), "num_samples": samples}
+        yield f"samples = {samples:,}", case
 
 
 def _inverse_cdf() -> Iterator[Labelled]:

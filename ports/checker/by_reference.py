@@ -19,7 +19,7 @@ CUTS = tuple(name for name in STAGES if "k" in OPERATIONS[name].arguments)
 
 
 def one(port: Port, operation: str, arguments: dict[str, Any], phase: str) -> Verdict:
-    """The verdict on one case; a `multinomial` draws one token.
+    """The verdict on one case; a `multinomial` draws one token unless the case says otherwise.
 
     Raises: SkippedError and BrokenError, as the port's call does.
     """
@@ -28,7 +28,7 @@ def one(port: Port, operation: str, arguments: dict[str, Any], phase: str) -> Ve
     expected = _reference(same, judged)
     given = {name: np.array(value) if isinstance(value, np.ndarray) else value for name, value in arguments.items()}
     if operation == "multinomial":
-        given["num_samples"] = 1
+        given.setdefault("num_samples", 1)
     if given.get("ties") == "lowest_id" and ties == {"ties": "any"}:
         del given["ties"]
     blank = Verdict(operation=operation, word=Word.DIVERGED, rule="HEAD-5", phase=phase, inputs=arguments)
@@ -82,7 +82,8 @@ def _reference(operation: str, arguments: dict[str, Any]) -> Any:
     """What the reference returns, or the ValueError that it raises."""
     try:
         if operation == "multinomial":
-            return reference.multinomial(arguments["probs"], rng=strategies.FixedNoise(arguments["noise"]))
+            noise = strategies.FixedNoise(arguments["noise"])
+            return reference.multinomial(arguments["probs"], arguments.get("num_samples", 1), rng=noise)
         return getattr(reference, operation)(**arguments)
     except ValueError as error:
         return error

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from parity_tests import sizes
+from parity_tests import corners, sizes
 from parity_tests.judges.words import Verdict, Word
 from reference.operations import OPERATIONS, STAGES
 
@@ -15,27 +15,44 @@ from .port import Port
 
 
 def run(port: Port) -> Iterator[Verdict]:
-    """Every case of every function of the port, in float32 if it has that."""
-    dtype = next(name for name in ("float32", *port.contract.dtypes) if name in port.contract.dtypes)
+    """Every case of every function of the port: large ones in one dtype, real numbers in each, and bad input."""
+    dtypes = port.contract.dtypes
+    dtype = next(name for name in ("float32", *dtypes) if name in dtypes)
     for operation in STAGES:
         if operation not in port.operations:
             continue
-        several = "ties" in OPERATIONS[operation].arguments
-        for rule in [{"ties": rule} for rule in port.contract.ties if rule != "any"] or [{}] if several else [{}]:
-            blank = Verdict(operation=operation, word=Word.ERRORED, phase="sizes")
-            for about, case in sizes.labelled(operation, dtype):
-                if "uniform" in case and "float64" not in port.contract.dtypes:
-                    below_one = np.nextafter(np.array(1, dtype), np.array(0, dtype))
-                    case["uniform"] = np.minimum(case["uniform"].astype(dtype), below_one)
-                verdict = confirmed(lambda: guarded(blank, port, {**case, **rule}))  # noqa: B023 - called at once
-                yield replace(verdict, case=about)
+        for about, case in sizes.labelled(operation, dtype):
+            yield from _each_rule(port, operation, case, about)
+        for each in dtypes:
+            for case in corners.real(operation, each):
+                yield from _each_rule(port, operation, case, f"real numbers in {each}")
+        if operation == "lm_head":
+            for case in corners.exact_heads():
+                yield from _each_rule(port, operation, case, "exact logits")
+        for case in corners.bad(operation) if port.contract.refusals == "all" else ():
+            yield from _each_rule(port, operation, case, "bad in the last row or token, or without rows")
+
+
+def _each_rule(port: Port, operation: str, case: sizes.Case, about: str) -> Iterator[Verdict]:
+    """The verdict on a case under each of the port's rules for ties."""
+    several = "ties" in OPERATIONS[operation].arguments
+    if "uniform" in case and "float64" not in port.contract.dtypes:
+        kind = case["probs"].dtype
+        case["uniform"] = np.minimum(case["uniform"].astype(kind), np.nextafter(np.array(1, kind), np.array(0, kind)))
+    for rule in [{"ties": rule} for rule in port.contract.ties if rule != "any"] or [{}] if several else [{}]:
+        given = {**case, **rule}
+        if port.contract.leaves_open(given):
+            continue
+        blank = Verdict(operation=operation, word=Word.ERRORED, phase="sizes")
+        verdict = confirmed(lambda: guarded(blank, port, given))  # noqa: B023 - called at once
+        yield replace(verdict, case=about)
 
 
 def from_some_size_on(verdicts: Iterable[Verdict]) -> dict[str, str]:
     """For each operation that is right at small sizes and wrong at larger ones: from which size on."""
     right: dict[tuple[str, str], dict[float, bool]] = {}  # (operation, what is large) -> its size -> no verdict is bad
     for verdict in verdicts:
-        if verdict.phase == "sizes" and verdict.word != Word.NOT_CHECKED:
+        if verdict.phase == "sizes" and verdict.word != Word.NOT_CHECKED and " = " in verdict.case:
             letter, _, size = verdict.case.partition(" = ")
             of_letter = right.setdefault((verdict.operation, letter), {})
             number = float(size.replace(",", ""))

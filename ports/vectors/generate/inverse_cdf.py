@@ -144,4 +144,9 @@ def build() -> File:
     file.invalid("bad_shape", "no tokens", "BadProbs", probs=[[]], uniform=[0.5])
     file.invalid("bad_shape", "no axis", "BadProbs", probs=1)
     file.invalid("bad_dtype", "int64", "KindError", probs=array([1, 2], "int64"))
+
+    file.group("corners in a batch", "HEAD-4", "As for a row alone.")
+    least = float64([[0, 5e-324, 0], [5e-324, 0, 0]])
+    file.valid("no sum exceeds: the last possible id of each row", "EndOfWalk", probs=least, uniform=[0.9, 0.9])
+    file.valid("a uniform of -0 is 0", "LeadingZero", probs=[0, 1, 1], uniform=-0.0)
     return file

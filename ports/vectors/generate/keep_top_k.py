@@ -100,4 +100,9 @@ def build() -> File:
 
     file.group("bad logits", "SOFTMAX-4", "Refused by every function that takes logits.", k=1)
     file.bad_logits(kinds="bools")
+
+    file.group("batches of two axes", "TOPK-7", "Every row has its own ties.", k=1)
+    rows = array([[[0, 0], [1, 0]], [[2, 2], [0, 3]]])
+    file.valid("all of them stay", "AllTies", logits=rows, ties="all")
+    file.valid("the lowest id stays", "TieLowestId", logits=rows)
     return file

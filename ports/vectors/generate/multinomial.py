@@ -171,4 +171,7 @@ def build() -> File:
         np.float32
     )  # E is 0.39932635725 and 0.39932635530 before it is rounded
     file.valid("two tokens at once: the lowest id", "WideNoise FirstOfEqual", probs=array(only), seed="142005")
+    file.group("seeds", "RNG-1", "All 64 bits are read, and a seed begins its stream anew each time.", probs=[1] * 50)
+    for seed in ("9007199254740993", "18446744073709551615", "-9223372036854775808", "1", "1"):
+        file.valid(f"seed {seed}", "SeededFill", seed=seed)
     return file

@@ -96,4 +96,7 @@ def build() -> File:
     nans = {"nan first": [nan, 1, 2], "nan in the middle": [1, nan, 2], "nan last": [1, 2, nan]}
     infinite = {"+inf": [0, inf, 1], "only -inf": [-inf, -inf], "a second row of only -inf": [[0, 1], [-inf, -inf]]}
     file.bad_logits(nans | infinite, no_tokens=[[], []], kinds="int64 bools")
+
+    file.group("masked beside the lowest finite number", "SOFTMAX-3", "-inf is below every number, and gets exactly 0.")
+    file.valid("one token is possible", "MaskedIsZero", logits=[float(np.finfo(np.float32).min), -inf])
     return file

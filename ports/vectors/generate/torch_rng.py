@@ -89,4 +89,6 @@ def build() -> File:
     file.valid("a call of no numbers", "StateLost", seed="7", calls=[exponential(0), *four])
     file.valid("seed 7 again starts at the beginning", "StateKept", seed="7", calls=four)
     file.valid("beyond the 624 words of the state", "StateLost", seed="1", calls=[uniform(600), exponential(40)])
+    straddling = [uniform(623), exponential(2)]
+    file.valid("a number of two words, one before the 624th and one after", "StateLost", seed="1", calls=straddling)
     return file
