@@ -69,7 +69,7 @@ def test_bad_input_is_refused_wherever_it_is(head: Head, operation: str) -> None
         if "noise" in case and not head.takes_noise:
             pytest.skip(f"{head.name} draws its own noise: tested on seeds instead")
         if not head.contract.differs(operation, case) and not head.contract.leaves_open(case):
-            with pytest.raises(ValueError):  # noqa: PT011 - the words are those of the head
+            with pytest.raises(ValueError):
                 _result(head, operation, case)
 
 

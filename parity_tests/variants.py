@@ -254,9 +254,10 @@ def onnx_matmul(context: Any, embedding: Any) -> np.ndarray:
 def onnx_div(logits: Any, temperature: float) -> np.ndarray:
     """ONNX Runtime's Div."""
     logits = validation.check_logits(logits)
+    divisor = validation.check_temperature(temperature, logits.dtype)
     if not logits.size:
         return logits
-    quotient = _onnx("Div", logits, np.array(validation.check_temperature(temperature, logits.dtype)))[0]
+    quotient = _onnx("Div", logits, np.array(divisor))[0]
     return validation.check_scaled(quotient, temperature)
 
 

@@ -50,13 +50,20 @@ class Seen:
             value = arguments.get(name)
             if isinstance(value, np.ndarray) and value.ndim >= len(axes):
                 for axis, size in zip(axes[::-1], value.shape[::-1], strict=False):
-                    self._raise(axis, size)
+                    self.raised(axis, size)
                 if name != "embedding":
-                    self._raise("rows", math.prod(value.shape[:-1]))
+                    self.raised("rows", math.prod(value.shape[:-1]))
         if type(arguments.get("k")) is int and arguments["k"] <= self.sizes.get("V", 0):
-            self._raise("k", arguments["k"])
+            self.raised("k", arguments["k"])
 
-    def _raise(self, what: str, size: int) -> None:
+    def add_bundle(self, size: Mapping[str, Any]) -> None:
+        """The sizes of a bundle, as the port reports them."""
+        for axis, name in (("V", "vocab_size"), ("d", "hidden_size")):
+            if type(size.get(name)) is int:
+                self.raised(axis, size[name])
+
+    def raised(self, what: str, size: int) -> None:
+        """This size was seen, too."""
         self.sizes[what] = max(size, self.sizes.get(what, 0))
 
     def __str__(self) -> str:
@@ -84,6 +91,9 @@ class Recorder:
         self._seen.add(arguments)
         if op == "open_bundle":
             self.opened = arguments["path"]
+            self._seen.add_bundle(result)
+        elif op == "sequence":
+            self._seen.raised("rows", max(map(len, arguments["contexts"]), default=0))
         return result
 
     def watching(self, port: Port) -> Port:

@@ -3,6 +3,7 @@
 The port reads a bundle from its path. The embedding is never sent.
 """
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -26,8 +27,16 @@ from .errors import BrokenError, ErroredError, RefusedError, SkippedError
 from .port import Port
 
 EMBEDDED = Path(__file__).parents[1] / "tiny_bundle"
-# The last k keeps every token; a port may take temperatures near 1 for 1.
-SETTINGS = ((0.7, 50), (1.0, 5), (1.5, 1_000_000), (0.97, 40), (1.03, 2_000))
+# The second differs from the first in k alone, another keeps every token; temperatures near 1 may be taken for 1.
+SETTINGS = ((0.7, 50), (0.7, 3), (1.0, 5), (1.5, 1_000_000), (0.97, 40), (1.03, 2_000))
+SEEDS = (0, 7, -1, 2**53 + 1, 2**64 - 3)
+# What `step` and `sequence` must refuse, by the code.
+MUST_REFUSE: dict[str, dict[str, Any]] = {
+    "bad_temperature": {"temperature": 0.0},
+    "bad_k": {"k": 0},
+    "bad_uniform": {"uniform": 1.0},
+    "bad_seed": {"seed": 2**64},
+}
 LARGE = 2**23  # numbers of an embedding, from which on judging a step takes a good part of a second
 # The batches of each step of a sequence: always one row, always three, always 17, and changing.
 BATCHES = ((1, 1, 1, 1), (3, 3, 3), (17, 17), (2, 5, 1, 3))
@@ -79,9 +88,10 @@ def run(port: Port, bundle: Bundle, thorough: bool, told: list[Told]) -> Iterato
     yield verdict
     if verdict.conforms:
         few = 1 if embedding.size > LARGE else 4
-        yield from _steps(opened, len(contexts) if thorough else min(few, len(contexts)), told)
-        for seed in range(20 if thorough else 4):
-            yield from _sequence(opened, seed, told)
+        yield from _steps(opened, len(contexts) if thorough else few, told)
+        for number in range(20 if thorough else len(SEEDS)):
+            yield from _sequence(opened, _drawing(opened, number), told)
+        yield from _defaults_and_refusals(opened, told)
 
 
 def made(port: Port, told: list[Told]) -> Iterator[Verdict]:
@@ -92,24 +102,27 @@ def made(port: Port, told: list[Told]) -> Iterator[Verdict]:
     if "open_bundle" not in port.operations:
         return
     with tempfile.TemporaryDirectory(prefix="lm-head-bundles-") as name:
-        folder = Path(name).resolve()
+        path = (
+            Path(name).resolve() / "bundle"
+        )  # one after the other: what a port remembers of a path may be out of date
         for number, (about, kind) in enumerate(made_bundles.GOOD.items()):
-            path = folder / f"good-{number}"
             kind.write(path)
             opened = Opened(port, path, kind.context, kind.embedding, about)
             verdict = _open(opened)
             yield verdict
-            if verdict.conforms:
-                yield from _steps(opened, 1, told)
-                yield from _sequence(opened, number, told)
-            else:
+            if not verdict.conforms:
                 told.append(Told(verdict, opened, {"kind": about}, None))
-        for number, what in enumerate(made_bundles.DAMAGED):
-            path = folder / f"damaged-{number}"
+            elif kind.contexts:
+                yield from _steps(opened, 1, told)
+                drawing = _drawing(opened, number) if kind.whole else MANY
+                yield from _sequence(opened, drawing, told)
+            shutil.rmtree(path)
+        for what in made_bundles.DAMAGED:
             made_bundles.damaged(path, what)
             verdict = _refuse(port, path, what)
             told.append(Told(verdict, None, {"damage": what}, None))
             yield verdict
+            shutil.rmtree(path)
 
 
 def _open(opened: Opened) -> Verdict:
@@ -126,19 +139,24 @@ def _open(opened: Opened) -> Verdict:
 
 def _refuse(port: Port, path: Path, what: str) -> Verdict:
     """The verdict on a damaged bundle."""
-    blank = _blank("open_bundle", {"path": str(path)}, f"a bundle with {what}")
     if port.contract.refusals == "none":
-        return replace(blank, word=Word.NOT_CHECKED, reason=UNDEFINED)
-    wrong = replace(blank, word=Word.UNREFUSED, rule="HEAD-5", expected={"code": "bad_bundle"})
+        return replace(_blank("open_bundle", {}, what), word=Word.NOT_CHECKED, reason=UNDEFINED)
+    return _refused(port, "open_bundle", {"path": str(path)}, "bad_bundle", f"a bundle with {what}")
+
+
+def _refused(port: Port, operation: str, given: dict[str, Any], code: str, about: str) -> Verdict:
+    """The verdict on a request that must be refused with this code."""
+    blank = _blank(operation, given, about)
+    wrong = replace(blank, word=Word.UNREFUSED, rule="", expected={"code": code})
 
     def ask() -> Verdict:
         try:
-            actual: Any = port.call("open_bundle", {"path": str(path)})
+            actual: Any = port.call(operation, dict(given))
         except RefusedError as error:
-            if error.code == "bad_bundle":
-                return Verdict(operation="open_bundle", word=Word.REFUSED, phase="bundle")
-            return replace(wrong, reason=f"refused as {error.code}, not as bad_bundle", actual=error)
-        return replace(wrong, reason="opened what must be refused", actual=actual)
+            if error.code == code:
+                return Verdict(operation=operation, word=Word.REFUSED, phase="bundle")
+            return replace(wrong, reason=f"refused as {error.code}, not as {code}", actual=error)
+        return replace(wrong, reason="answered what must be refused", actual=actual)
 
     return _asked(port, blank, ask)
 
@@ -147,14 +165,39 @@ def _steps(opened: Opened, asked: int, told: list[Told]) -> Iterator[Verdict]:
     """Steps on the first contexts; each again with a uniform just beside a running sum of the port's own answer."""
     if "step" not in opened.port.operations:
         return
-    uniforms = reference.TorchGenerator(0).uniform((asked, len(SETTINGS)))
-    for i in range(asked):
-        for number, ((temperature, k), uniform) in enumerate(zip(SETTINGS, uniforms[i].tolist(), strict=True)):
+    n = len(opened.contexts)
+    which = list(dict.fromkeys((0, n - 1, n // 2, n // 3, *range(n))))[:asked]  # the last one too
+    uniforms = reference.TorchGenerator(0).uniform((len(which), len(SETTINGS)))
+    for i, of_context in zip(which, uniforms.tolist(), strict=True):
+        for number, ((temperature, k), uniform) in enumerate(zip(SETTINGS, of_context, strict=True)):
             given = {"context": i, "temperature": temperature, "k": k, "uniform": uniform}
             verdict, probs = _step(opened, given, told)
             yield verdict
             if verdict.conforms and probs is not None:
                 yield _step(opened, {**given, "uniform": _beside(probs, number)}, told)[0]
+    # In the bundles made of whole numbers the two likeliest tokens tie: the target is exactly their first running sum.
+    yield _step(opened, {"context": 0, "temperature": 1.0, "k": 2, "uniform": 0.5}, told)[0]
+
+
+def _defaults_and_refusals(opened: Opened, told: list[Told]) -> Iterator[Verdict]:
+    """Steps and sequences that leave temperature and k out, the same seed twice in a row, and bad input."""
+    step, drawing = {"context": 0, "uniform": 0.25}, {"contexts": [[0, 0, 0]] * 3, "seed": 3}
+    if "step" in opened.port.operations:
+        yield _step(opened, step, told)[0]
+    for _ in range(2):
+        yield from _sequence(opened, drawing, told)
+    contract = opened.port.contract
+    for operation, given in (("step", {**step, "temperature": 1.0, "k": 5}), ("sequence", {**drawing, "k": 5})):
+        for code, bad in MUST_REFUSE.items():
+            asked = {**given, **bad}
+            means_something = contract.refusals == "none" or contract.differs(operation, asked)
+            if bad.keys() <= OPERATIONS[operation].arguments.keys() and not means_something:
+                yield _refused(opened.port, operation, asked, code, opened.about)
+
+
+def settings_of(given: dict[str, Any]) -> dict[str, Any]:
+    """Temperature and k of a step or a sequence, which it may leave out."""
+    return {name: given.get(name, DEFAULTS[name]) for name in ("temperature", "k")}
 
 
 def _beside(probs: np.ndarray, number: int) -> float:
@@ -179,7 +222,8 @@ def _step(opened: Opened, given: dict[str, Any], told: list[Told]) -> tuple[Verd
         if not isinstance(probs, np.ndarray) or type(token_id) is not int:
             reason = "probs must be a tensor and token_id a plain number"
             return replace(blank, word=Word.ERRORED, rule="", reason=reason, actual=actual)
-        head = opened.head(given["context"], given["temperature"], given["k"])
+        settings = settings_of(given)
+        head = opened.head(given["context"], **settings)
         ties = opened.port.contract.rule_for_ties()
         verdict = compare("lm_head", reference.lm_head(**head), probs, **head, ties=ties)
         if verdict.conforms:
@@ -194,21 +238,29 @@ def _step(opened: Opened, given: dict[str, Any], told: list[Told]) -> tuple[Verd
     return verdict, last[0].get("probs") if isinstance(last[0], dict) and verdict.conforms else None
 
 
-def _sequence(opened: Opened, seed: int, told: list[Told]) -> Iterator[Verdict]:
+def _drawing(opened: Opened, number: int) -> dict[str, Any]:
+    """The arguments of one sequence: with other settings, seeds and batches each time."""
+    (temperature, k), n = SETTINGS[number % len(SETTINGS)], len(opened.contexts)
+    batches = BATCHES[number % len(BATCHES)]
+    which = [[(number + step + 3 * row) % n for row in range(batch)] for step, batch in enumerate(batches)]
+    return {"contexts": which, "temperature": temperature, "k": k, "seed": SEEDS[number % len(SEEDS)]}
+
+
+# So many draws that reduced precision shows in the tokens; more steps and rows than any block of numbers holds.
+MANY = {"contexts": [[row % 3 for row in range(1_000)]] * 24, "temperature": 1.3, "k": 60, "seed": 11}
+
+
+def _sequence(opened: Opened, given: dict[str, Any], told: list[Told]) -> Iterator[Verdict]:
     """The verdict on one sequence, if the port has sequences."""
     if "sequence" not in opened.port.operations:
         return
-    temperature, k = SETTINGS[seed % len(SETTINGS)]
-    n, batches = len(opened.contexts), BATCHES[seed % len(BATCHES)]
-    which = [[(seed + step + 3 * row) % n for row in range(batch)] for step, batch in enumerate(batches)]
-    inputs = {"contexts": which, "temperature": temperature, "k": k, "seed": seed}
-    blank = replace(_blank("sequence", inputs, opened.about), phase="sequences")
+    blank = replace(_blank("sequence", given, opened.about), phase="sequences")
     if opened.port.contract.stream == "own":
         yield replace(blank, word=Word.NOT_CHECKED, reason="its random stream is its own")
     else:
         last: list[Any] = [None]
-        verdict = _asked(opened.port, blank, partial(_drawn, opened, inputs, blank, last))
-        told.append(Told(verdict, opened, inputs, last[0]))
+        verdict = _asked(opened.port, blank, partial(_drawn, opened, given, blank, last))
+        told.append(Told(verdict, opened, given, last[0]))
         yield verdict
 
 
@@ -221,7 +273,7 @@ def _drawn(opened: Opened, given: dict[str, Any], blank: Verdict, last: list[Any
         reason = "token_ids must be nested like contexts"
         return replace(blank, word=Word.ERRORED, rule="", reason=reason, actual=actual)
     assert isinstance(actual, list)
-    settings = {"temperature": given["temperature"], "k": given["k"]}
+    settings = settings_of(given)
     rng, word = reference.TorchGenerator(given["seed"]), Word.IDENTICAL
     for step, (rows, tokens) in enumerate(zip(which, actual, strict=True)):
         probs = reference.lm_head(opened.contexts[rows], opened.embedding, **settings)
@@ -233,7 +285,7 @@ def _drawn(opened: Opened, given: dict[str, Any], blank: Verdict, last: list[Any
             in_range = type(found) is int and 0 <= found < len(opened.embedding)
             context = opened.contexts[rows[row]]
             if not in_range or judge_draw(context, opened.embedding, noise[row], found, **settings) > 1:
-                reason = f"another token at step {step}, row {row}"
+                reason = f"another token at step {step}, row {row}: by its noise or by its probabilities"
                 return replace(blank, reason=reason, actual=tokens, expected=race)
             word = Word.TIE_BREAK
     return replace(blank, word=word, inputs={}, case="")
@@ -272,7 +324,7 @@ def _asked(port: Port, blank: Verdict, ask: Callable[[], Verdict]) -> Verdict:
         except SkippedError as reason:
             return replace(blank, word=Word.NOT_CHECKED, reason=str(reason))
         except RefusedError as error:
-            return replace(blank, rule="HEAD-5", reason="refused", actual=error)
+            return replace(blank, rule="HEAD-5", reason="refused", actual=error, expected="an answer")
         except (BrokenError, ErroredError, ValueError, TypeError) as error:
             return replace(blank, word=Word.ERRORED, rule="", reason=str(error), actual=error)
 

@@ -18,7 +18,7 @@ from parity_tests.strategies import FixedNoise
 from reference import bounds
 from reference.operations import OPERATIONS
 
-from .bundle_cases import Opened, Told
+from .bundle_cases import Opened, Told, settings_of
 from .diagnosis import close_to, head_for, made_of
 from .made_bundles import DAMAGED, GOOD
 
@@ -28,27 +28,55 @@ Noise = Callable[[int, Sequence[int], int], Iterator[np.ndarray]]  # seed, batch
 def likely_mistakes(told: list[Told]) -> dict[str, str]:
     """For each operation on bundles with failures, what its mistake looks like, in a line."""
     found = {}
-    for op, candidates in (("open_bundle", None), ("step", _steps), ("sequence", _sequences)):
+    for op in dict.fromkeys(one.verdict.operation for one in told if one.verdict.word in BAD):
         asked = [one for one in told if one.verdict.operation == op and one.verdict.word != Word.NOT_CHECKED]
-        failing = [one for one in asked if one.verdict.word in BAD]
-        wrong = [one for one in failing if one.verdict.word != Word.ERRORED]
-        kinds = {one.opened.about for one in failing if one.opened is not None}
-        if candidates is None:
-            named = [DAMAGED[one.given["damage"]][0] for one in failing if "damage" in one.given]
-            named += [GOOD[one.given["kind"]].about for one in failing if "kind" in one.given]
-            text = "; ".join(dict.fromkeys(named))
-        elif wrong and len(kinds) == 1 and kinds <= GOOD.keys() and len(kinds) < len({_about(one) for one in asked}):
-            text = GOOD[kinds.pop()].about  # one kind of bundle alone is misread
-        else:
-            named = [name for name, mistake in candidates() if wrong and _explains(mistake, asked)]
-            text = " or ".join(dict.fromkeys(named))
-        if failing:
-            found[op] = f"looks like: {text}" if text else "not recognised"
+        text = _of_opening(asked) if op == "open_bundle" else _misread(asked) or _rounding(asked) or _known(op, asked)
+        found[op] = f"looks like: {text}" if text else "not recognised"
     return found
 
 
-def _about(one: Told) -> str:
-    return one.opened.about if one.opened else ""
+def _of_opening(asked: list[Told]) -> str:
+    """What each bundle was made to show, that was opened or refused wrongly."""
+    named = []
+    for one in asked:
+        if one.verdict.word in BAD and "damage" in one.given:
+            named.append(DAMAGED[one.given["damage"]][0])
+        elif one.verdict.word in BAD and one.verdict.reason == "refused":
+            named.append(f"a good bundle is refused ({one.given['kind']})")
+        elif one.verdict.word in BAD and "kind" in one.given:
+            named.append(GOOD[one.given["kind"]].about)
+    return "; ".join(dict.fromkeys(named))
+
+
+def _misread(asked: list[Told]) -> str:
+    """The kinds of bundle on which most is wrong, if all is right on the others; "" if there are none."""
+    kinds: dict[str, list[bool]] = {}
+    for one in asked:
+        kinds.setdefault(one.opened.about if one.opened else "", []).append(one.verdict.word in BAD)
+    wrong = [kind for kind, bad in kinds.items() if any(bad)]
+    if len(wrong) == len(kinds) or not all(kind in GOOD and sum(kinds[kind]) * 2 > len(kinds[kind]) for kind in wrong):
+        return ""
+    return "; ".join(GOOD[kind].about for kind in wrong)
+
+
+def _rounding(asked: list[Told]) -> str:
+    """The rounding that the verdicts on all failures have found in the numbers themselves."""
+    found = {
+        one.verdict.reason.partition("(looks like ")[2].partition(", which fits")[0]
+        for one in asked
+        if one.verdict.word in BAD
+    }
+    return found.pop() if len(found) == 1 else ""
+
+
+def _known(op: str, asked: list[Told]) -> str:
+    """The known mistakes that give all of these answers, if a right head does not give them too."""
+    if not any(one.verdict.word == Word.DIVERGED for one in asked):
+        return ""
+    right, candidates = (_RIGHT_STEP, _steps()) if op == "step" else (_RIGHT_SEQUENCE, _sequences())
+    if _explains(right, asked):
+        return ""
+    return " or ".join(dict.fromkeys(name for name, mistake in candidates if _explains(mistake, asked)))
 
 
 Mistake = Callable[[Told], bool]  # whether the port's answer is the one that this mistake gives
@@ -80,7 +108,7 @@ def _step_of(whole: Head, draw: Head, one: Told) -> bool:
     """Whether a step is what the head computes, and the walk of `draw` on the port's own probabilities."""
     given, actual = one.given, one.actual
     assert one.opened is not None
-    head = one.opened.head(given["context"], given["temperature"], given["k"])
+    head = one.opened.head(given["context"], **settings_of(given))
     try:
         probs = np.asarray(whole.lm_head(**head))
         token = int(draw.inverse_cdf(actual["probs"], np.array(given["uniform"])))
@@ -153,7 +181,7 @@ def _drawn(whole: Head, draw: Head, noise: Noise, one: Told) -> bool:
     opened: Opened | None = one.opened
     assert opened is not None
     given = one.given
-    settings = {"temperature": given["temperature"], "k": given["k"]}
+    settings = settings_of(given)
     batches = [len(rows) for rows in given["contexts"]]
     try:
         steps = noise(given["seed"], batches, len(opened.embedding))
@@ -164,3 +192,7 @@ def _drawn(whole: Head, draw: Head, noise: Noise, one: Told) -> bool:
     except Exception:
         return False
     return True
+
+
+_RIGHT_STEP: Mistake = partial(_step_of, REFERENCE, REFERENCE)
+_RIGHT_SEQUENCE: Mistake = partial(_drawn, REFERENCE, REFERENCE, partial(_stream, reference.TorchGenerator))

@@ -77,14 +77,12 @@ def _names(op: str, answers: Answers, explained: set[int], allowed: set[int], be
 
 
 def _not_recognised(answers: Answers, failing: set[int]) -> str:
-    """What there is to say of a mistake that nobody knows: its rules, and the flags of the failures."""
-    # The flags that all of them share or, if they share none, those of the first.
+    """What there is to say of a mistake that nobody knows: its rules, and the flags that all failures share."""
     cases = [answers[number].case for number in sorted(failing)]
     rules = ", ".join(dict.fromkeys(answers[number].verdict.rule for number in sorted(failing)))
-    flags = [{(case.op, flag) for flag in case.flags} for case in cases]
-    names = sorted(set.intersection(*flags) or flags[0])
-    looked_for = "; ".join(_notes()[name].mistake for name in names)
-    return f"not recognised: it breaks {rules}" + (f"; these vectors are to find: {looked_for}" if looked_for else "")
+    shared = set.intersection(*({(case.op, flag) for flag in case.flags} for case in cases))
+    looked_for = "; ".join(_notes()[name].mistake for name in sorted(shared))
+    return f"not recognised: it breaks {rules}" + (f"; all of these vectors look for: {looked_for}" if shared else "")
 
 
 def _candidates(op: str) -> Iterable[Mutant]:
@@ -183,7 +181,7 @@ def _gives(mutant: Mutant, op: str, given: dict[str, Any], answer: Any) -> bool:
     if a.shape != b.shape or a.shape != allowed.shape:  # the same wrong shape is the mistake; there is no bound for it
         return a.shape == b.shape
     with np.errstate(invalid="ignore"):
-        return bool(((a == b) | (np.abs(a - b) <= 2 * allowed)).all())
+        return bool(((a == b) | (np.isnan(a) & np.isnan(b)) | (np.abs(a - b) <= 2 * allowed)).all())
 
 
 def _allowed(op: str, given: dict[str, Any], result: dict[str, Any]) -> np.ndarray:

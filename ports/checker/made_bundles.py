@@ -29,39 +29,49 @@ class Made:
     dtype: str = "float32"
     container: str = "safetensors"
     padding: int = 0
+    contexts: int = CONTEXTS
+    scale: float = 1.0
+    whole: bool = True
 
     @property
     def embedding(self) -> np.ndarray:
-        """`(V, D)`, whole numbers from -8 to 8, many rows equal."""
-        return np.random.default_rng(self.vocab_size).integers(-8, 9, (self.vocab_size, D)).astype(np.float32)
+        """`(V, D)`: whole numbers from -8 to 8 times `scale`, every row twice; or real numbers."""
+        rng = np.random.default_rng(self.vocab_size)
+        if not self.whole:
+            return rng.standard_normal((self.vocab_size, D), dtype=np.float32)
+        rows = rng.integers(-8, 9, (self.vocab_size // 2, D)).astype(np.float32) * np.float32(self.scale)
+        return np.concatenate([rows, rows, rows[:1]])[: self.vocab_size]
 
     @property
     def context(self) -> np.ndarray:
-        """`(CONTEXTS, D)`: as many 1 as -1, so that it is its own layer norm."""
+        """`(contexts, D)`: as many 1 as -1, so that it is its own layer norm."""
         rng = np.random.default_rng(1)
-        return np.stack([rng.permutation(np.repeat([1, -1], D // 2)) for _ in range(CONTEXTS)]).astype(np.float32)
+        signs = [rng.permutation(np.repeat([1.0, -1.0], D // 2)) for _ in range(self.contexts)]
+        return np.array(signs, np.float32).reshape(self.contexts, D)
 
     def write(self, folder: Path) -> None:
         """Write the bundle into a new folder."""
         folder.mkdir()
         h, w = self.context, self.embedding
         logits = h.astype(np.float64) @ w.T
-        blank = np.full((self.padding, D), 99, np.float32)  # as a token, the likeliest or the least likely
+        blank = np.tile(99 * h[:1], (self.padding, 1))  # as a token, the likeliest by far
         stored = {"embedding": w, "padding": blank} if self.padding else {"embedding": w}
         tables = {name: Content(self.dtype, rows.shape, [narrow(rows, self.dtype)]) for name, rows in stored.items()}
         norm = {"final_norm.weight": np.ones(D, np.float32), "final_norm.bias": np.zeros(D, np.float32)}
         parts: dict[str, dict[str, Content]] = {
             "head": {**{name: Content.of(values) for name, values in norm.items()}, **tables},
-            "contexts": {"block_output": Content.of(h * 1000), "context": Content.of(h)},
-            "expected": {"logits_exact": Content.of(logits), "logits": Content.of(logits.astype(np.float32))},
         }
+        if self.contexts:
+            parts["contexts"] = {"block_output": Content.of(h * 1000), "context": Content.of(h)}
+            parts["expected"] = {"logits_exact": Content.of(logits), "logits": Content.of(logits.astype(np.float32))}
         tensors: dict[str, Any] = {}
         for part, contents in parts.items():
             file = f"{part}.{self.container}"
             written = containers.write(folder / file, self.container, contents)
             tensors |= {name: tensor.entry(file) for name, tensor in written.items()}
-        prompts = [{"text": "made", "token_ids": [i]} for i in range(CONTEXTS)]
-        (folder / "prompts.json").write_bytes(dump(prompts))
+        if self.contexts:
+            prompts = [{"text": "made", "token_ids": [i]} for i in range(self.contexts)]
+            (folder / "prompts.json").write_bytes(dump(prompts))
         tokens = {"encoding": "hex", "special": [], "tokens": ["61"] * self.vocab_size}
         (folder / "tokens.json").write_bytes(dump(tokens))
         content = {
@@ -77,7 +87,7 @@ class Made:
             "dtype": self.dtype,
             "tied": True,
             "layer_norm_epsilon": 1e-5,
-            "prompts": CONTEXTS,
+            "prompts": self.contexts,
             "tensors": tensors,
         }
         _seal(folder, content)
@@ -98,6 +108,9 @@ GOOD = {
     "padding rows": Made("padding rows are scored as tokens", padding=5),
     "the container bin": Made("tensors are not read where the manifest says", container="bin"),
     "the container npz": Made("tensors are not read where the manifest says", container="npz"),
+    "subnormal float16 numbers": Made("subnormal float16 numbers become 0", dtype="float16", scale=2.0**-22),
+    "no contexts": Made("a bundle of the head alone is misread", contexts=0),
+    "real numbers": Made("float32 numbers are rounded", whole=False),
     "65,537 tokens": Made("a large vocabulary is misread", vocab_size=65_537),
 }
 
@@ -127,11 +140,19 @@ def _flipped(content: bytes) -> bytes:
 # What a port must refuse, by the mistake that it makes if it does not.
 DAMAGED: dict[str, tuple[str, Callable[[Path], None]]] = {
     "a flipped bit in the embedding": ("the files' sha256 is not checked", _edit("head.safetensors", _flipped)),
+    "a changed prompt": (
+        "the files' sha256 is not checked",
+        _edit("prompts.json", lambda b: b.replace(b"made", b"mode", 1)),
+    ),
+    "another name of the model": (
+        "the manifest's own sha256 is not checked",
+        _edit("manifest.json", lambda b: b.replace(b'"made"', b'"mode"', 1)),
+    ),
     "a flipped bit in the contexts": ("the files' sha256 is not checked", _edit("contexts.safetensors", _flipped)),
     "a file cut short": ("the size of a file is not checked", _edit("contexts.safetensors", lambda b: b[:-4])),
     "a file with a byte more": ("the size of a file is not checked", _edit("head.safetensors", lambda b: b + b"\0")),
-    "a changed manifest": (
-        "the manifest's own sha256 is not checked",
+    "another hidden size": (
+        "neither the manifest's own sha256 nor its sizes are checked",
         _edit("manifest.json", lambda b: re.sub(rb'"hidden_size": \d+', b'"hidden_size": 11', b)),
     ),
     "half a manifest": ("a manifest that is not JSON is read", _edit("manifest.json", lambda b: b[: len(b) // 2])),

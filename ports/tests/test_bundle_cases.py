@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from ports.checker.check import Plan, check
 from ports.checker.diagnosis import head_for
 from ports.tests.whole import Whole
 from ports.tests.whole import opened as read
-from weights_export.bundle import open_bundle
+from weights_export.bundle import Bundle, open_bundle
 
 BUNDLES = Plan(examples=0, sizes=False)
 ON_BUNDLES = ("open_bundle", "step", "sequence", "softmax")
@@ -47,9 +48,11 @@ def test_made_bundles_are_bundles(kind: str, tmp_path: Path) -> None:
     made.write(tmp_path / "made")
     bundle = open_bundle(tmp_path / "made")
     bundle.verify()
+    np.testing.assert_array_equal(bundle.embedding, made.embedding)
+    if not made.contexts:
+        return
     bundle.reproduce()
     np.testing.assert_array_equal(bundle.context, made.context)
-    np.testing.assert_array_equal(bundle.embedding, made.embedding)
     centred = bundle.block_output - bundle.block_output.mean(axis=-1, keepdims=True)
     normed = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5)
     np.testing.assert_array_equal(normed, bundle.context)
@@ -63,8 +66,8 @@ def test_damaged_bundles_are_refused_by_our_reader(what: str, tmp_path: Path) ->
 
 
 def unverified(path: str) -> tuple[np.ndarray, np.ndarray]:
-    bundle = open_bundle(Path(path))
-    return np.array(bundle.context), np.array(bundle.embedding)
+    with mock.patch.object(Bundle, "verify"):
+        return read(path)
 
 
 def with_padding(path: str) -> tuple[np.ndarray, np.ndarray]:
@@ -76,7 +79,7 @@ def with_padding(path: str) -> tuple[np.ndarray, np.ndarray]:
 def padding_in_place_of_tokens(path: str) -> tuple[np.ndarray, np.ndarray]:
     context, embedding = read(path)
     padding = open_bundle(Path(path)).manifest["embedding_rows"] - len(embedding)
-    embedding[len(embedding) - padding :] = 99
+    embedding[len(embedding) - padding :] = 99 * context[0]
     return context, embedding
 
 
@@ -97,7 +100,7 @@ def float16_as_bfloat16(path: str) -> tuple[np.ndarray, np.ndarray]:
     ],
 )
 def test_a_misread_bundle(opened: Callable[[str], Any], op: str, name: str) -> None:
-    assert mistake(Whole(opened=opened), op) == name
+    assert mistake(Whole(opened=opened), op).startswith(name)
 
 
 def near_one_is_one(context: Any, embedding: Any, temperature: float = 0.7, k: int = 50) -> Any:

@@ -31,7 +31,9 @@ def opened(path: str) -> tuple[np.ndarray, np.ndarray]:
     """The contexts and the embedding of an intact bundle."""
     bundle = open_bundle(Path(path))
     bundle.verify()
-    return np.array(bundle.context), np.array(bundle.embedding)
+    embedding = np.array(bundle.embedding)
+    context = np.array(bundle.context) if bundle.manifest["prompts"] else np.zeros((0, embedding.shape[1]), np.float32)
+    return context, embedding
 
 
 class Whole:
@@ -43,23 +45,25 @@ class Whole:
 
     def __call__(self, op: str, given: dict[str, Any]) -> dict[str, Any]:
         """As `judge.Call`."""
-        if op == "open_bundle":
-            try:
+        try:
+            if op == "open_bundle":
                 self.context, self.embedding = self.opened(given["path"])
-            except (BundleError, OSError) as error:
-                raise RefusedError("bad_bundle", str(error)) from None
-            v, d = self.embedding.shape
-            return {"vocab_size": v, "hidden_size": d, "contexts": len(self.context)}
-        if op == "step":
-            settings = {name: given[name] for name in ("temperature", "k")}
-            probs = np.asarray(self.head.lm_head(self.context[given["context"]], self.embedding, **settings))
-            return {"probs": probs, "token_id": int(self.head.inverse_cdf(probs, np.array(given["uniform"])))}
-        if op == "sequence":
-            return {"token_ids": list(self._tokens(given))}
+                v, d = self.embedding.shape
+                return {"vocab_size": v, "hidden_size": d, "contexts": len(self.context)}
+            if op == "step":
+                settings = {name: given[name] for name in ("temperature", "k") if name in given}
+                probs = np.asarray(self.head.lm_head(self.context[given["context"]], self.embedding, **settings))
+                return {"probs": probs, "token_id": int(self.head.inverse_cdf(probs, np.array(given["uniform"])))}
+            if op == "sequence":
+                return {"token_ids": list(self._tokens(given))}
+        except (BundleError, OSError) as error:
+            raise RefusedError("bad_bundle", str(error)) from None
+        except ValueError as error:
+            raise RefusedError(f"bad_{str(error).split()[0]}", str(error)) from None  # the argument comes first
         return of_head(self.head)(op, given)
 
     def _tokens(self, given: dict[str, Any]) -> Iterator[list[int]]:
-        settings = {name: given[name] for name in ("temperature", "k")}
+        settings = {name: given[name] for name in ("temperature", "k") if name in given}
         batches = [len(rows) for rows in given["contexts"]]
         noise = self.noise(given["seed"], batches, len(self.embedding))
         for rows, numbers in zip(given["contexts"], noise, strict=True):
