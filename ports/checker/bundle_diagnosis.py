@@ -30,7 +30,7 @@ def likely_mistakes(told: list[Told]) -> dict[str, str]:
     found = {}
     for op in dict.fromkeys(one.verdict.operation for one in told if one.verdict.word in BAD):
         asked = [one for one in told if one.verdict.operation == op and one.verdict.word != Word.NOT_CHECKED]
-        text = _of_opening(asked) if op == "open_bundle" else _misread(asked) or _rounding(asked) or _known(op, asked)
+        text = _of_opening(asked) if op == "open_bundle" else _rounding(asked) or _known(op, asked) or _misread(asked)
         found[op] = f"looks like: {text}" if text else "not recognised"
     return found
 
@@ -49,14 +49,14 @@ def _of_opening(asked: list[Told]) -> str:
 
 
 def _misread(asked: list[Told]) -> str:
-    """The kinds of bundle on which most is wrong, if all is right on the others; "" if there are none."""
+    """The kinds of bundle on which most is wrong, if all is right on the bundles that are not made; or ""."""
     kinds: dict[str, list[bool]] = {}
     for one in asked:
         kinds.setdefault(one.opened.about if one.opened else "", []).append(one.verdict.word in BAD)
-    wrong = [kind for kind, bad in kinds.items() if any(bad)]
-    if len(wrong) == len(kinds) or not all(kind in GOOD and sum(kinds[kind]) * 2 > len(kinds[kind]) for kind in wrong):
+    wrong = {kind: sum(bad) / len(bad) for kind, bad in kinds.items() if any(bad)}
+    if len(wrong) == len(kinds) or not wrong.keys() <= GOOD.keys():
         return ""
-    return "; ".join(GOOD[kind].about for kind in wrong)
+    return "; ".join(GOOD[kind].about for kind, part in wrong.items() if part > 0.5)
 
 
 def _rounding(asked: list[Told]) -> str:

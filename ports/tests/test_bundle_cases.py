@@ -79,7 +79,8 @@ def with_padding(path: str) -> tuple[np.ndarray, np.ndarray]:
 def padding_in_place_of_tokens(path: str) -> tuple[np.ndarray, np.ndarray]:
     context, embedding = read(path)
     padding = open_bundle(Path(path)).manifest["embedding_rows"] - len(embedding)
-    embedding[len(embedding) - padding :] = 99 * context[0]
+    if padding:
+        embedding[len(embedding) - padding :] = 99 * context[0]
     return context, embedding
 
 
