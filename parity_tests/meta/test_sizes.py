@@ -17,7 +17,7 @@ from ..heads import REFERENCE, Head
 def test_every_operation_has_cases_of_every_size(operation: str) -> None:
     labels = [label for label, _ in sizes.labelled(operation)]
     arguments = OPERATIONS[operation].arguments
-    wanted = {f"rows = {rows:,}" for rows in sizes.ROWS} | {f"V = {v:,}" for v in (257, 131_073)}
+    wanted = {f"rows = {rows:,}" for rows in sizes.ROWS[:-1]} | {f"V = {v:,}" for v in (257, 131_073)}
     wanted |= {f"d = {d:,}" for d in sizes.HIDDEN} if "context" in arguments else set()
     wanted |= {f"k = {k:,}" for k in sizes.KS} if "k" in arguments else set()
     wanted |= {f"T = {temperature}" for temperature in sizes.NEAR_ONE} if "temperature" in arguments else set()

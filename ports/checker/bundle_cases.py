@@ -5,7 +5,7 @@ The port reads a bundle from its path. The embedding is never sent.
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -87,7 +87,7 @@ def run(port: Port, bundle: Bundle, thorough: bool, told: list[Told]) -> Iterato
     verdict = _open(opened)
     yield verdict
     if verdict.conforms:
-        few = 1 if embedding.size > LARGE else 4
+        few = 1 if embedding.size > LARGE else 3
         yield from _steps(opened, len(contexts) if thorough else few, told)
         for number in range(20 if thorough else len(SEEDS)):
             yield from _sequence(opened, _drawing(opened, number), told)
@@ -113,7 +113,7 @@ def made(port: Port, told: list[Told]) -> Iterator[Verdict]:
             if not verdict.conforms:
                 told.append(Told(verdict, opened, {"kind": about}, None))
             elif kind.contexts:
-                yield from _steps(opened, 1, told)
+                yield from _steps(opened, 1, told, SETTINGS[: 2 if kind.vocab_size > 1_000 else None])
                 drawing = _drawing(opened, number) if kind.whole else MANY
                 yield from _sequence(opened, drawing, told)
             shutil.rmtree(path)
@@ -161,15 +161,17 @@ def _refused(port: Port, operation: str, given: dict[str, Any], code: str, about
     return _asked(port, blank, ask)
 
 
-def _steps(opened: Opened, asked: int, told: list[Told]) -> Iterator[Verdict]:
+def _steps(
+    opened: Opened, asked: int, told: list[Told], settings: Sequence[tuple[float, int]] = SETTINGS
+) -> Iterator[Verdict]:
     """Steps on the first contexts; each again with a uniform just beside a running sum of the port's own answer."""
     if "step" not in opened.port.operations:
         return
     n = len(opened.contexts)
     which = list(dict.fromkeys((0, n - 1, n // 2, n // 3, *range(n))))[:asked]  # the last one too
-    uniforms = reference.TorchGenerator(0).uniform((len(which), len(SETTINGS)))
+    uniforms = reference.TorchGenerator(0).uniform((len(which), len(settings)))
     for i, of_context in zip(which, uniforms.tolist(), strict=True):
-        for number, ((temperature, k), uniform) in enumerate(zip(SETTINGS, of_context, strict=True)):
+        for number, ((temperature, k), uniform) in enumerate(zip(settings, of_context, strict=True)):
             given = {"context": i, "temperature": temperature, "k": k, "uniform": uniform}
             verdict, probs = _step(opened, given, told)
             yield verdict
