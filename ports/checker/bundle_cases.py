@@ -193,7 +193,8 @@ def _defaults_and_refusals(opened: Opened, told: list[Told]) -> Iterator[Verdict
         for code, bad in MUST_REFUSE.items():
             asked = {**given, **bad}
             means_something = contract.refusals == "none" or contract.differs(operation, asked)
-            if bad.keys() <= OPERATIONS[operation].arguments.keys() and not means_something:
+            takes_it = bad.keys() <= OPERATIONS[operation].arguments.keys() and operation in opened.port.operations
+            if takes_it and not means_something:
                 yield _refused(opened.port, operation, asked, code, opened.about)
 
 

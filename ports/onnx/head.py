@@ -93,7 +93,8 @@ class Bundle:
             bundle.verify()
         except (OSError, BundleError) as error:
             raise refusals.Refused("bad_bundle", str(error)) from None
-        self.contexts = np.array(bundle.context)
+        none = np.zeros((0, bundle.manifest["hidden_size"]), np.float32)  # exported with --head-only
+        self.contexts = np.array(bundle.context) if bundle.manifest["prompts"] else none
         self.shape = bundle.embedding.shape
         dtypes = {"context": self.contexts.dtype.name, "embedding": bundle.embedding.dtype.name}
         self._session = session(build.head(dtypes, axes=1, draw="uniform", embedding=np.array(bundle.embedding)))

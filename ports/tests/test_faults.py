@@ -171,10 +171,12 @@ def test_strict_makes_unusual_answers_fail(monkeypatch: pytest.MonkeyPatch, caps
         return logits * np.float32(1.0001) if real_numbers else logits
 
     own: Any = ModuleType("own_head")
-    own.compute_logits = compute_logits
+    own.compute_logits, own.contract = compute_logits, {"dtypes": ["float32"]}
     monkeypatch.setitem(sys.modules, "own_head", own)
     assert main(["check", "own_head"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert re.search(r"unusual: 1 answer, the most compute_logits WITHIN_BOUND, error [\d.]+ x bound, unusual", said)
+    assert re.search(
+        r"unusual: \d+ answers?, the most compute_logits WITHIN_BOUND, error [\d.]+ x bound, unusual", said
+    )
     assert main(["check", "own_head", "--strict"]) == 1
-    assert "own_head (Python) does not conform: 1 answer unusual" in capsys.readouterr().out
+    assert re.search(r"own_head \(Python\) does not conform: \d+ answers? unusual", capsys.readouterr().out)
