@@ -18,7 +18,7 @@ from parity_tests.strategies import FixedNoise
 from reference import bounds
 from reference.operations import OPERATIONS
 
-from .bundle_cases import Opened, Told, settings_of
+from .bundle_steps import Opened, Told, settings_of
 from .diagnosis import close_to, head_for, made_of
 from .made_bundles import DAMAGED, GOOD
 

@@ -12,7 +12,7 @@ from ..vectors import Case, Vectors, load_all
 from . import bundle_cases, claims, random_cases, size_cases, vector_cases
 from .answers import Answers, Beyond, recorded
 from .asking import Recorder
-from .bundle_cases import Told
+from .bundle_steps import Told
 from .errors import GaveUpError
 from .port import Port
 from .results import Report
