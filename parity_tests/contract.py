@@ -48,6 +48,8 @@ class Contract:
                 if not isinstance(value, (list, tuple)) or not set(map(str, value)) <= set(words):
                     raise ValueError(f"{key} is {value!r}: it must be a list of words from {', '.join(words)}")
                 found[key] = tuple(dict.fromkeys(value))
+        if "any" in found["ties"] and len(found["ties"]) > 1:
+            raise ValueError(f"ties is {said['ties']!r}: any stands alone, as it leaves nothing to choose")
         for key, choices in CHOICES.items():
             if key in said:
                 if not any(type(said[key]) is type(choice) and said[key] == choice for choice in choices):

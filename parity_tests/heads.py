@@ -149,8 +149,11 @@ def from_name(name: str) -> Head:
         _refuse_other_arguments(operation, function)
     one_rule = "keep_top_k" in given and not _accepts(given["keep_top_k"], ["logits", "k", "ties"])
     default = Contract(ties=("lowest_id",)) if one_rule else SPECIFIED
+    said = getattr(found, "contract", {})
+    if not isinstance(said, Mapping) or not set(said) <= set(vars(SPECIFIED)):
+        raise ValueError(f"contract is {said!r}: it must be a dictionary with keys from {', '.join(vars(SPECIFIED))}")
     try:
-        contract = Contract.read(getattr(found, "contract", {}), default)
+        contract = Contract.read(said, default)
     except ValueError as error:
         raise ValueError(f"contract: {error}") from None
     if one_rule:

@@ -99,6 +99,10 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace, command
         print(f"ports check: --bundle {chosen.bundle}: {error}", file=sys.stderr)
         return 2
     report.strict = options.strict
+    if options.json:
+        print(json.dumps(reports.as_json(report), indent=1))
+    else:
+        reports.show(report, console())
     written = ((options.junit, reports.junit), (options.html, reports.html), (options.replay, reports.replay))
     for path, write in written:
         if path:
@@ -107,10 +111,6 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace, command
             except OSError as error:
                 print(f"ports check: {path} cannot be written: {error.strerror}", file=sys.stderr)
                 return 2
-    if options.json:
-        print(json.dumps(reports.as_json(report), indent=1))
-    else:
-        reports.show(report, console())
     return report.status
 
 

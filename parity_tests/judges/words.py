@@ -125,6 +125,8 @@ def described(value: Any, place: tuple[int, ...] = ()) -> str:
     >>> described(np.array([1, 2.5], np.float32)), described({"token_ids": np.array(3)})
     ('float32[2] [1, 2.5]', 'token_ids int64[] 3')
     """
+    if isinstance(value, Mapping) and value.keys() == {"code"}:
+        return f"a refusal: {value['code']}"
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {described(part, place)}" for name, part in value.items())
     if isinstance(value, tuple):

@@ -30,7 +30,7 @@ def main(html_file: str | None = None, heads: Sequence[str] = ()) -> int:
     Returns the exit status: 1 if anything diverged, 2 if a head cannot be used or the file cannot be written.
     """
     try:
-        others = tuple(grid.Implementation(head) for head in map(from_name, heads))
+        others = tuple(map(grid.of_head, map(from_name, heads)))
     except NO_HEAD as error:
         print(f"report: {error}", file=sys.stderr)
         return 2

@@ -50,6 +50,8 @@ def run(port: Port, bundle: Bundle, thorough: bool, told: list[Told]) -> Iterato
         if operation in port.operations:
             blank = Verdict(operation=operation, word=Word.ERRORED, phase="bundle")
             yield confirmed(lambda: guarded(blank, port, arguments))  # noqa: B023 - called at once
+    if port.layouts and "open_bundle" not in port.operations:  # a Python head, which has no such function
+        return
     opened = Opened(port, bundle.folder.resolve(), contexts, embedding)
     verdict = _open(opened)
     yield verdict

@@ -7,6 +7,7 @@ import numpy as np
 
 import reference
 from parity_tests import strategies
+from parity_tests.judges.words import brief
 from parity_tests.verdict import Verdict, Word, compare
 from reference.operations import OPERATIONS, STAGES
 
@@ -45,8 +46,9 @@ def one(port: Port, operation: str, arguments: dict[str, Any], phase: str) -> Ve
     if isinstance(expected, ValueError):
         if port.contract.refusals == "none":
             return replace(blank, word=Word.NOT_CHECKED, rule="", reason=UNDEFINED)
-        reason = "answered what must be refused"
-        return replace(blank, word=Word.UNREFUSED, reason=reason, actual=actual, expected=expected)
+        wanted_refusal = f"a refusal: {brief(str(expected), 80)}"
+        blank = replace(blank, rule="", reason="answered what must be refused", actual=actual)
+        return replace(blank, word=Word.UNREFUSED, expected=wanted_refusal)
     names = OPERATIONS[operation].results
     fault = form_fault(actual, names)
     if fault:

@@ -59,7 +59,8 @@ def _explain(op: str, answers: Answers, beyond: Sequence[Beyond]) -> str:
         parts.append(f"looks like: {known}" if known else _not_recognised(answers, numbers))
     if unrefused:
         codes = sorted({str(answers[number].case.answers[0].expected.get("code")) for number in unrefused})
-        parts.append(f"bad input is answered, or refused with another code than {', '.join(codes)}")
+        missing = f"bad input is answered, or refused with another code than {', '.join(codes)}"
+        parts.append(missing if parts else f"looks like: {missing}")
     return "; and ".join(parts)
 
 

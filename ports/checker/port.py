@@ -1,5 +1,7 @@
 """The port that is checked: a process that speaks the protocol, or a Python object."""
 
+import io
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -125,11 +127,15 @@ def from_python(name: str, timeout: float = 10.0) -> Port:
     """
     from parity_tests.heads import from_name  # imports PyTorch, which a port in a process does not need
 
+    terminal = sys.stdin
+    sys.stdin = io.StringIO()  # a harness that is taken for a head reads requests, and would wait for the user
     try:
         head = limited(from_name, timeout)(name)
     except (Exception, SystemExit) as error:
         said = f"it ends Python with {error!r} when it is imported" if isinstance(error, SystemExit) else error
         raise NoPortError(f"{name}: {said}") from None
+    finally:
+        sys.stdin = terminal
     return from_head(head, timeout)
 
 

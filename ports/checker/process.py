@@ -89,11 +89,9 @@ class Process:
         line = json.dumps({"seq": self._seq, "op": op, "inputs": inputs}, allow_nan=False).encode() + b"\n"
         if not self._lines.empty():  # nothing was asked yet: taken for the reply, this line would shift all that follow
             early = self._lines.get()
-            self._broken(
-                f"ended ({self._ended()}) before a request"
-                if early is None
-                else f"wrote a line unprompted: {_excerpt(early)}"
-            )
+            if early is None:
+                self._broken(f"ended ({self._ended()}) instead of replying to {op}")
+            self._broken(f"wrote a line unprompted: {_excerpt(early)}; messages belong on standard error")
         deadline = time.monotonic() + self.timeout
         self._send(line, deadline)
         reply = self._next_line(op, deadline)

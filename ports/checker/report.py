@@ -32,6 +32,12 @@ _COLUMNS = {
 }
 
 
+ON_PURPOSE = (
+    "If the port does otherwise on purpose (fewer dtypes, another answer to T = 0 or k = 0, no refusals), it may "
+    "declare a contract and is judged by that: reference/SPEC.md, What conforms"
+)
+
+
 def conclusion(report: Report) -> str:
     """The verdict in one sentence. Wrong numbers, missing refusals and protocol faults are counted apart."""
     name = f"{report.port['name']} ({report.port['language']})"
@@ -72,14 +78,21 @@ def show(report: Report, console: Console) -> None:
             Text(str(counts[word] or ""), style="bold red" if word in BAD and counts[word] else "") for word in words
         ]
         table.add_row(op, *numbers, f"{ratio:.2g}" if ratio else "")
-    console.print(table)
+    if console.measure(table, options=console.options.update(max_width=1_000)).maximum <= console.width:
+        console.print(table)
+    else:  # too narrow for a table
+        for op, counts, _ in rows:
+            said = ", ".join(f"{counts[word]} {_COLUMNS[word]}" for word in words if counts[word])
+            _print(console, f"{op}: {said}", indent=2)
+        console.print()
     by_op: dict[str, list[Verdict]] = {}
     for failure in report.failures:
         by_op.setdefault(failure.operation, []).append(failure)
     for op, failures in by_op.items():
         telling = _telling(failures)
         for failure in telling:
-            console.print(Text(str(failure)), soft_wrap=True)
+            for line in str(failure).splitlines():
+                _print(console, line, indent=12 if line.startswith("  ") else 2)
         if len(failures) > len(telling):
             console.print(f"... and {len(failures) - len(telling)} more of {op}: --json or --html FILE has them all")
         if op in report.mistakes:
@@ -96,14 +109,17 @@ def show(report: Report, console: Console) -> None:
         _print(console, f"not checked: {line}")
     if str(report.seen):
         _print(console, f"seen: {report.seen}")
+    if any(failure.reason == "refused" or failure.word == Word.UNREFUSED for failure in report.failures):
+        _print(console, ON_PURPOSE)
     if report.gave_up:
         console.print(Text(report.gave_up, style="bold red"), soft_wrap=True)
     _print(console, conclusion(report), "bold green" if report.status == 0 else "bold red")
 
 
-def _print(console: Console, text: str, style: str = "") -> None:
+def _print(console: Console, text: str, style: str = "", indent: int = 0) -> None:
     """Print a paragraph, wrapped; rich's own wrapping leaves blanks at the ends of lines."""
-    console.print(Text(textwrap.fill(text, console.width, break_on_hyphens=False), style=style), soft_wrap=True)
+    wrapped = textwrap.fill(text, console.width, subsequent_indent=" " * indent, break_on_hyphens=False)
+    console.print(Text(wrapped, style=style), soft_wrap=True)
 
 
 def _telling(failures: list[Verdict]) -> list[Verdict]:

@@ -52,7 +52,7 @@ def from_some_size_on(verdicts: Iterable[Verdict]) -> dict[str, str]:
     """For each operation that is right at small sizes and wrong at larger ones: from which size on."""
     right: dict[tuple[str, str], dict[float, bool]] = {}  # (operation, what is large) -> its size -> no verdict is bad
     for verdict in verdicts:
-        if verdict.phase == "sizes" and verdict.word != Word.NOT_CHECKED and " = " in verdict.case:
+        if verdict.phase == "sizes" and verdict.word not in (Word.NOT_CHECKED, Word.ERRORED) and " = " in verdict.case:
             letter, _, size = verdict.case.partition(" = ")
             of_letter = right.setdefault((verdict.operation, letter), {})
             number = float(size.replace(",", ""))
