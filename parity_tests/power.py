@@ -42,7 +42,7 @@ def _roundings() -> Iterator[tuple[str, Product]]:
             ("{} inputs", dtype, dtype, ""),
             ("{} context", dtype, "", ""),
             ("{} embedding", "", dtype, ""),
-            ("result rounded to {}", "", "", dtype),
+            ("rounded to {}", "", "", dtype),
         ):
             yield what.format(name), partial(_product, of_context, of_embedding, of_result)
 
