@@ -1,6 +1,6 @@
 /** Speaks the protocol of ports/PROTOCOL.md for lm_head.mjs, in Node: one line for each request and for each reply. */
 
-import { webcrypto } from "node:crypto";
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -161,9 +161,12 @@ const OPERATIONS = {
   async open_bundle({ path }) {
     const read = async (name) => {
       const bytes = await readFile(join(path, name));
-      return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+      const whole = bytes.byteLength === bytes.buffer.byteLength; // small files share a buffer
+      return whole ? bytes.buffer : bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
     };
-    bundle = await openBundle(read, { subtle: webcrypto.subtle });
+    // Node's own `subtle` copies what it hashes.
+    const subtle = { digest: async (_, bytes) => createHash("sha256").update(new Uint8Array(bytes)).digest() };
+    bundle = await openBundle(read, { subtle });
     return { vocab_size: bundle.V, hidden_size: bundle.d, contexts: bundle.contexts };
   },
   step(inputs) {
