@@ -122,18 +122,18 @@ def catches_everything(logits: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("softmax", "reason"),
+    ("softmax", "limit", "reason"),
     [
-        (hangs, "the head gave no reply within 0.2 s"),
-        (catches_everything, "the head gave no reply within 0.2 s"),
-        (ends_python, "the head ended Python with sys.exit(3) instead of replying"),
+        (hangs, 0.2, "the head gave no reply within 0.2 s"),
+        (catches_everything, 0.2, "the head gave no reply within 0.2 s"),
+        (ends_python, 60.0, "the head ended Python with sys.exit(3) instead of replying"),
     ],
 )
 def test_a_python_head_that_hangs_or_ends_python(
-    monkeypatch: pytest.MonkeyPatch, softmax: Callable[[Any], Any], reason: str
+    monkeypatch: pytest.MonkeyPatch, softmax: Callable[[Any], Any], limit: float, reason: str
 ) -> None:
     """The other cases are judged."""
-    report = check(from_python(module(monkeypatch, softmax), 0.2), replace(FEW, examples=0))
+    report = check(from_python(module(monkeypatch, softmax), limit), replace(FEW, examples=0))
     assert {failure.reason for failure in report.failures if failure.word == Word.ERRORED} == {reason}
     assert sum(verdict.conforms for verdict in report.verdicts) > 20
 
