@@ -44,7 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     # What follows -- is the port's own, options included; without -- there is one word, a Python object.
     cut = words.index("--") if "--" in words else len(words)
-    options = parser.parse_args([*words[:cut], *(["COMMAND"] if words[cut + 1 :] else [])])
+    options, unknown = parser.parse_known_args([*words[:cut], *(["COMMAND"] if words[cut + 1 :] else [])])
+    if unknown:
+        {"check": check, "explorer": explorer}[options.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         return _explorer(options) if options.command == "explorer" else _check(check, options, words[cut + 1 :])
     except ModuleNotFoundError as error:

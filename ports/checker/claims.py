@@ -3,7 +3,7 @@
 Both are judged here because no single answer shows them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -27,14 +27,14 @@ def run(port: Port) -> Iterator[Verdict]:
     """The checks of what the port's contract claims."""
     if port.contract.stream == "own" and "multinomial" in port.operations:
         for num_samples in (1, 2):
-            yield _asked(port, "multinomial", lambda n=num_samples: _in_distribution(port, n))
+            yield _asked("multinomial", lambda n=num_samples: _in_distribution(port, n))
     if port.contract.batch_invariant:
         for operation in STAGES:
             if operation in port.operations and operation != "multinomial":
-                yield _asked(port, operation, lambda op=operation: _in_every_batch(port, op))
+                yield _asked(operation, lambda op=operation: _in_every_batch(port, op))
 
 
-def _asked(port: Port, operation: str, ask: Any) -> Verdict:
+def _asked(operation: str, ask: Callable[[], Verdict]) -> Verdict:
     blank = Verdict(operation=operation, word=Word.ERRORED, phase="claims")
 
     def verdict() -> Verdict:
