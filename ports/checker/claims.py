@@ -5,6 +5,7 @@ Both are judged here because no single answer shows them.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,11 @@ def run(port: Port) -> Iterator[Verdict]:
     """The checks of what the port's contract claims."""
     if port.contract.stream == "own" and "multinomial" in port.operations:
         for num_samples in (1, 2):
-            yield _asked("multinomial", lambda n=num_samples: _in_distribution(port, n))
+            yield _asked("multinomial", partial(_in_distribution, port, num_samples))
     if port.contract.batch_invariant:
         for operation in STAGES:
             if operation in port.operations and operation != "multinomial":
-                yield _asked(operation, lambda op=operation: _in_every_batch(port, op))
+                yield _asked(operation, partial(_in_every_batch, port, operation))
 
 
 def _asked(operation: str, ask: Callable[[], Verdict]) -> Verdict:
