@@ -70,6 +70,11 @@ class Contract:
             return str(given or ("lowest_id" if "lowest_id" in self.ties or not self.ties else self.ties[0]))
         return "any"
 
+    def tie_arguments(self, operation: str) -> list[dict[str, str]]:
+        """What to call `operation` with so that each of the tie rules that it can be told is tried once."""
+        told = [rule for rule in self.ties if rule != "any"] if "ties" in OPERATIONS[operation].arguments else []
+        return [{"ties": rule} for rule in told] or [{}]
+
     def stands_for(self, operation: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """The call of the reference with the same result: T = 0 and k = 0 may mean something else than a refusal."""
         given = dict(arguments)

@@ -41,9 +41,8 @@ def judged_by_each_rule(head: Head, operation: str, case: sizes.Case) -> None:
     """As `judged`, for each of the head's rules for ties."""
     if "noise" in case and not head.takes_noise:
         pytest.skip(f"{head.name} draws its own noise: tested on seeds instead")
-    rules = [rule for rule in head.ties if rule != "any"] if "ties" in OPERATIONS[operation].arguments else []
-    for rule in rules or [""]:
-        judged(head, operation, {**case, "ties": rule} if rule else case)
+    for rule in head.contract.tie_arguments(operation):
+        judged(head, operation, {**case, **rule})
 
 
 @spec("HEAD-2", "LOGITS-2", "TEMP-1", "TOPK-1", "SOFTMAX-1", "DRAW-1", "CDF-1", "HEAD-1")

@@ -45,8 +45,8 @@ def probabilistic_gamma(n: int, dtype: str, confidence: float = 1 - 1e-9) -> flo
     """As `gamma`, but it holds only with probability `confidence`, if roundings are independent and have mean zero.
 
     `exp(lambda sqrt(n) u + n u^2 / (1 - u)) - 1` holds with probability `1 - 2 exp(-lambda^2 (1 - u)^2 / 2)`
-    (Higham & Mary 2019, theorem 2.4). Real roundings may all go the same way, so nothing is wrong beyond it: a result
-    there is *unusual*, and is shown as that.
+    (Higham & Mary 2019, theorem 2.4). Real roundings may all go the same way, so nothing is wrong beyond it. The judges
+    mark as *unusual* what is too large for `deviation`, which looks at all errors of a result together.
     """
     u = unit_roundoff(dtype)
     factor = np.sqrt(2 * np.log(2 / (1 - confidence))) / (1 - u)

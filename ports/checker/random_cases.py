@@ -13,7 +13,7 @@ from hypothesis.errors import Flaky
 from parity_tests import strategies
 from parity_tests.contract import FLOATS
 from parity_tests.verdict import BAD, Verdict, Word
-from reference.operations import OPERATIONS, STAGES
+from reference.operations import STAGES
 
 from .asking import confirmed
 from .by_reference import guarded
@@ -46,9 +46,6 @@ def _operation(port: Port, operation: str, examples: int) -> list[Verdict]:
     failures: list[Verdict] = []
     stopped: list[Verdict] = []
     dtypes = tuple(dtype for dtype in FLOATS if dtype in port.contract.dtypes)
-    rules = [{"ties": rule} for rule in port.contract.ties if rule != "any"] or [{}]
-    if "ties" not in OPERATIONS[operation].arguments:
-        rules = [{}]
 
     @settings(
         max_examples=examples,
@@ -60,7 +57,7 @@ def _operation(port: Port, operation: str, examples: int) -> list[Verdict]:
         report_multiple_bugs=False,
         print_blob=False,
     )
-    @given(strategies.arguments(operation, dtypes), st.sampled_from(rules))
+    @given(strategies.arguments(operation, dtypes), st.sampled_from(port.contract.tie_arguments(operation)))
     def search(arguments: dict[str, Any], rule: dict[str, Any]) -> None:
         given = {**arguments, **rule}
         blank = Verdict(operation=operation, word=Word.ERRORED, phase="random", inputs=given)

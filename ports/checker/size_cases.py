@@ -7,7 +7,7 @@ import numpy as np
 
 from parity_tests import corners, sizes
 from parity_tests.judges.words import Verdict, Word
-from reference.operations import OPERATIONS, STAGES
+from reference.operations import STAGES
 
 from .asking import confirmed
 from .by_reference import guarded
@@ -35,11 +35,11 @@ def run(port: Port) -> Iterator[Verdict]:
 
 def _each_rule(port: Port, operation: str, case: sizes.Case, about: str) -> Iterator[Verdict]:
     """The verdict on a case under each of the port's rules for ties."""
-    several = "ties" in OPERATIONS[operation].arguments
     if "uniform" in case and "float64" not in port.contract.dtypes:
         kind = case["probs"].dtype
-        case["uniform"] = np.minimum(case["uniform"].astype(kind), np.nextafter(np.array(1, kind), np.array(0, kind)))
-    for rule in [{"ties": rule} for rule in port.contract.ties if rule != "any"] or [{}] if several else [{}]:
+        below_1 = np.nextafter(np.array(1, kind), np.array(0, kind))
+        case = {**case, "uniform": np.minimum(case["uniform"].astype(kind), below_1)}
+    for rule in port.contract.tie_arguments(operation):
         given = {**case, **rule}
         if port.contract.leaves_open(given):
             continue
