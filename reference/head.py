@@ -47,7 +47,7 @@ def compute_logits(context: ArrayLike, embedding: ArrayLike) -> np.ndarray:
     `(..., d), (V, d) -> (..., V)`. The context vector is the last block's output after the final layer norm, what
     Transformers returns as `last_hidden_state[:, -1]`; the embedding of GPT-2 is tied, input and output share it
     (Press & Wolf 2017, https://arxiv.org/abs/1608.05859). It is read once and never copied. The order of summation is
-    the BLAS library's, so two machines may differ in the last bits, within the bound that `bounds.py` derives.
+    the BLAS library's, so two machines may differ in the last bits, within the bound that `bounds/` derives.
     Raises: TypeError for integers, complex and objects; ValueError if the two d differ.
 
     >>> compute_logits(np.array([3.0, 4.0]), np.array([[1.0, 0.0], [0.0, 1.0], [0.5, -1.0]]))

@@ -1,4 +1,4 @@
-/** The bounds of reference/bounds.py that the verdicts need, of one row: how far a correct head may be from exact. */
+/** The bounds of reference/bounds/head.py that the verdicts need, of one row: how far a correct head may be from exact. */
 
 const U = { float32: 2 ** -24, float64: 2 ** -53 };
 const OMEGA = { float32: 2 ** -126, float64: 2 ** -1022 };

@@ -1,75 +1,10 @@
-"""How far two correct implementations may differ: a derived bound for each element, no tolerance picked by hand.
-
-Each function returns the largest error, against the exact value, that a correct computation in a given dtype can have.
-The bound holds for any order of summation, with or without fused multiply-add, on any processor. Two implementations
-of a stage that compute in dtypes a and b may differ by the sum of their two bounds. Bounds are float64 arrays.
-
-The model of arithmetic: each operation is rounded to nearest, `fl(x op y) = (x op y)(1 + e)` with `|e| <= u`. A result
-that underflows has an absolute error besides; it may also be flushed to zero. `exp` is accurate to EXP_ULPS units in
-the last place. glibc and CUDA stay below 2, the vector libraries of NumPy and PyTorch below 4. A hardware
-approximation such as CUDA's `__expf` does not conform.
-Sources: N. J. Higham, Accuracy and Stability of Numerical Algorithms (2002), ch. 2 to 4; N. J. Higham & T. Mary, A New
-Approach to Probabilistic Rounding Error Analysis (2019); P. Blanchard, D. J. Higham & N. J. Higham, Accurately
-Computing the Log-Sum-Exp and Softmax Functions (2021).
-"""
+"""Bounds of the stages of the head: logits, temperature, softmax, and the two draws."""
 
 from typing import Any
 
 import numpy as np
 
-EXP_ULPS = 4
-_PRECISION = {"float16": 11, "bfloat16": 8, "tfloat32": 11, "float32": 24, "float64": 53}  # bits of the significand
-_SMALLEST_NORMAL = {"float16": -14, "bfloat16": -126, "tfloat32": -126, "float32": -126, "float64": -1022}
-
-
-def unit_roundoff(dtype: str) -> float:
-    """`u`: the largest relative error of one rounding to nearest, 2**-24 for float32."""
-    if dtype not in _PRECISION:
-        raise ValueError(f"dtype is {dtype!r}: it must be one of {', '.join(_PRECISION)}")
-    return 2.0 ** -_PRECISION[dtype]
-
-
-def smallest_normal(dtype: str) -> float:
-    """The smallest positive normal number, 2**-126 for float32. Smaller results lose bits or are flushed to zero."""
-    unit_roundoff(dtype)  # refuses unknown names
-    return 2.0 ** _SMALLEST_NORMAL[dtype]
-
-
-def gamma(n: int, dtype: str) -> float:
-    """`gamma_n = n u / (1 - n u)`: bounds the relative error of n roundings in a row (Higham 2002, lemma 3.1)."""
-    nu = n * unit_roundoff(dtype)
-    return nu / (1 - nu) if nu < 1 else np.inf
-
-
-def probabilistic_gamma(n: int, dtype: str, confidence: float = 1 - 1e-9) -> float:
-    """As `gamma`, but it holds only with probability `confidence`, if roundings are independent and have mean zero.
-
-    `exp(lambda sqrt(n) u + n u^2 / (1 - u)) - 1` holds with probability `1 - 2 exp(-lambda^2 (1 - u)^2 / 2)`
-    (Higham & Mary 2019, theorem 2.4). Real roundings may all go the same way, so nothing is wrong beyond it. The judges
-    mark as *unusual* what is too large for `deviation`, which looks at all errors of a result together.
-    """
-    u = unit_roundoff(dtype)
-    factor = np.sqrt(2 * np.log(2 / (1 - confidence))) / (1 - u)
-    return float(np.expm1(factor * np.sqrt(n) * u + n * u * u / (1 - u)))
-
-
-def mean_square(n: int, confidence: float = 1 - 1e-6) -> float:
-    """The mean square of n errors, each in units of its `deviation`: exceeded with probability 1 - `confidence`.
-
-    `1 + 2 sqrt(t / n) + 2 t / n` with `t = -log(1 - confidence)`. The error of roundings with mean zero is sub-Gaussian
-    (Higham & Mary 2019, by Azuma's inequality). So its squares have at most the tail of a chi-squared variable
-    (D. Hsu, S. Kakade & T. Zhang, A Tail Inequality for Quadratic Forms of Subgaussian Random Vectors, 2012).
-    """
-    t = -np.log(1 - confidence)
-    return float(1 + 2 * np.sqrt(t / n) + 2 * t / n)
-
-
-def largest(n: int, confidence: float = 1 - 1e-6) -> float:
-    """The largest of n errors, each in units of its `deviation`: exceeded with probability 1 - `confidence`.
-
-    Each exceeds `lambda` with probability `2 exp(-lambda^2 / 2)` at most, and so any of n with n times that.
-    """
-    return float(np.sqrt(2 * np.log(2 * n / (1 - confidence))))
+from .arithmetic import EXP_ULPS, covers_float64, gamma, probabilistic_gamma, smallest_normal, unit_roundoff
 
 
 def exact_logits(context: Any, embedding: Any) -> np.ndarray:
@@ -181,8 +116,7 @@ def softmax(logits: Any, dtype: str, error: Any = 0.0) -> np.ndarray:
         sum_error = off + gamma_n * (1 + off) + n * smallest_normal(dtype)
         relative = np.where(sum_error < 1, (np.expm1(a) * (1 + u) + u + sum_error) / (1 - sum_error), np.inf)
         bound = np.where(p > 0, p * relative, 0.0) + 2 * smallest_normal(dtype)
-    covers_float64 = 1 + 2 * (n + 8) * unit_roundoff("float64")  # the rounding of this function itself
-    return np.where(alive, np.minimum(bound * covers_float64, 1.0), 0.0)
+    return np.where(alive, np.minimum(bound * covers_float64(n), 1.0), 0.0)
 
 
 def race(probs: Any, noise: Any, dtype: str, error: Any = 0.0) -> np.ndarray:
@@ -209,43 +143,3 @@ def running_sum(probs: Any, dtype: str = "float64", error: Any = 0.0) -> np.ndar
     total, n = p.sum(axis=-1), p.shape[-1] + 1
     moved = 2 * np.broadcast_to(error, p.shape).sum(axis=-1)
     return 2 * (gamma(n, dtype) + gamma(n, "float64")) * total + moved + smallest_normal(dtype)
-
-
-LOG_ULPS = 4  # accuracy of log, for the same libraries as EXP_ULPS
-
-
-def log_probs(logits: Any, dtype: str, error: Any = 0.0, blocks: int = 1) -> np.ndarray:
-    """Absolute error of `z - max - log sum_j exp(z_j - max)`: `(..., V) -> (..., V)`, from logits off by `error`.
-
-    `scoring.log_probs` takes the sum in up to `blocks` parts with a running maximum: whenever the maximum rises, the
-    weights so far are rescaled by `exp(old maximum - new maximum)`. The error builds up in these steps:
-
-    - The exponents of a weight and of its factors are all <= 0 and add up to `x_j = z_j - max`. However many there are,
-      their subtractions therefore round by `u |x_j|` in all.
-    - Each block adds one exp and one product. A weight is then off by the factor `exp(a_j)` with
-      `|a_j| <= A_j = u |x_j| + blocks (eps_exp + u) + error`.
-    - The sum S of n weights is off by the factor `sum_j p_j exp(A_j)` and by `gamma_(n + blocks)`. Weights that
-      underflow add at most n times the smallest normal number.
-    - S >= 1, because the weight of the maximum is 1. Its logarithm is off by `-log(1 - sum_error)` and by the accuracy
-      of the log function. Two subtractions round after that.
-
-    -inf gives exactly -inf and has bound 0.
-    """
-    z = np.asarray(logits, dtype=np.float64)
-    alive = np.isfinite(z)
-    u, n = unit_roundoff(dtype), z.shape[-1]
-    x = np.where(alive, z - z.max(axis=-1, keepdims=True), 0.0)
-    weights = np.where(alive, np.exp(x), 0.0)
-    total = weights.sum(axis=-1, keepdims=True)
-    eps_exp, eps_log = 2 * EXP_ULPS * u, 2 * LOG_ULPS * u
-    worst = np.max(np.where(alive, error, 0.0), axis=-1, keepdims=True)
-    a = u * (np.abs(x) + 2 * worst) + blocks * (eps_exp + u) / (1 - eps_exp - u) + error
-    with np.errstate(over="ignore", invalid="ignore"):
-        off = np.sum(np.where(weights > 0, weights / total * np.expm1(a), 0.0), axis=-1, keepdims=True)
-        growth = gamma(n + blocks, dtype)
-        sum_error = off + growth * (1 + off) + (n + blocks) * smallest_normal(dtype)
-        of_log = np.where(sum_error < 1, -np.log1p(-np.minimum(sum_error, 1 - 2.0**-53)), np.inf)
-        bound = error + u * (np.abs(x) + 2 * worst) + of_log + eps_log * (np.log(total) + of_log)
-        bound = bound + u * (np.abs(x) + np.log(total) + bound) + smallest_normal(dtype)
-    covers_float64 = 1 + 2 * (n + 8) * unit_roundoff("float64")  # the rounding of this function itself
-    return np.where(alive, bound * covers_float64, 0.0)

@@ -1,0 +1,47 @@
+"""How far two correct implementations may differ: a derived bound for each element, no tolerance picked by hand.
+
+Each function returns the largest error, against the exact value, that a correct computation in a given dtype can have.
+The bound holds for any order of summation, with or without fused multiply-add, on any processor. Two implementations
+of a stage that compute in dtypes a and b may differ by the sum of their two bounds. Bounds are float64 arrays.
+
+The model of arithmetic: each operation is rounded to nearest, `fl(x op y) = (x op y)(1 + e)` with `|e| <= u`. A result
+that underflows has an absolute error besides; it may also be flushed to zero. `exp` is accurate to EXP_ULPS units in
+the last place. A hardware approximation such as CUDA's `__expf` does not conform.
+
+Sources: N. J. Higham, Accuracy and Stability of Numerical Algorithms (2002), ch. 2 to 4; N. J. Higham & T. Mary, A New
+Approach to Probabilistic Rounding Error Analysis (2019); P. Blanchard, D. J. Higham & N. J. Higham, Accurately
+Computing the Log-Sum-Exp and Softmax Functions (2021).
+"""
+
+from .arithmetic import (
+    EXP_ULPS,
+    LOG_ULPS,
+    gamma,
+    largest,
+    mean_square,
+    probabilistic_gamma,
+    smallest_normal,
+    unit_roundoff,
+)
+from .head import deviation, exact_logits, logits, never_rounds, race, running_sum, softmax, temperature
+from .scoring import log_probs
+
+__all__ = [
+    "EXP_ULPS",
+    "LOG_ULPS",
+    "deviation",
+    "exact_logits",
+    "gamma",
+    "largest",
+    "log_probs",
+    "logits",
+    "mean_square",
+    "never_rounds",
+    "probabilistic_gamma",
+    "race",
+    "running_sum",
+    "smallest_normal",
+    "softmax",
+    "temperature",
+    "unit_roundoff",
+]
