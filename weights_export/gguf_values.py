@@ -10,7 +10,7 @@ from gguf.constants import GGUFValueType
 
 from .errors import BundleError
 
-MAX_STRINGS = 1 << 22  # in all arrays together: the tokens and merges of a large vocabulary are 1 million
+MAX_STRINGS = 1 << 21  # in all arrays together: the tokens and merges of a large vocabulary are 1 million
 MAX_NAME = 255  # bytes of a key or a tensor's name; llama.cpp takes tensor names of 63
 MAX_TEXT = 1 << 16  # bytes of a string that is read; a token is shorter
 AGAIN = "truncated or damaged: copy or download it again"
