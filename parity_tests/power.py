@@ -10,7 +10,7 @@ import numpy as np
 
 import reference
 
-from .judges.precision import rounded
+from .judges.roundings import rounded
 from .judges.words import Verdict
 from .variants import VARIANTS, stages
 from .verdict import compare

@@ -6,16 +6,13 @@ mistake a name (`explain`). Inside it, it is the evidence itself (`explains_bett
 and what a rounding of the inputs changes only with sqrt(d), so from some d on the bound has room for both.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from reference import bounds
 
-_BITS = {"tfloat32": (11, -126, 127), "bfloat16": (8, -126, 127), "float16": (11, -14, 15)}
-_NAMES = {"tfloat32": "TF32", "float16": "float16", "bfloat16": "bfloat16"}
-_INPUTS = ("{} inputs", "a {} context", "a {} embedding")
-_RESULT = "the result rounded to {}"
+from .roundings import ACTIVATIONS, BITS, RESULT, activations, named, predictions, rounded, rounded_inputs
+
+__all__ = ["centred", "explain", "explains_better", "furthest", "rounded", "stored_in"]
 
 # A rounding explains logits *better* if their errors shrink to a quarter once it is assumed, over at least 64 logits.
 # How often does that happen to a head that did not round? Call its errors e and the changes that the rounding makes D,
@@ -25,26 +22,13 @@ _RESULT = "the result rounded to {}"
 # be as large as D, but TF32 moves a logit by about 2^13 0.4 units, and any of five orders of summation by fewer than
 # sqrt(d) (`orders.py`). Where rounding errors all go one way, they do so in a whole row: hence the centring.
 CLOSER, MOVED, CHANCE = 4, 64, 1e-9
-_ROWS, _TOKENS = 8, 512  # how many of the worst logits are looked at: twelve products in float64, in milliseconds
-
-
-def rounded(values: np.ndarray, dtype: str) -> np.ndarray:
-    """`values` rounded to TF32, bfloat16 or float16 (to nearest, ties to even). The result has dtype float64.
-
-    >>> rounded(np.array([1.00390625, 1.01171875]), "bfloat16")
-    array([1.      , 1.015625])
-    """
-    digits, smallest, largest = _BITS[dtype]
-    values = np.asarray(values, dtype=np.float64)
-    exponent = np.maximum(np.frexp(values)[1] - 1, smallest)
-    unit = np.ldexp(1.0, exponent - digits + 1)
-    result = np.rint(values / unit) * unit
-    return np.where(np.abs(result) >= 2.0 ** (largest + 1), np.copysign(np.inf, values), result)
+_ROWS, _TOKENS = 8, 512  # how many of the worst logits are looked at: fourteen products in float64, in milliseconds
 
 
 def explain(theirs: np.ndarray, context: np.ndarray, embedding: np.ndarray) -> str | None:
     """The rounding that would give these logits: of the inputs, the result or the running sums. None if none fits.
 
+    Of the inputs, the context may also be in blocks of 8 bits, as llama.cpp has it to multiply a quantised table.
     A rounding fits if it puts every element within the float32 bound. TF32 and float16 both have 11 bits of precision
     and differ only in range: if both fit, both are named.
     """
@@ -52,11 +36,16 @@ def explain(theirs: np.ndarray, context: np.ndarray, embedding: np.ndarray) -> s
     exact = bounds.exact_logits(h, w)
     fits = {
         (what, dtype)
-        for what, dtype, hr, wr in _rounded_inputs(h, w)
+        for what, dtype, hr, wr in rounded_inputs(h, w)
         if _within(theirs, bounds.exact_logits(hr, wr), bounds.logits(hr, wr, "float32"))
     }
+    fits = fits or {
+        (ACTIVATIONS, name)
+        for name, hr, either in activations(h)
+        if _within(theirs, bounds.exact_logits(hr, w), bounds.logits(hr, w, "float32") + either @ np.abs(w).T)
+    }
     if fits:
-        return f"looks like {_named(fits)}"
+        return f"looks like {named(fits)}"
     # A result or a running sum that was kept in a short format has no more bits than that. This is what tells them from
     # a float32 result that merely lies in the wide bound of the short format.
     float32_bound = bounds.logits(context, embedding, "float32", "float64")
@@ -64,7 +53,7 @@ def explain(theirs: np.ndarray, context: np.ndarray, embedding: np.ndarray) -> s
     for dtype in stored:
         half_unit = bounds.unit_roundoff(dtype) * (np.abs(exact) + float32_bound)
         if _within(theirs, exact, float32_bound + half_unit * (1 + 2**-20) + bounds.smallest_normal(dtype)):
-            return f"looks like {_RESULT.format(dtype)}"
+            return f"looks like {RESULT.format(dtype)}"
     for dtype in stored:
         if _within(theirs, exact, bounds.logits(context, embedding, dtype)):
             return f"looks like sums kept in {dtype}"
@@ -88,7 +77,7 @@ def explains_better(theirs: np.ndarray, context: np.ndarray, embedding: np.ndarr
     if squared < 32**2 * known.sum():  # a float32 head's own errors; no rounding worth the name moves logits so little
         return None
     left: dict[tuple[str, str], float] = {}
-    for what, dtype, predicted in _predictions(h, w, exact):
+    for what, dtype, predicted in predictions(h, w, exact):
         with np.errstate(invalid="ignore", over="ignore"):
             moved = centred(predicted - exact, known, unit)
         rest = float(((error - moved) ** 2).sum())
@@ -99,7 +88,7 @@ def explains_better(theirs: np.ndarray, context: np.ndarray, embedding: np.ndarr
     best = min(left.values())
     closest = {name for name, rest in left.items() if rest <= 4 * best}
     better = f"{np.sqrt(squared / best):,.0f} times better than the exact product" if best else "exactly"
-    return f"looks like {_named(closest)}, which fits {better}"
+    return f"looks like {named(closest)}, which fits {better}"
 
 
 def stored_in(theirs: np.ndarray, context: np.ndarray, embedding: np.ndarray, exact: np.ndarray) -> str | None:
@@ -117,8 +106,8 @@ def stored_in(theirs: np.ndarray, context: np.ndarray, embedding: np.ndarray, ex
         with np.errstate(over="ignore"):
             telling = (bounds.unit_roundoff(dtype) * np.abs(exact) >= 4 * grid) & (rounded(exact, dtype) != exact)
         if telling.sum() >= MOVED and np.array_equal(rounded(z, dtype), z):
-            fits = {(_RESULT, name) for name in _BITS if np.array_equal(rounded(z, name), z)}
-            return f"looks like {_named(fits - {(_RESULT, 'tfloat32')} or fits)}"
+            fits = {(RESULT, name) for name in BITS if np.array_equal(rounded(z, name), z)}
+            return f"looks like {named(fits - {(RESULT, 'tfloat32')} or fits)}"
     return None
 
 
@@ -145,22 +134,6 @@ def _furthest(
     return tuple(x.astype(np.float64) for x in (h, w, z, exact))
 
 
-def _rounded_inputs(h: np.ndarray, w: np.ndarray) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
-    """What is rounded, to which format, and the two factors then."""
-    for dtype in _NAMES:
-        hr, wr = rounded(h, dtype), rounded(w, dtype)
-        for what, factors in zip(_INPUTS, ((hr, wr), (hr, w), (h, wr)), strict=True):
-            yield what, dtype, *factors
-
-
-def _predictions(h: np.ndarray, w: np.ndarray, exact: np.ndarray) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Where each rounding puts the logits."""
-    for what, dtype, hr, wr in _rounded_inputs(h, w):
-        yield what, dtype, bounds.exact_logits(hr, wr)
-    for dtype in _NAMES:
-        yield _RESULT, dtype, rounded(exact, dtype)
-
-
 def centred(error: np.ndarray, known: np.ndarray, unit: np.ndarray) -> np.ndarray:
     """The errors of the known logits, less the constant of their row that fits best, in units; 0 for the others."""
     weight = np.where(known & (unit > 0), 1 / np.where(unit > 0, unit, 1), 0.0)
@@ -183,12 +156,6 @@ def _by_chance(error: np.ndarray, moved: np.ndarray) -> float:
     steps = 2.0 ** np.arange(-2, 12) / weights.max()
     logs = [np.sum(np.logaddexp(t * weights, -t * weights) - np.log(2)) - t * reach for t in steps]
     return float(np.exp(min(0.0, *logs)))
-
-
-def _named(fits: set[tuple[str, str]]) -> str:
-    """Roundings in words: those of one kind share a phrase, as in `TF32 or float16 inputs`."""
-    what = next(kind for kind in (*_INPUTS, _RESULT) if any(kind == found for found, _ in fits))
-    return what.format(" or ".join(name for dtype, name in _NAMES.items() if (what, dtype) in fits))
 
 
 def _within(values: np.ndarray, center: np.ndarray, bound: np.ndarray) -> bool:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reference import bounds
 
 from .. import strategies
-from ..judges.precision import rounded
+from ..judges.roundings import rounded
 from ..strategies import compute_dtype
 from ..test_exact import TINY, exact_logit
 

@@ -14,6 +14,7 @@ from reference import bounds
 
 from .. import power
 from ..judges import precision
+from ..judges.roundings import rounded
 from ..judges.unusual import figure
 from ..test_exact import exact_logit
 from ..verdict import Verdict, Word, compare
@@ -164,5 +165,5 @@ def test_no_verdict_where_a_rounding_changes_nothing(d: int) -> None:
     assert precision.explains_better(exact + noise, context, embedding, exact) is None
     context, embedding = power.inputs(d, 0)
     few = embedding[:63]
-    short = precision.rounded(context, "bfloat16") @ few.T.astype(np.float64)
+    short = rounded(context, "bfloat16") @ few.T.astype(np.float64)
     assert precision.explains_better(short, context, few, bounds.exact_logits(context, few)) is None

@@ -13,7 +13,8 @@ import reference
 from reference import bounds
 from reference.operations import DEFAULTS, OPERATIONS, STAGES
 
-from ..judges.precision import explain, rounded
+from ..judges.precision import explain
+from ..judges.roundings import rounded
 from ..verdict import Verdict, Word, compare
 
 f32 = np.float32

@@ -7,7 +7,7 @@ import numpy as np
 import reference
 from reference import apply_temperature, compute_logits, keep_top_k, softmax
 
-from ..judges.precision import rounded
+from ..judges.roundings import rounded
 from .registry import mutant
 
 VLLM_ORDER = "https://github.com/vllm-project/vllm/pull/753"

@@ -6,7 +6,7 @@ import numpy as np
 
 from reference import compute_logits, validation
 
-from ..judges.precision import rounded
+from ..judges.roundings import rounded
 from .registry import mutant
 
 BFLOAT16_HEAD = "https://github.com/sgl-project/sglang/issues/33627"

@@ -6,7 +6,7 @@ import numpy as np
 
 from reference import softmax, validation
 
-from ..judges.precision import rounded
+from ..judges.roundings import rounded
 from .registry import mutant
 
 LLM_C = "https://github.com/karpathy/llm.c/blob/07752a654eb76191831d8db17e9c6c03d195c71a/llmc/sampler.h"

@@ -1,0 +1,63 @@
+"""The roundings that a head may have made, and where each of them puts the logits."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from reference import bounds
+from reference.bounds import quantised
+
+BITS = {"tfloat32": (11, -126, 127), "bfloat16": (8, -126, 127), "float16": (11, -14, 15)}
+NAMES = {"tfloat32": "TF32", "float16": "float16", "bfloat16": "bfloat16"}
+INPUTS = ("{} inputs", "a {} context", "a {} embedding")
+RESULT = "the result rounded to {}"
+ACTIVATIONS = "a context of 8 bits, as {} activations explain"
+_LABELS = {**NAMES, **dict(zip(quantised.BLOCKS, quantised.BLOCKS, strict=True))}
+
+
+def rounded(values: np.ndarray, dtype: str) -> np.ndarray:
+    """`values` rounded to TF32, bfloat16 or float16 (to nearest, ties to even). The result has dtype float64.
+
+    >>> rounded(np.array([1.00390625, 1.01171875]), "bfloat16")
+    array([1.      , 1.015625])
+    """
+    digits, smallest, largest = BITS[dtype]
+    values = np.asarray(values, dtype=np.float64)
+    exponent = np.maximum(np.frexp(values)[1] - 1, smallest)
+    unit = np.ldexp(1.0, exponent - digits + 1)
+    result = np.rint(values / unit) * unit
+    return np.where(np.abs(result) >= 2.0 ** (largest + 1), np.copysign(np.inf, values), result)
+
+
+def rounded_inputs(h: np.ndarray, w: np.ndarray) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
+    """What is rounded, to which format, and the two factors then."""
+    for dtype in NAMES:
+        hr, wr = rounded(h, dtype), rounded(w, dtype)
+        for what, factors in zip(INPUTS, ((hr, wr), (hr, w), (h, wr)), strict=True):
+            yield what, dtype, *factors
+
+
+def predictions(h: np.ndarray, w: np.ndarray, exact: np.ndarray) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Where each rounding puts the logits."""
+    for what, dtype, hr, wr in rounded_inputs(h, w):
+        yield what, dtype, bounds.exact_logits(hr, wr)
+    for dtype in NAMES:
+        yield RESULT, dtype, rounded(exact, dtype)
+    for name, hr, _ in activations(h):
+        yield ACTIVATIONS, name, bounds.exact_logits(hr, w)
+
+
+def activations(h: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """The 8-bit format, the context in it, and the step of each number that may as well be a step away.
+
+    Only formats whose blocks fill the context, since a runtime has no others, and whose scales do not overflow.
+    """
+    for name, block in quantised.BLOCKS.items():
+        if h.shape[-1] % block == 0 and np.isfinite(hr := quantised.ROUNDED[name](h)).all():
+            yield name, hr, quantised.undecided(h, block)
+
+
+def named(fits: set[tuple[str, str]]) -> str:
+    """Roundings in words: those of one kind share a phrase, as in `TF32 or float16 inputs`."""
+    what = next(kind for kind in (*INPUTS, RESULT, ACTIVATIONS) if any(kind == found for found, _ in fits))
+    return what.format(" or ".join(name for dtype, name in _LABELS.items() if (what, dtype) in fits))
