@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 import reference
+from reference.bounds import quantised
 
 from .judges.roundings import rounded
 from .judges.words import Verdict
@@ -36,7 +37,7 @@ def _short(array: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def _roundings() -> Iterator[tuple[str, Product]]:
-    """Heads that round to a short format, each with the words by which a verdict names it."""
+    """Heads that round to a short format or to 8 bits, each with the words by which a verdict names it."""
     for dtype, name in FORMATS.items():
         for what, of_context, of_embedding, of_result in (
             ("{} inputs", dtype, dtype, ""),
@@ -45,6 +46,7 @@ def _roundings() -> Iterator[tuple[str, Product]]:
             ("rounded to {}", "", "", dtype),
         ):
             yield what.format(name), partial(_product, of_context, of_embedding, of_result)
+    yield "Q8_0 activations", lambda h, w: reference.compute_logits(quantised.q8_0(h).astype(np.float32), w)
 
 
 def _product(of_context: str, of_embedding: str, of_result: str, h: np.ndarray, w: np.ndarray) -> np.ndarray:

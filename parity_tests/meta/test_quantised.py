@@ -163,7 +163,7 @@ def test_other_roundings_are_not_called_so(d: int) -> None:
         for products in (power.ROUNDINGS, power.PRODUCTS):
             for name, product in products.items():
                 verdict = power.verdict(product, d, seed)
-                assert "Q8" not in verdict.reason, name
+                assert ("Q8" in verdict.reason) == ("Q8" in name), name
                 assert verdict.conforms == (products is power.PRODUCTS), name
 
 
