@@ -30,7 +30,11 @@ NORM, NORM_BIAS = "output_norm.weight", "output_norm.bias"
 
 
 class GGUFFile:
-    """An open GGUF file of a language model with V tokens and hidden size d. `open_gguf` makes one."""
+    """An open GGUF file of a language model with V tokens and hidden size d. `open_gguf` makes one.
+
+    `architecture` and `description` say what its head does; `embedding_rows` and `hidden_size` are the output table's
+    shape; `metadata` gives any other value by its key.
+    """
 
     def __init__(self, path: Path, mapped: mmap.mmap, header: Header) -> None:
         self.path, self._mapped, self._tensors = path, mapped, header.tensors
@@ -68,8 +72,8 @@ class GGUFFile:
                 raise BundleError(
                     f"{self.path}: {name} has shape {found}, expected {expected}; convert the model again"
                 )
-        self.vocab_size, self.hidden_size = rows[self.head]
-        for name, length in ((NORM, self.hidden_size), (NORM_BIAS, self.hidden_size), (BIAS, self.vocab_size)):
+        self.embedding_rows, self.hidden_size = rows[self.head]
+        for name, length in ((NORM, self.hidden_size), (NORM_BIAS, self.hidden_size), (BIAS, self.embedding_rows)):
             wanted = name in self or (name == NORM and has_norm_weight(self.architecture))
             if wanted and self.shape(name) != (length,):
                 found_shape = f"{name} has shape {self.shape(name)}, expected ({length},)"
@@ -99,6 +103,11 @@ class GGUFFile:
         """The name of the output table."""
         return EMBEDDING if self.tied else OUTPUT
 
+    @property
+    def vocab_size(self) -> int:
+        """V: the rows of the output table but for the padding at its end. Raises: as `tokens`."""
+        return self.embedding_rows - (self.tokens.padding if self.tokens else 0)
+
     @cached_property
     def tokens(self) -> Tokens | None:
         """The bytes of the V tokens; None if the file has no vocabulary. Raises: BundleError; see `gguf_tokens`."""
@@ -107,11 +116,11 @@ class GGUFFile:
             return None
         types = self.metadata.values.get(Keys.Tokenizer.TOKEN_TYPE)
         for key, value, of in ((Keys.Tokenizer.LIST, pieces, "STRING"), (Keys.Tokenizer.TOKEN_TYPE, types, "INT32")):
-            if value is not None and (value.of != of or value.count != self.vocab_size or value.count > MAX_TOKENS):
+            if value is not None and (value.of != of or value.count != self.embedding_rows or value.count > MAX_TOKENS):
                 found = f"{value.count:,} {value.of}" if value.of else f"a {value.kind}"
-                expected = f"{self.vocab_size:,} {of}, a row of the table each, and at most {MAX_TOKENS:,}"
+                expected = f"{self.embedding_rows:,} {of}, a row of the table each, and at most {MAX_TOKENS:,}"
                 raise BundleError(f"{self.path}: {key} is {found}, expected {expected}; convert the model again")
-        kinds = [1] * self.vocab_size if types is None else read_numbers(self._mapped, types).tolist()
+        kinds = [1] * self.embedding_rows if types is None else read_numbers(self._mapped, types).tolist()
         return decode(self.metadata.strings(Keys.Tokenizer.LIST), kinds, model, str(self.path))
 
     # Tensors of any name, as `source.Weights` has them.

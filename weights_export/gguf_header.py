@@ -22,7 +22,7 @@ from .gguf_values import AGAIN, MAX_STRINGS, Cursor, Value, read_scalar, skip_va
 MAX_ENTRIES = 1 << 15  # metadata entries, and tensors: a large model has 2,000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TensorInfo:
     """Where a tensor lies: `shape` has the fastest axis last, as NumPy's; `size` is 0 for a type of unknown size."""
 

@@ -21,7 +21,7 @@ _BYTE_OF = {chr(b): b for b in _PRINTABLE} | {chr(256 + i): b for i, b in enumer
 
 @dataclass(frozen=True)
 class Tokens:
-    """`raw[i]` are the bytes of token id i; `special` ids stand for no text; the last `padding` ids for no token."""
+    """`raw[i]` are the bytes of token id i, V of them; `special` ids stand for no text; `padding` more for no token."""
 
     raw: list[bytes]
     special: frozenset[int]
@@ -48,7 +48,8 @@ def decode(pieces: Iterable[bytes], types: Iterable[int], model: str, where: str
     """The tokens of a vocabulary; `types` are llama.cpp's `token_type`, `model` is `tokenizer.ggml.model`.
 
     Control tokens and the unknown token are special: their bytes are their names. So are the bytes of user-defined
-    tokens, which are text. Unused ids have none; those at the end that are called `[PAD7]` are padding.
+    tokens, which are text. Unused ids have none; those at the end that are called `[PAD7]`, as the converter calls rows
+    without a token, are padding.
     Raises: BundleError for a tokenizer or a type that is not known, and for a piece that its tokenizer cannot write.
     """
     if model not in _NORMAL:
@@ -64,7 +65,7 @@ def decode(pieces: Iterable[bytes], types: Iterable[int], model: str, where: str
         if kind in (TokenType.CONTROL, TokenType.UNKNOWN):
             special.add(i)
         raw.append(_bytes(piece, kind, _NORMAL[model], f"{where}: token {i}"))
-    return Tokens(raw, frozenset(special), padding)
+    return Tokens(raw[: len(raw) - padding], frozenset(special), padding)
 
 
 def _bytes(piece: bytes, kind: int, normal: Callable[[bytes], bytes], where: str) -> bytes:

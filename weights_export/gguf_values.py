@@ -13,6 +13,7 @@ from .errors import BundleError
 MAX_STRINGS = 1 << 21  # in all arrays together: the tokens and merges of a large vocabulary are 1 million
 MAX_NAME = 255  # bytes of a key or a tensor's name; llama.cpp takes tensor names of 63
 MAX_TEXT = 1 << 16  # bytes of a string that is read; a token is shorter
+MAX_TEXTS = 1 << 24  # of all strings of an array that is read: the tokens of a large vocabulary have 2 million
 AGAIN = "truncated or damaged: copy or download it again"
 _SCALARS = {
     "UINT8": "<B", "INT8": "<b", "UINT16": "<H", "INT16": "<h", "UINT32": "<I", "INT32": "<i", "UINT64": "<Q",
@@ -21,7 +22,7 @@ _SCALARS = {
 SIZES = {kind: struct.calcsize(code) for kind, code in _SCALARS.items()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Value:
     """A metadata value that has been checked and not read: `of` and `count` are of an array's elements."""
 
@@ -153,9 +154,14 @@ class Metadata:
 
     def strings(self, key: str) -> Iterator[bytes]:
         """The elements of an array, which `values[key]` must be, of strings. Raises: BundleError for one too long."""
-        at = self.values[key].offset
+        at, total = self.values[key].offset, 0
         for i in range(self.values[key].count):
             raw, at = read_string(self._mapped, at, f"{self._where}: {key}[{i}]")
+            total += len(raw)
+            if total > MAX_TEXTS:
+                raise BundleError(
+                    f"{self._where}: {key} has more than {MAX_TEXTS:,} bytes in its strings; shorten them"
+                )
             yield raw
 
     def _wrong(self, key: str, found: str, expected: str) -> BundleError:

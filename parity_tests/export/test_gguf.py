@@ -26,7 +26,7 @@ from .gguf_files import SCALES, TYPES, D, V, read_all, stored, write
 def test_tables_of_every_type(kind: str, untied: bool, tmp_path: Path) -> None:
     expected = write(tmp_path / "model.gguf", kind=kind, untied=untied)
     file = open_gguf(tmp_path / "model.gguf")
-    assert (file.tied, file.vocab_size, file.hidden_size) == (not untied, V, D)
+    assert (file.tied, file.embedding_rows, file.vocab_size, file.hidden_size) == (not untied, V, V - 1, D)
     assert (file.name, file.context_length) == ("six", 64)
     assert file.head == ("output.weight" if untied else "token_embd.weight")
     for name in {file.head, "token_embd.weight"}:
@@ -184,7 +184,7 @@ def test_byte_level_tokens(tmp_path: Path) -> None:
     write(tmp_path / "model.gguf", model="gpt2")
     tokens = open_gguf(tmp_path / "model.gguf").tokens
     assert tokens is not None
-    assert tokens.raw == [b"<|end|>", b"a", b" the", b"\n", b"\xc3", b""]
+    assert tokens.raw == [b"<|end|>", b"a", b" the", b"\n", b"\xc3"]
     assert (set(tokens.special), tokens.padding) == ({0}, 1)
 
 
@@ -192,18 +192,19 @@ def test_sentence_pieces(tmp_path: Path) -> None:
     write(tmp_path / "model.gguf", model="llama")
     tokens = open_gguf(tmp_path / "model.gguf").tokens
     assert tokens is not None
-    assert tokens.raw == [b"<s>", b"a", b" the", b"\n", "é".encode(), b""]
+    assert tokens.raw == [b"<s>", b"a", b" the", b"\n", "é".encode()]
     assert (set(tokens.special), tokens.padding) == ({0}, 1)
 
 
 def test_no_vocabulary(tmp_path: Path) -> None:
     write(tmp_path / "model.gguf", model=None)
-    assert open_gguf(tmp_path / "model.gguf").tokens is None
+    file = open_gguf(tmp_path / "model.gguf")
+    assert (file.tokens, file.vocab_size) == (None, V)
 
 
 def test_unused_ids_in_the_middle_are_not_padding() -> None:
     tokens = decode([b"[PAD0]", b"a", b"<unused2>", b"[PAD3]"], [5, 1, 5, 5], "gpt2", "")
-    assert (tokens.raw, tokens.padding) == ([b"", b"a", b"", b""], 1)
+    assert (tokens.raw, tokens.padding) == ([b"", b"a", b""], 1)
 
 
 @pytest.mark.parametrize(

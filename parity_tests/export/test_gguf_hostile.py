@@ -290,3 +290,30 @@ def test_many_strings_take_no_memory(tmp_path: Path) -> None:
     found = bounded(path)
     assert found is not None
     assert "name of tensor 0 is 0 bytes long" in found
+
+
+def test_a_header_of_the_largest_size_takes_a_bounded_memory(tmp_path: Path) -> None:
+    """As many entries and tensors as may be, with the longest names."""
+    many = range(1 << 15)
+    entries = {f"{i:0255}": entry(f"{i:0255}", 4, u32(1)) for i in many[: -len(draft().entries)]}
+    tensors = {f"{i:0255}": tensor(f"{i:0255}", (1, 1, 1, 1), 24, 288 + 32 * i) for i in many[:-2]}
+    good = draft()
+    large = replace(good, tensors=good.tensors | tensors, entries=good.entries | entries)
+    (tmp_path / "model.gguf").write_bytes(replace(large, data=good.data + bytes(32 << 15)).packed())
+    assert bounded(tmp_path / "model.gguf") is None
+
+
+def test_tokens_of_a_large_vocabulary_take_a_bounded_memory(tmp_path: Path) -> None:
+    """300 tokens of 64 KB each are 20 MB: no vocabulary has so much text."""
+    count, text = 300, bytes([97]) * (1 << 16)
+    good = draft().but(
+        tokenizer__ggml__tokens=entry(TOKENS, 9, strings(*[text] * count)),
+        tokenizer__ggml__token_type=entry(TYPES, 9, array(5, count, struct.pack("<i", 1) * count)),
+        token_embd__weight=tensor("token_embd.weight", (32, count), 8, 0),
+        output_norm__weight=tensor("output_norm.weight", (32,), 0, 10_208),
+    )
+    data = bytes(10_208) + np.ones(32, "<f4").tobytes()
+    (tmp_path / "model.gguf").write_bytes(replace(good, data=data).packed())
+    found = bounded(tmp_path / "model.gguf")
+    assert found is not None
+    assert "tokenizer.ggml.tokens has more than 16,777,216 bytes in its strings" in found
