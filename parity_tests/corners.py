@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from reference.operations import OPERATIONS, STAGES
+from reference.operations import DEFAULTS, OPERATIONS, STAGES
 
+NUMBERS = ("epsilon", "weight_offset", "multiplier", "divisor", "cap")
 Case = dict[str, Any]
 V, D, ROWS = 4_101, 1_025, 3
 
 
-def _values(rng: np.random.Generator, dtype: str) -> dict[str, Any]:
+def _values(rng: np.random.Generator, dtype: str, operation: str) -> dict[str, Any]:
     """Arguments by name, real numbers: V tokens, and D hidden dimensions for a few tokens."""
     logits = rng.standard_normal(V).astype(dtype)
     # The two largest differ in the last bits of the dtype; with ties="all" and in a cut, so much matters.
@@ -30,6 +31,14 @@ def _values(rng: np.random.Generator, dtype: str) -> dict[str, Any]:
         "noise": rng.standard_exponential(V).astype("float64" if dtype == "float64" else "float32"),
         "uniform": np.array(0.625, dtype),
         "temperature": 0.7 if dtype == "float64" else 1.5,
+        "hidden": rng.standard_normal((2, D)).astype(dtype),
+        "weight": rng.standard_normal(D).astype(dtype),
+        "bias": rng.standard_normal(D if "hidden" in OPERATIONS[operation].arguments else V).astype(dtype),
+        "epsilon": 1e-6,
+        "weight_offset": 1.0,
+        "multiplier": 0.3,
+        "divisor": 0.7,
+        "cap": 30.0,
     }
 
 
@@ -39,13 +48,17 @@ def real(operation: str, dtype: str) -> Iterator[Case]:
     Raises: KeyError for an unknown operation.
     """
     rng = np.random.default_rng(STAGES.index(operation))
-    given = OPERATIONS[operation].given(_values(rng, dtype))
+    given = OPERATIONS[operation].given(_values(rng, dtype, operation))
     for k in (1, 50) if "k" in OPERATIONS[operation].arguments else (0,):
         yield {**given, "k": k} if k else given
     if "embedding" in given and dtype == "float64":  # one float64 factor is enough (HEAD-2)
         few = {"context": np.array([1.0], np.float32), "embedding": np.array([[0.1], [0.2]])}
         yield {**given, **few, "k": 2} if "k" in OPERATIONS[operation].arguments else few
-    if "logits" in given and dtype in ("float16", "bfloat16"):
+    if "cap" in given:  # exact without one
+        yield {**given, "cap": np.inf}
+    if "bias" in given and dtype == "float64":
+        yield {**given, **{name: given[name].astype(np.float32) for name in given.keys() & {"hidden", "logits"}}}
+    if "logits" in given and "bias" not in given and dtype in ("float16", "bfloat16"):
         wide = np.zeros(65_537, np.float32)
         wide[-1] = 1
         yield {**given, "logits": wide.astype(dtype), **({"k": 1} if "k" in OPERATIONS[operation].arguments else {})}
@@ -72,6 +85,10 @@ def bad(operation: str) -> Iterator[Case]:
         "uniform": np.full(ROWS, 0.5, np.float32),
         "temperature": 1.0,
         "k": 3,
+        "hidden": probs,
+        "weight": probs[0],
+        "bias": probs[0],
+        **{name: DEFAULTS[name] for name in NUMBERS},
     }
     given = OPERATIONS[operation].given(good)
     last: dict[str, tuple[float, ...]] = {
@@ -79,6 +96,7 @@ def bad(operation: str) -> Iterator[Case]:
         "probs": (np.nan, np.inf, -1.0),
         "noise": (np.nan, np.inf, -1.0),
         "uniform": (np.nan, 1.0, -0.5),
+        **dict.fromkeys(("hidden", "weight", "bias"), (np.nan, np.inf, -np.inf)),
     }
     for name in given.keys() & last.keys():
         for value in last[name]:
@@ -90,10 +108,10 @@ def bad(operation: str) -> Iterator[Case]:
         masked[-1] = -np.inf
         yield {**given, "logits": masked}
     no_rows = {
-        name: value[:0] if name not in ("embedding",) and isinstance(value, np.ndarray) else value
+        name: value[:0] if name not in ("embedding", "weight", "bias") and isinstance(value, np.ndarray) else value
         for name, value in given.items()
     }
-    for name, value in (("temperature", 0.0), ("k", 0)):
+    for name, value in (("temperature", 0.0), ("k", 0), *((name, np.nan) for name in NUMBERS)):
         if name in given:
             yield {**no_rows, name: value}
             yield {**given, name: value}

@@ -174,5 +174,54 @@ def _uniforms(rows: int) -> Drawn:
     return lambda rng, _: rng.random(rows)
 
 
+def _norms(**others: Callable[[int], Drawn]) -> Iterator[Labelled]:
+    """Of both norms: the last dimension stands out. `others` are arguments `(d,)`."""
+    for d in (*HIDDEN, 8_192):
+        hidden = _outliers(d) if d > 4_000 else _whole(-4, 4, d, last=9)
+        yield f"d = {d:,}", {"hidden": hidden, **{name: of(d) for name, of in others.items()}}
+    for rows in ROWS:
+        yield f"rows = {rows:,}", {"hidden": _whole(-4, 4, rows, 3), **{name: of(3) for name, of in others.items()}}
+
+
+def _outliers(d: int) -> Drawn:
+    """Hidden states of a real model: a few dimensions are 40 times as large as the rest, the last one among them."""
+
+    def draw(rng: np.random.Generator, dtype: str) -> np.ndarray:
+        hidden = rng.standard_normal((2, d))
+        hidden[:, [3, d // 2, -1]] *= 40
+        return hidden.astype(dtype)
+
+    return draw
+
+
+def _vector(d: int) -> Drawn:
+    """A weight or a bias."""
+    return _whole(-4, 4, d, last=3)
+
+
+def _layer_norm() -> Iterator[Labelled]:
+    for label, case in _norms(weight=_vector, bias=_vector):
+        yield label, {**case, "epsilon": 1e-5, "weight_offset": 0.0}
+
+
+def _rms_norm() -> Iterator[Labelled]:
+    for label, case in _norms(weight=_vector):
+        yield label, {**case, "epsilon": 1e-6, "weight_offset": 1.0}
+
+
+def _finish_logits() -> Iterator[Labelled]:
+    plain = {"multiplier": 0.0625, "divisor": 1.0, "cap": np.inf}
+    for v in VOCABS:
+        yield f"V = {v:,}", {"logits": _whole(-99, 99, v), "bias": _whole(-9, 9, v, last=7), **plain}
+    for rows in ROWS:
+        yield f"rows = {rows:,}", {"logits": _whole(-99, 99, rows, 3), "bias": _whole(-9, 9, 3), **plain}
+    of_real = {
+        "logits": lambda rng, dtype: (rng.standard_normal(4_097) * 20).astype(dtype),
+        "bias": _whole(-1, 1, 4_097),
+    }
+    for cap in (0.5, 30.0, 1e4):  # far below the logits, among them, far above
+        yield "V = 4,097", {**of_real, "multiplier": 1.0, "divisor": 8.0, "cap": cap}
+
+
 # The cases of an operation are made by the function with its name.
 _CASES: dict[str, Callable[[], Iterator[Labelled]]] = {name: globals().get(f"_{name}", tuple) for name in STAGES}

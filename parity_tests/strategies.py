@@ -30,6 +30,9 @@ temperatures = st.one_of(
     st.floats(min_value=-6, max_value=6).map(lambda exponent: float(f"{10.0**exponent:.3g}")),
 )
 
+scales = st.one_of(st.sampled_from([1.0, 0.0625, 16.0, 0.7]), st.floats(1e-3, 1e3))
+caps = st.one_of(st.sampled_from([np.inf, 30.0]), st.floats(1e-2, 1e5))  # far below the logits and far above
+
 
 def compute_dtype(array: np.ndarray) -> np.dtype:
     """The dtype that a head computes in and returns: float32 for 16-bit inputs, else that of the input (HEAD-2)."""
@@ -161,6 +164,37 @@ def probabilities(draw: st.DrawFn, dtypes: tuple[str, ...] = DTYPES, max_vocab: 
     return draw(layouts(weights))
 
 
+@st.composite
+def hidden_states(draw: st.DrawFn, dtypes: tuple[str, ...] = DTYPES) -> np.ndarray:
+    """Hidden states `(..., d)`: with outlier dimensions, zero and constant rows, rows far from 0, and tiny ones."""
+    dtype, rng = _dtypes(draw, dtypes), _seeded(draw)
+    values = rng.standard_normal((*draw(batch_shapes()), draw(st.integers(1, 40))))
+    kind = draw(st.sampled_from(["plain", "outlier", "zeros", "constant", "far", "tiny", "whole"]))
+    if kind == "outlier":
+        values[..., draw(st.integers(0, values.shape[-1] - 1))] *= 40
+    elif kind == "zeros":
+        values *= rng.integers(0, 2, (*values.shape[:-1], 1))
+    elif kind == "constant":
+        values[...] = draw(st.sampled_from([1.0, -0.1, 1000.0]))
+    elif kind == "far":  # the mean is thousands of times the spread: a variance in one pass cancels
+        values += draw(st.sampled_from([100.0, -3000.0]))
+    elif kind == "tiny":  # the squares are as small as epsilon
+        values *= draw(st.sampled_from([1e-2, 1e-3, 1e-5]))
+    return draw(layouts(np.rint(values).astype(dtype) if kind == "whole" else values.astype(dtype)))
+
+
+@st.composite
+def norm_weights(draw: st.DrawFn, d: int, dtype: np.dtype) -> np.ndarray:
+    """A weight `(d,)` around 0 or 1, with both signs."""
+    return draw(layouts((draw(st.sampled_from([0.0, 1.0])) + _seeded(draw).standard_normal(d)).astype(dtype)))
+
+
+@st.composite
+def biases(draw: st.DrawFn, n: int, dtype: np.dtype) -> np.ndarray:
+    """A bias `(n,)`, or zeros."""
+    return draw(layouts((draw(st.sampled_from([0, 1, 8])) * _seeded(draw).standard_normal(n)).astype(dtype)))
+
+
 def uniforms(shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
     """One uniform for each row: 0, the largest float32 and the largest float64 below 1, and anything between."""
     number = st.one_of(
@@ -187,7 +221,21 @@ _DRAWN: dict[str, Callable[[st.DrawFn, dict[str, Any], tuple[str, ...]], dict[st
     "noise": lambda draw, given, dtypes: {
         "noise": _seeded(draw).standard_exponential(given["probs"].shape).astype(compute_dtype(given["probs"]))
     },
+    "hidden": lambda draw, given, dtypes: {"hidden": draw(hidden_states(dtypes))},
+    "weight": lambda draw, given, dtypes: {"weight": draw(norm_weights(*_last_axis(given)))},
+    "bias": lambda draw, given, dtypes: {"bias": draw(biases(*_last_axis(given)))},
+    "epsilon": lambda draw, given, dtypes: {"epsilon": draw(st.sampled_from([1e-5, 1e-6, 1e-12, 1e-30, 0.5]))},
+    "weight_offset": lambda draw, given, dtypes: {"weight_offset": draw(st.sampled_from([0.0, 1.0, 0.1]))},
+    "multiplier": lambda draw, given, dtypes: {"multiplier": draw(scales)},
+    "divisor": lambda draw, given, dtypes: {"divisor": draw(scales)},
+    "cap": lambda draw, given, dtypes: {"cap": draw(caps)},
 }
+
+
+def _last_axis(given: dict[str, Any]) -> tuple[int, np.dtype]:
+    """The length and the dtype of the hidden states or logits drawn before."""
+    rows = given["hidden"] if "hidden" in given else given["logits"]
+    return rows.shape[-1], rows.dtype
 
 
 @st.composite

@@ -17,6 +17,7 @@ import reference
 from reference import validation
 from reference.operations import OPERATIONS
 
+from . import norm_variants as norms
 from .heads import REFERENCE, Head, keeps_with
 from .judges import orders
 
@@ -284,8 +285,21 @@ def _variant(name: str, **operations: Any) -> Head:
 
 
 VARIANTS = (
-    _variant("float64 accumulation", compute_logits=float64_accumulation, softmax=softmax_in_float64),
-    _variant("one by one", compute_logits=_in_order(orders.one_by_one(range)), softmax=one_by_one_softmax),
+    _variant(
+        "float64 accumulation",
+        compute_logits=float64_accumulation,
+        softmax=softmax_in_float64,
+        layer_norm=norms.layer_norm_by(norms.in_float64),
+        rms_norm=norms.rms_norm_by(norms.rms_in_float64),
+        finish_logits=norms.finish_in_float64,
+    ),
+    _variant(
+        "one by one",
+        compute_logits=_in_order(orders.one_by_one(range)),
+        softmax=one_by_one_softmax,
+        layer_norm=norms.layer_norm_by(norms.one_by_one_centred),
+        rms_norm=norms.rms_norm_by(norms.one_by_one),
+    ),
     _variant("one by one, reversed", compute_logits=_in_order(orders.one_by_one(lambda d: reversed(range(d))))),
     _variant("Kahan sum", compute_logits=kahan_sum),
     _variant("pairwise sum", compute_logits=_in_order(orders.pairwise)),
@@ -299,6 +313,14 @@ VARIANTS = (
     _variant("another shift", softmax=shift_by_a_whole_number),
     _variant("online softmax", softmax=online_softmax),
     _variant("softmax of survivors", softmax=softmax_of_survivors, lm_head=sparse_head),
+    _variant("Welford's updates", layer_norm=norms.layer_norm_by(norms.welford)),
+    _variant(
+        "torch.nn",
+        layer_norm=norms.layer_norm_by(norms.torch_layer_norm),
+        rms_norm=norms.rms_norm_by(norms.torch_rms_norm),
+    ),
+    _variant("Llama and Cohere", layer_norm=norms.layer_norm_by(norms.cohere), rms_norm=norms.rms_norm_by(norms.llama)),
+    _variant("Gemma", rms_norm=norms.rms_norm_by(norms.gemma), finish_logits=norms.finish_by_exp),
     _variant("Gumbel-max", multinomial=gumbel_max).drawing_its_own_noise(),
     _variant("arrival times", multinomial=arrival_times),
     _variant("binary search", inverse_cdf=binary_search),

@@ -1,16 +1,20 @@
 """The reference language-model head, in NumPy alone: read `head.py`."""
 
 from .head import apply_temperature, compute_logits, inverse_cdf, keep_top_k, lm_head, multinomial, softmax, top_k
+from .output_layer import finish_logits, layer_norm, rms_norm
 from .torch_rng import TorchGenerator
 
 __all__ = [
     "TorchGenerator",
     "apply_temperature",
     "compute_logits",
+    "finish_logits",
     "inverse_cdf",
     "keep_top_k",
+    "layer_norm",
     "lm_head",
     "multinomial",
+    "rms_norm",
     "softmax",
     "top_k",
 ]

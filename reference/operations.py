@@ -10,7 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 # The arguments that a request may leave out, and their values then (HEAD-1). An argument must have the type given here.
-DEFAULTS: dict[str, Any] = {"temperature": 0.7, "k": 50, "ties": "lowest_id", "num_samples": 1}
+DEFAULTS: dict[str, Any] = {
+    "temperature": 0.7,
+    "k": 50,
+    "ties": "lowest_id",
+    "num_samples": 1,
+    "epsilon": 1e-5,  # but 1e-6 in `rms_norm`
+    "weight_offset": 0.0,
+    "multiplier": 1.0,
+    "divisor": 1.0,
+    "cap": float("inf"),
+}
 
 TIES = ("lowest_id", "all")  # the two rules for ties at the k-th place: TOPK-2 and TOPK-7
 
@@ -18,14 +28,14 @@ TIES = ("lowest_id", "all")  # the two rules for ties at the k-th place: TOPK-2 
 REFUSALS: dict[str, tuple[str, tuple[str, ...]]] = {
     "bad_dtype": ("a tensor of integers or bools where floats belong", ("HEAD-2",)),
     "bad_shape": (
-        "last axes that do not match, a missing axis, an empty vocabulary, `noise` or `uniform` of another shape",
-        ("LOGITS-4", "SOFTMAX-4", "CDF-3"),
+        "last axes that do not match, a missing or an empty one, `noise` or `uniform` of another shape",
+        ("LOGITS-4", "SOFTMAX-4", "CDF-3", "OUT-4", "OUT-7"),
     ),
     "bad_logits": ("nan or +inf, or a row of only -inf", ("SOFTMAX-4",)),
     "bad_temperature": ("nan, infinite, 0, negative, not a number, or so in the dtype of the logits", ("TEMP-2",)),
     "overflow": (
-        "a quotient by the temperature, or a running sum of probabilities, that overflows",
-        ("TEMP-3", "CDF-4"),
+        "a quotient by the temperature, a running sum of probabilities, a norm or a finished logit that overflows",
+        ("TEMP-3", "CDF-4", "OUT-4", "OUT-7"),
     ),
     "bad_k": ("below 1, or not an integer", ("TOPK-5",)),
     "bad_ties": ("neither `lowest_id` nor `all`", ("TOPK-7",)),
@@ -34,6 +44,14 @@ REFUSALS: dict[str, tuple[str, tuple[str, ...]]] = {
     "bad_num_samples": ("below 1, not an integer, or more than the tokens of non-zero probability", ("DRAW-6",)),
     "bad_uniform": ("outside [0, 1), or nan", ("CDF-3",)),
     "bad_seed": ("not an integer, or outside -2⁶³ to 2⁶⁴ - 1", ("RNG-1",)),
+    "bad_hidden": ("nan or infinite", ("OUT-4",)),
+    "bad_weight": ("a weight, a bias or a weight offset that is nan or infinite", ("OUT-4", "OUT-7")),
+    "bad_epsilon": ("nan, infinite, 0, negative, not a number, or so in the compute dtype", ("OUT-4",)),
+    "bad_scale": (
+        "a multiplier, a divisor or a cap that is nan, 0, negative, not a number, or so in the compute dtype; "
+        "an infinite multiplier or divisor",
+        ("OUT-7",),
+    ),
     "bad_bundle": ("a bundle that is missing, damaged, or of another format or version", ()),
 }
 
@@ -47,6 +65,8 @@ class Operation:
     - `rules` are all rules that a result can break.
     - `file` names the vectors `{file}.json`, their schema, and `parity_tests/test_{file}.py`.
     - `rounds`: results are judged within bounds. All others must be exact.
+    - `exact_without` names the argument without which, that is at its default, the result must be exact all the same.
+    - `own_defaults` are those that differ from DEFAULTS.
     - `parts` are the operations that this one is made of.
     """
 
@@ -59,6 +79,8 @@ class Operation:
     refusals: tuple[str, ...] = ()
     file: str = ""
     rounds: bool = False
+    exact_without: str = ""
+    own_defaults: Mapping[str, Any] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
     note: str = field(default="", repr=False)
 
@@ -70,8 +92,18 @@ class Operation:
         """
         return {name: values[name] for name in self.arguments if name in values}
 
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The values of those arguments that a request leaves out.
+
+        >>> OPERATIONS["rms_norm"].defaults
+        {'epsilon': 1e-06, 'weight_offset': 0.0}
+        """
+        return self.given({**DEFAULTS, **self.own_defaults})
+
 
 _CONTEXT, _EMBEDDING, _ROWS = {"context": "(…, d)"}, {"embedding": "(V, d)"}, "(…, V)"
+_NORM = {"epsilon": "", "weight_offset": ""}
 
 _TABLE = (
     Operation(
@@ -165,6 +197,38 @@ _TABLE = (
         rules=("RNG-1", "RNG-2", "RNG-3", "RNG-4", "RNG-5"),
         refusals=("bad_seed",),
         file="torch_rng",
+    ),
+    Operation(
+        name="layer_norm",
+        arguments={"hidden": "(…, d)", "weight": "(d,)", "bias": "(d,)", **_NORM},
+        results=_CONTEXT,
+        rule="OUT-1",
+        rules=("OUT-1", "OUT-3", "OUT-4"),
+        refusals=("bad_dtype", "bad_shape", "bad_hidden", "bad_weight", "bad_epsilon", "overflow"),
+        file="layer_norm",
+        rounds=True,
+    ),
+    Operation(
+        name="rms_norm",
+        arguments={"hidden": "(…, d)", "weight": "(d,)", **_NORM},
+        results=_CONTEXT,
+        rule="OUT-2",
+        rules=("OUT-2", "OUT-3", "OUT-4"),
+        refusals=("bad_dtype", "bad_shape", "bad_hidden", "bad_weight", "bad_epsilon", "overflow"),
+        file="rms_norm",
+        rounds=True,
+        own_defaults={"epsilon": 1e-6},
+    ),
+    Operation(
+        name="finish_logits",
+        arguments={"logits": _ROWS, "bias": "(V,)", "multiplier": "", "divisor": "", "cap": ""},
+        results={"logits": _ROWS},
+        rule="OUT-5",
+        rules=("OUT-5", "OUT-6", "OUT-7", "SOFTMAX-4"),
+        refusals=("bad_dtype", "bad_shape", "bad_logits", "bad_weight", "bad_scale", "overflow"),
+        file="finish_logits",
+        rounds=True,
+        exact_without="cap",
     ),
     Operation(
         name="open_bundle",

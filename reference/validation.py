@@ -112,19 +112,29 @@ def check_temperature(value: Any, dtype: np.dtype) -> np.floating:
     return check_positive("temperature", value, dtype, "; for greedy decoding take the argmax of the logits instead")
 
 
-def check_positive(name: str, value: Any, dtype: np.dtype, advice: str) -> np.floating:
+def check_positive(name: str, value: Any, dtype: np.dtype, advice: str = "") -> np.floating:
     """A number in `dtype`, in which it must be finite and above zero; `advice` ends the message."""
+    rounded = _in_dtype(name, value, dtype)
+    if not 0 < rounded < np.inf:
+        raise _bad_number(name, value, rounded, f"finite and > 0{advice}")
+    return rounded
+
+
+def _in_dtype(name: str, value: Any, dtype: np.dtype) -> np.floating:
+    """One real number, rounded to `dtype`."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise TypeError(f"{name} is {value!r}: it must be one real number")
     try:
         with np.errstate(all="ignore"):
             rounded: np.floating = dtype.type(value)
     except OverflowError:  # a Python integer beyond float64
-        rounded = dtype.type(math.inf)
-    if not 0 < rounded < np.inf:
-        as_rounded = f" ({rounded} in {dtype})" if value == value != float(rounded) else ""
-        raise ValueError(f"{name} is {shown(value)}{as_rounded}: it must be finite and > 0{advice}")
+        rounded = dtype.type(math.inf if value > 0 else -math.inf)
     return rounded
+
+
+def _bad_number(name: str, value: Any, rounded: np.floating, needed: str) -> ValueError:
+    as_rounded = f" ({rounded} in {rounded.dtype})" if value == value != float(rounded) else ""
+    return ValueError(f"{name} is {shown(value)}{as_rounded}: it must be {needed}")
 
 
 def check_count(name: str, value: Any) -> int:
@@ -254,3 +264,83 @@ def check_ascending(token_ids: np.ndarray, probs: np.ndarray) -> None:
             f"{_place('token_ids', (*row, last + 1))} is {token_ids[(*row, last + 1)]}, after "
             f"{token_ids[(*row, last)]}: {advice}"
         )
+
+
+def check_norm(
+    hidden: Any, weight: Any, bias: Any, epsilon: Any, weight_offset: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.floating]:
+    """Hidden states `(..., d)`, the weight with its offset and the bias `(d,)`, and epsilon, in the compute dtype."""
+    hidden, weight, bias, dtype = _with_vectors("hidden", hidden, weight=weight, bias=bias)
+    _check_finite("hidden", hidden, "it must be finite; look for nan, inf or an overflow in the layers before")
+    with np.errstate(all="ignore"):  # refused in the next line
+        factor = weight + check_finite_number("weight_offset", weight_offset, dtype)
+    return hidden, _check_finite("weight_offset + weight", factor), bias, check_positive("epsilon", epsilon, dtype)
+
+
+def check_finite_number(name: str, value: Any, dtype: np.dtype) -> np.floating:
+    """A number in `dtype`, in which it must be finite."""
+    rounded = _in_dtype(name, value, dtype)
+    if not np.isfinite(rounded):
+        raise _bad_number(name, value, rounded, "finite")
+    return rounded
+
+
+def _with_vectors(name: str, values: Any, **vectors: Any) -> tuple[Any, ...]:
+    """`values` `(..., n)`, `vectors` `(n,)` or None, all in the widest of their compute dtypes, which comes last."""
+    rows, dtype = _check_floats(name, values)
+    if rows.shape[-1] == 0:
+        raise ValueError(f"{name} has shape {rows.shape}: its last axis is empty")
+    given: list[np.ndarray | None] = []
+    for called, vector in vectors.items():
+        if vector is not None:
+            vector, other = _check_floats(called, vector)
+            dtype = np.promote_types(dtype, other)
+            if vector.shape != rows.shape[-1:]:
+                one = f"one number for each of the last axis of {name} (shape {rows.shape})"
+                raise ValueError(f"{called} has shape {vector.shape}: it must be {rows.shape[-1:]}, {one}")
+            _check_finite(called, vector)
+        given.append(vector)
+    in_dtype = (vector if vector is None else vector.astype(dtype) for vector in given)
+    return np.asarray(rows, dtype, order="C"), *in_dtype, dtype
+
+
+def _check_finite(
+    name: str, array: np.ndarray, words: str = "it must be finite; look for a damaged checkpoint"
+) -> np.ndarray:
+    """Refuses nan and infinity."""
+    finite = np.isfinite(array)
+    if not finite.all():
+        index = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise ValueError(f"{_place(name, index)} is {array[index]}: {words}")
+    return array
+
+
+def check_normed(normed: np.ndarray, mean_square: np.ndarray) -> np.ndarray:
+    """The result `(..., d)` of a norm; refused where it overflows, or where the mean of the squares `(..., 1)` does."""
+    for name, array in (("the mean square of hidden", mean_square[..., 0]), ("the norm of hidden", normed)):
+        _check_finite(name, array, "it overflows: use float64, or look for huge numbers in hidden or weight")
+    return normed
+
+
+def check_finish(
+    logits: Any, bias: Any, multiplier: Any, divisor: Any, cap: Any
+) -> tuple[np.ndarray, np.ndarray | None, np.floating, np.floating, np.floating]:
+    """Logits `(..., V)` and their bias `(V,)` in the compute dtype, and the numbers rounded to it."""
+    logits, bias, dtype = _with_vectors("logits", check_logits(logits), bias=bias)
+    scales = (check_positive("multiplier", multiplier, dtype), check_positive("divisor", divisor, dtype))
+    limit = _in_dtype("cap", cap, dtype)
+    if not limit > 0:  # written so that nan is refused
+        raise _bad_number("cap", cap, limit, "> 0; for no cap pass inf")
+    return logits, bias, *scales, limit
+
+
+def check_finished(finished: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Logits after the bias and the scale; refused where a finite one has become infinite."""
+    bad = np.isinf(finished) & np.isfinite(logits)
+    if bad.any():
+        index = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(
+            f"{_place('((logits + bias) * multiplier / divisor)', index)} is {finished[index]}: it overflows; "
+            "look for a huge logit or bias, or for a scale that is inverted"
+        )
+    return finished

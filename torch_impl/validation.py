@@ -102,18 +102,28 @@ def check_temperature(value: Any, like: Tensor) -> Tensor:
     return check_positive("temperature", value, like, "; for greedy decoding take the argmax of the logits instead")
 
 
-def check_positive(name: str, value: Any, like: Tensor, advice: str) -> Tensor:
+def check_positive(name: str, value: Any, like: Tensor, advice: str = "") -> Tensor:
     """A number as a 0-d tensor on the device and in the dtype of `like`, in which it must be finite and > 0."""
+    number = _in_dtype(name, value, like)
+    if not 0 < number < math.inf:
+        raise _bad_number(name, value, number, f"finite and > 0{advice}")
+    return number
+
+
+def _in_dtype(name: str, value: Any, like: Tensor) -> Tensor:
+    """One real number as a 0-d tensor on the device and in the dtype of `like`."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} is {value!r}: it must be one real number")
     try:
-        rounded = torch.tensor(float(value), dtype=like.dtype).item()
+        return torch.tensor(float(value), dtype=like.dtype, device=like.device)
     except OverflowError:  # a Python integer beyond float64
-        rounded = math.inf
-    if not 0 < rounded < math.inf:
-        as_rounded = f" ({rounded} in {like.dtype})" if value == value != float(rounded) else ""
-        raise ValueError(f"{name} is {_shown(value)}{as_rounded}: it must be finite and > 0{advice}")
-    return torch.tensor(rounded, dtype=like.dtype, device=like.device)
+        return torch.tensor(math.inf if value > 0 else -math.inf, dtype=like.dtype, device=like.device)
+
+
+def _bad_number(name: str, value: Any, number: Tensor, needed: str) -> ValueError:
+    rounded = number.item()
+    as_rounded = f" ({rounded} in {number.dtype})" if value == value != rounded else ""
+    return ValueError(f"{name} is {_shown(value)}{as_rounded}: it must be {needed}")
 
 
 def check_count(name: str, value: Any) -> int:
@@ -208,3 +218,81 @@ def check_token_ids(values: Any, shape: Sequence[int], vocab_size: int) -> Tenso
             "leave out positions without a token"
         )
     return tensor.long()
+
+
+def check_norm(
+    hidden: Any, weight: Any, bias: Any, epsilon: Any, weight_offset: Any
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+    """Hidden states `(..., d)`, the weight with its offset and the bias `(d,)`, and epsilon, in the compute dtype."""
+    hidden, weight, bias = _with_vectors("hidden", hidden, weight=weight, bias=bias)
+    _check_finite("hidden", hidden, "it must be finite; look for nan, inf or an overflow in the layers before")
+    offset = _in_dtype("weight_offset", weight_offset, hidden)
+    if not offset.isfinite():
+        raise _bad_number("weight_offset", weight_offset, offset, "finite")
+    factor = _check_finite("weight_offset + weight", weight + offset)
+    return hidden, factor, bias, check_positive("epsilon", epsilon, hidden)
+
+
+def _with_vectors(name: str, values: Any, **vectors: Any) -> list[Any]:
+    """`values` `(..., n)` and `vectors` `(n,)` or None, all in the widest of their compute dtypes."""
+    rows = _check_floats(name, values)
+    if rows.shape[-1] == 0:
+        raise ValueError(f"{name} has shape {tuple(rows.shape)}: its last axis is empty")
+    given: list[Tensor | None] = [rows]
+    dtype = rows.dtype
+    for called, vector in vectors.items():
+        if vector is not None:
+            vector = _check_floats(called, vector)
+            dtype = torch.promote_types(dtype, vector.dtype)
+            if vector.shape != rows.shape[-1:]:
+                raise ValueError(
+                    f"{called} has shape {tuple(vector.shape)}: it must be {tuple(rows.shape[-1:])}, "
+                    f"one number for each of the last axis of {name} (shape {tuple(rows.shape)})"
+                )
+            _check_finite(called, vector)
+        given.append(vector)
+    return [tensor if tensor is None else tensor.to(dtype) for tensor in given]
+
+
+def _check_finite(name: str, tensor: Tensor, words: str = "it must be finite; look for a damaged checkpoint") -> Tensor:
+    """Refuses nan and infinity."""
+    if not tensor.isfinite().all():
+        index = _first(~tensor.isfinite())
+        raise ValueError(f"{_place(name, index)} is {tensor[index].item()}: {words}")
+    return tensor
+
+
+OVERFLOWS = "it overflows: use float64, or look for huge numbers in hidden or weight"
+
+
+def check_mean_square(mean_square: Tensor) -> None:
+    """Refuses rows of which the mean of the squares `(...)` overflows, and the norm would be 0."""
+    _check_finite("the mean square of hidden", mean_square, OVERFLOWS)
+
+
+def check_normed(normed: Tensor) -> Tensor:
+    """The result of a norm; refused where it overflows."""
+    return _check_finite("the norm of hidden", normed, OVERFLOWS)
+
+
+def check_finish(
+    logits: Any, bias: Any, multiplier: Any, divisor: Any, cap: Any
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor]:
+    """Logits `(..., V)` and their bias `(V,)` in the compute dtype, and the numbers as tensors of that dtype."""
+    logits, bias = _with_vectors("logits", check_logits(logits), bias=bias)
+    scales = (check_positive("multiplier", multiplier, logits), check_positive("divisor", divisor, logits))
+    limit = _in_dtype("cap", cap, logits)
+    if not limit > 0:  # written so that nan is refused
+        raise _bad_number("cap", cap, limit, "> 0; for no cap pass inf")
+    return logits, bias, *scales, limit
+
+
+def check_finished(finished: Tensor, logits: Tensor) -> None:
+    """Refuses a finite logit that has become infinite under the bias and the scale."""
+    bad = finished.isinf() & logits.isfinite()
+    if bad.any():
+        index = _first(bad)
+        raise ValueError(
+            f"{_place('((logits + bias) * multiplier / divisor)', index)} is {finished[index].item()}: it overflows; "
+            "look for a huge logit or bias, or for a scale that is inverted"
+        )

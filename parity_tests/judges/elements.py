@@ -38,7 +38,7 @@ def worst_element(values: np.ndarray, exact: np.ndarray, bound: np.ndarray) -> t
     return float(ratio[place]), place
 
 
-def _elementwise(
+def elementwise(
     rule: str,
     expected: np.ndarray,
     actual: np.ndarray,
@@ -74,7 +74,7 @@ def compute_logits(
     dtype = dtype or compute_dtype(expected)
     exact = bounds.exact_logits(context, embedding)
     bound = {d: logits_bound(context, embedding, d) for d in {dtype, compute_dtype(expected)}}
-    verdict = _elementwise("LOGITS-2", expected, actual, exact, bound, dtype)
+    verdict = elementwise("LOGITS-2", expected, actual, exact, bound, dtype)
     explanation = None
     if dtype == "float32" and actual.size:
         explanation = precision.explains_better(actual, context, embedding, exact) or precision.stored_in(
@@ -138,7 +138,7 @@ def apply_temperature(
     else:
         exact = logits.astype(np.float64) / divisor
         bound = {d: bounds.temperature(logits, divisor, d) for d in (expected.dtype.name, dtype)}
-        verdict = _elementwise("TEMP-1", expected, actual, exact, bound, dtype)
+        verdict = elementwise("TEMP-1", expected, actual, exact, bound, dtype)
     if verdict.conforms:
         return verdict
     return replace(verdict, inputs={"logit": logits[verdict.place], "temperature": temperature})
@@ -150,7 +150,7 @@ def softmax(expected: np.ndarray, actual: np.ndarray, dtype: str | None, *, logi
     dtype = dtype or compute_dtype(expected)
     slack = bounds.softmax(logits, "float64")
     bound = {d: bounds.softmax(logits, d) + slack for d in {dtype, compute_dtype(expected)}}
-    verdict = _elementwise("SOFTMAX-1", expected, actual, exact_softmax(logits), bound, dtype)
+    verdict = elementwise("SOFTMAX-1", expected, actual, exact_softmax(logits), bound, dtype)
     if verdict.conforms:
         return verdict
     verdict = replace(verdict, inputs={"logits": logits[verdict.place[:-1]]})

@@ -16,8 +16,10 @@ from .. import suite, verdict
 from .test_spec import RULES
 
 ROOT = Path(reference.__file__).parents[1]
-# Where the operations themselves are: the table, and the packages that export their own functions of these names.
-IMPLEMENTATIONS = {"reference/operations.py", "reference/__init__.py", "torch_impl/__init__.py"}
+# Where the operations themselves are: the table, and the packages that export their own functions of these names, the
+# bounds among them.
+PACKAGES = ("reference", "reference/bounds", "torch_impl")
+IMPLEMENTATIONS = {"reference/operations.py", *(f"{package}/__init__.py" for package in PACKAGES)}
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -28,7 +30,7 @@ def test_each_is_a_function_with_these_arguments_and_defaults(package: object, n
     assert [p for p in parameters if p != "rng"] == [a for a in OPERATIONS[name].arguments if a not in randomness]
     assert ("rng" in parameters) == (randomness <= OPERATIONS[name].arguments.keys())
     for parameter in parameters.values():
-        assert parameter.default in (parameter.empty, DEFAULTS.get(parameter.name)), parameter
+        assert parameter.default in (parameter.empty, OPERATIONS[name].defaults.get(parameter.name)), parameter
 
 
 def test_each_has_what_the_suite_needs() -> None:

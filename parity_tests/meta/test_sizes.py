@@ -17,8 +17,10 @@ from ..heads import REFERENCE, Head
 def test_every_operation_has_cases_of_every_size(operation: str) -> None:
     labels = [label for label, _ in sizes.labelled(operation)]
     arguments = OPERATIONS[operation].arguments
-    wanted = {f"rows = {rows:,}" for rows in sizes.ROWS[:-1]} | {f"V = {v:,}" for v in (257, 131_073)}
-    wanted |= {f"d = {d:,}" for d in sizes.HIDDEN} if "context" in arguments else set()
+    axes = "".join(arguments.values())
+    wanted = {f"rows = {rows:,}" for rows in sizes.ROWS[:-1]}
+    wanted |= {f"V = {v:,}" for v in (257, 131_073)} if "V" in axes else set()
+    wanted |= {f"d = {d:,}" for d in sizes.HIDDEN} if "d" in axes else set()
     wanted |= {f"k = {k:,}" for k in sizes.KS} if "k" in arguments else set()
     wanted |= {f"T = {temperature}" for temperature in sizes.NEAR_ONE} if "temperature" in arguments else set()
     assert wanted <= set(labels), "parity_tests/sizes.py"
@@ -52,6 +54,22 @@ def whole_blocks_of_8(context: Any, embedding: Any) -> np.ndarray:
     d = np.shape(context)[-1]
     d = d // 8 * 8 if d > 8 else d
     return reference.compute_logits(context[..., :d], embedding[:, :d])
+
+
+def mean_of_whole_blocks_of_8(
+    hidden: Any, weight: Any, epsilon: float = 1e-6, weight_offset: float = 0.0
+) -> np.ndarray:
+    d = np.shape(hidden)[-1]
+    whole = hidden[..., : d // 8 * 8] if d > 8 else hidden
+    squares = np.square(whole).sum(axis=-1, keepdims=True) / d
+    return (hidden / np.sqrt(squares + np.float32(epsilon)) * (weight + np.float32(weight_offset))).astype(np.float32)
+
+
+def bias_of_the_first_65_536(
+    logits: Any, bias: Any = None, multiplier: float = 1.0, divisor: float = 1.0, cap: float = np.inf
+) -> np.ndarray:
+    bias = np.where(np.arange(len(bias)) < 65_536, bias, 0).astype(bias.dtype)
+    return reference.finish_logits(logits, bias, multiplier, divisor, cap)
 
 
 def no_tail_of_v(logits: Any, temperature: float) -> np.ndarray:
@@ -92,6 +110,8 @@ WRONG: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("lm_head", near_one_is_one),
     ("inverse_cdf", float32_uniform),
     ("multinomial", last_of_equal_races_in_large_rows),
+    ("rms_norm", mean_of_whole_blocks_of_8),
+    ("finish_logits", bias_of_the_first_65_536),
 )
 
 

@@ -32,6 +32,10 @@ VALUES = {
     "noise": ONES,
     "uniform": np.array(0.3),
     "k": 2,
+    "hidden": LOGITS,
+    "weight": LOGITS,
+    "bias": ONES,
+    "cap": 30.0,
 }
 INPUTS = {stage: OPERATIONS[stage].given(VALUES) for stage in STAGES}
 
@@ -79,6 +83,12 @@ def test_within_bound(stage: str) -> None:
         ("inverse_cdf", np.array(0), "CDF-2"),
         ("inverse_cdf", np.array(3), "CDF-1"),
         ("inverse_cdf", np.array(4), "CDF-2"),
+        ("layer_norm", ours("layer_norm") * f32(1.00001), "OUT-1"),
+        ("layer_norm", np.full(4, np.nan, f32), "OUT-1"),
+        ("rms_norm", ours("layer_norm"), "OUT-2"),
+        ("rms_norm", ours("rms_norm").astype(np.float64), "HEAD-2"),
+        ("finish_logits", ours("finish_logits") * f32(1.00001), "OUT-6"),
+        ("finish_logits", np.minimum(LOGITS + 1, 30), "OUT-6"),
         ("lm_head", np.array([1.0, 0.0, 0.0], f32), "HEAD-1"),
         ("lm_head", reference.lm_head(CONTEXT, EMBEDDING, 0.7, 3), "TOPK-1"),
         ("lm_head", reference.lm_head(CONTEXT, EMBEDDING, 1.0, 2), "HEAD-1"),
@@ -93,6 +103,14 @@ def test_diverged(stage: str, theirs: Any, rule: str) -> None:
     lines = str(verdict).splitlines()
     assert [line.split()[0] for line in lines[-2:]] == ["actual", "expected"]
     assert len(lines) <= 4
+
+
+def test_a_finish_without_a_cap_must_be_exact() -> None:
+    given = {**INPUTS["finish_logits"], "cap": np.inf, "divisor": 0.7}
+    right = reference.finish_logits(**given)
+    assert compare("finish_logits", right, right, **given).word == Word.IDENTICAL
+    verdict = compare("finish_logits", right, np.nextafter(right, f32(9)), **given)
+    assert (verdict.word, verdict.rule, verdict.ratio) == (Word.DIVERGED, "OUT-5", 0.0)
 
 
 def test_a_fault_of_the_reference_shows() -> None:

@@ -24,7 +24,7 @@ from ..variants import stages as replaced
 from ..verdict import Verdict, Word, compare
 
 DTYPES = {"float32": np.float32, "float64": np.float64, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
-ROWS, SEED = 8, 0
+ROWS, SEED, CAP = 8, 0, 30.0
 
 
 @dataclass(frozen=True)
@@ -129,16 +129,23 @@ def settings(shape: str, contexts: np.ndarray, embedding: np.ndarray) -> Iterato
         kept = reference.keep_top_k(reference.apply_temperature(logits, DEFAULTS["temperature"]), DEFAULTS["k"])
         probs = reference.softmax(kept).astype(kind)
         values = {
-            **DEFAULTS,
+            "temperature": DEFAULTS["temperature"],
+            "k": DEFAULTS["k"],
             "context": h,
             "embedding": w,
             "logits": logits,
             "probs": probs,
             "noise": reference.TorchGenerator(SEED).standard_exponential(probs.shape, compute_dtype(probs)),
             "uniform": reference.TorchGenerator(SEED).uniform(len(probs)),
+            "hidden": h,
+            "weight": w[0],
+            "cap": CAP,
         }
-        del values["ties"], values["num_samples"]  # each implementation has its own rule, and draws one token
-        yield Setting(shape, dtype, {stage: OPERATIONS[stage].given(values) for stage in STAGES})
+        inputs = {stage: OPERATIONS[stage].given(OPERATIONS[stage].defaults | values) for stage in STAGES}
+        for given in inputs.values():  # each implementation has its own rule for ties, and draws one token
+            given.pop("ties", None), given.pop("num_samples", None)
+        inputs["layer_norm"]["bias"], inputs["finish_logits"]["bias"] = w[1], w[:, 0]
+        yield Setting(shape, dtype, inputs)
 
 
 def all_settings() -> Iterator[Setting]:

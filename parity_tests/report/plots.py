@@ -17,6 +17,7 @@ from matplotlib.ticker import LogLocator
 from reference import bounds
 
 from ..judges.elements import exact_softmax
+from ..judges.output_layer import exact_finish, exact_layer_norm, exact_rms_norm
 from .grid import Implementation, Setting, result
 
 BINS, MARKERS = 40, "ox+^vs"
@@ -56,6 +57,21 @@ def _head(dtype: str, context: Any, embedding: Any, temperature: float, k: int) 
     scaled, error = exact / divisor, bounds.temperature(exact, divisor, dtype, error)
     kept = np.where(scaled >= np.sort(scaled, axis=-1)[..., -k, None], scaled, -np.inf)
     return exact_softmax(kept), bounds.softmax(kept, dtype, error)
+
+
+@_shows(ERRORS, "layer_norm")
+def _layer_norm(dtype: str, **given: Any) -> tuple[np.ndarray, np.ndarray]:
+    return exact_layer_norm(**given), bounds.layer_norm(**given, dtype=dtype)
+
+
+@_shows(ERRORS, "rms_norm")
+def _rms_norm(dtype: str, **given: Any) -> tuple[np.ndarray, np.ndarray]:
+    return exact_rms_norm(**given), bounds.rms_norm(**given, dtype=dtype)
+
+
+@_shows(ERRORS, "finish_logits")
+def _finished(dtype: str, **given: Any) -> tuple[np.ndarray, np.ndarray]:
+    return exact_finish(**given), bounds.finish_logits(**given, dtype=dtype)
 
 
 @_shows(MARGINS, "top_k", "keep_top_k")

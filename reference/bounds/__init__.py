@@ -16,6 +16,8 @@ Computing the Log-Sum-Exp and Softmax Functions (2021).
 from .arithmetic import (
     EXP_ULPS,
     LOG_ULPS,
+    RSQRT_ULPS,
+    TANH_ULPS,
     gamma,
     largest,
     mean_square,
@@ -24,21 +26,27 @@ from .arithmetic import (
     unit_roundoff,
 )
 from .head import deviation, exact_logits, logits, never_rounds, race, running_sum, softmax, temperature
+from .output_layer import finish_logits, layer_norm, rms_norm
 from .scoring import log_probs
 
 __all__ = [
     "EXP_ULPS",
     "LOG_ULPS",
+    "RSQRT_ULPS",
+    "TANH_ULPS",
     "deviation",
     "exact_logits",
+    "finish_logits",
     "gamma",
     "largest",
+    "layer_norm",
     "log_probs",
     "logits",
     "mean_square",
     "never_rounds",
     "probabilistic_gamma",
     "race",
+    "rms_norm",
     "running_sum",
     "smallest_normal",
     "softmax",
