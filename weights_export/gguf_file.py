@@ -24,7 +24,7 @@ from .plain_files import map_file, release
 from .tensors import check_finite
 
 BLOCK = 1 << 20  # numbers at a time: 4 MB in float32, and as much again three times while they are decoded
-MAX_TOKENS = 1 << 20
+MAX_TOKENS = 1 << 19
 EMBEDDING, OUTPUT, BIAS = "token_embd.weight", "output.weight", "output.bias"
 NORM, NORM_BIAS = "output_norm.weight", "output_norm.bias"
 
