@@ -23,7 +23,10 @@ def main(arguments: list[str] | None = None) -> int:
     side.add_argument("--seed", type=int, default=0, metavar="S", help="of the draws (default 0)")
     side.add_argument("--tokens", type=int, default=1, metavar="N", help="how many tokens to generate (default 1)")
     side.add_argument(
-        "--model", default="tiny", metavar="DIR", help="a GPT-2 checkpoint folder, or a Hub id (default: the embedded)"
+        "--model",
+        default="tiny",
+        metavar="DIR",
+        help="a checkpoint folder, a .gguf file or a Hub id (default: tiny, the embedded GPT-2)",
     )
     side.add_argument("--json", action="store_true", help="print JSON")
     bench = commands.add_parser("bench", help="time the heads against each other, in one process")
@@ -76,12 +79,10 @@ def _refuse_at_once(options: argparse.Namespace) -> None:
 
 def _side_by_side(options: argparse.Namespace) -> int:
     from weights_export import checkpoint
-    from weights_export.source import weight_files
 
     try:
         _refuse_at_once(options)
-        found = checkpoint.find(options.model)
-        weight_files(found.folder)
+        checkpoint.find(options.model)
     except (OSError, ValueError) as error:
         print(f"side-by-side: {error}", file=sys.stderr)
         return 2
@@ -94,7 +95,7 @@ def _side_by_side(options: argparse.Namespace) -> int:
 
     try:
         result = side_by_side(
-            checkpoint.load(str(found.folder)),
+            checkpoint.load(options.model),
             checkpoint.PROMPTS[0] if options.prompt is None else options.prompt,
             temperature=options.temperature,
             k=options.top_k,

@@ -13,15 +13,16 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, TemperatureLogitsWarper, TopKLogitsWarper
 
-from . import head, validation
+from . import head, output_layer, validation
 
 
 def lm_head(model: PreTrainedModel, last_token_context_vector: Tensor, temperature: float = 0.7, k: int = 50) -> Tensor:
     """Probabilities `(..., d) -> (..., V)` as the lesson composes them, with a plain `torch.topk`.
 
-    Works for any model with output embeddings, tied or not, with or without a bias. Which of several tokens tied for
-    the k-th place survives is `torch.topk`'s choice; `torch_impl.head.lm_head` settles it.
-    Raises: as the stages of `torch_impl.head`; ValueError for a model without output embeddings.
+    Works for any model with output embeddings, tied or not, with or without a bias, a scale or a soft cap. Which of
+    several tokens tied for the k-th place survives is `torch.topk`'s choice; `torch_impl.head.lm_head` settles it.
+    Raises: as the stages of `torch_impl.head`; ValueError for a model without output embeddings, and for one whose
+    configuration names something else between product and logits.
     """
     logits = _output_logits(model, last_token_context_vector)
     scaled_logits = head.apply_temperature(logits, temperature)
@@ -71,8 +72,40 @@ def _output_logits(model: PreTrainedModel, context: Tensor) -> Tensor:
     output_embeddings = model.get_output_embeddings()
     if output_embeddings is None:
         raise ValueError(f"model is a {type(model).__name__} without output embeddings: pass a ...LMHeadModel")
-    with torch.no_grad():
-        return validation.check_logits(output_embeddings(context))
+    finish = _finish(model)
+    with torch.no_grad(), torch.autocast(context.device.type, enabled=False):
+        logits = validation.check_logits(output_embeddings(context))
+        return output_layer.finish_logits(logits, **finish) if finish else logits
+
+
+# Which families do what their configuration names to the product with the output embedding.
+_FINISHES = {
+    "logit_scale": ("multiplier", ("cohere",)),
+    "lm_head_multiplier": ("multiplier", ("falcon_h1",)),
+    "logits_scaling": ("divisor", ("granite",)),
+    "final_logit_softcapping": ("cap", ("gemma", "vaultgemma", "nanochat", "beam")),
+    "dim_model_base": ("", ()),  # MiniCPM divides the context first
+}
+
+
+def _finish(model: PreTrainedModel) -> dict[str, Any]:
+    """What the configuration says that happens to the product: arguments of `finish_logits`  [OUT-5, OUT-6].
+
+    Raises: ValueError for a family that does it in a way that is not known here.
+    """
+    config = model.config.get_text_config()
+    finish: dict[str, Any] = {}
+    for key, (argument, families) in _FINISHES.items():
+        value = getattr(config, key, None)
+        if value is None or value == 1:
+            continue
+        if not str(config.model_type).startswith(families) or not isinstance(value, int | float):
+            raise ValueError(
+                f"model is a {type(model).__name__} whose configuration has {key} = {value!r}: what it does to the "
+                "logits is not known here, so they would be wrong; take model(...).logits instead"
+            )
+        finish[argument] = float(value)
+    return finish
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from . import Bundle, open_bundle, staging
 from .checkpoint import find
 from .containers import CONTAINERS
 from .export import Options, export
-from .manifest import HEAD_DTYPES
+from .manifest import HEAD_DTYPES, VERSIONS
 from .progress import shown
 from .prompts import PROMPTS, read_prompts
 
@@ -39,9 +39,13 @@ def main(arguments: list[str] | None = None) -> int:
         message = str(error)
         if isinstance(error, OSError) and error.strerror and error.errno is not None:
             message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    # On one line, without characters that could control a terminal.
-    print("weights_export:", "".join(c if c.isprintable() else " " for c in message), file=sys.stderr)
+    print("weights_export:", _line(message), file=sys.stderr)
     return 1
+
+
+def _line(message: str) -> str:
+    """A message on one line, without characters that could control a terminal."""
+    return "".join(c if c.isprintable() else " " for c in message)
 
 
 def _export(arguments: list[str]) -> int:
@@ -51,7 +55,12 @@ def _export(arguments: list[str]) -> int:
         epilog="Write ./verify for a folder that is called verify or show.",
     )
     add = parser.add_argument
-    add("model", nargs="?", default="tiny", help="tiny (the embedded GPT-2), a checkpoint folder or a Hub id")
+    add(
+        "model",
+        nargs="?",
+        default="tiny",
+        help="tiny (the embedded GPT-2), a checkpoint folder, a .gguf file or a Hub id",
+    )
     add("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to create")
     add("--revision", metavar="REV", help="a branch, tag or commit of a Hub's model (default: its main branch)")
     add("--prompts", type=Path, metavar="FILE", help="one prompt per line, or a JSON list of strings in *.json")
@@ -63,6 +72,12 @@ def _export(arguments: list[str]) -> int:
     head.add_argument("--tied", action="store_true", help="export the token embedding as the head ...")
     head.add_argument("--untied", dest="tied", action="store_false", help="... or lm_head.weight; both overrule config")
     parser.set_defaults(tied=None)
+    add(
+        "--bundle-version",
+        type=int,
+        choices=VERSIONS,
+        help="of the manifest: 2 holds a GPT-2's head, 3 any (default: 2 for a GPT-2, else 3)",
+    )
     add("--force", action="store_true", help="replace an existing bundle")
     add("--offline", action="store_true", help="use the Hub's cache and no network")
     add("--stats", action="store_true", help="print the time and the peak memory of this process")
@@ -74,13 +89,15 @@ def _export(arguments: list[str]) -> int:
         print(f"weights_export: {line}", file=sys.stderr)
     prompts = read_prompts(given.prompts) if given.prompts else PROMPTS
     parts = {"container": given.format, "dtype": given.dtype, "rows": given.rows, "head_only": given.head_only}
-    options = Options(given.output, prompts, **parts, force=given.force, tied=given.tied)
+    options = Options(given.output, prompts, **parts, force=given.force, tied=given.tied, version=given.bundle_version)
     with staging.temporary(given.output) if given.head_only else nullcontext() as head_into:
         source = find(given.model, given.revision, given.offline, head_into)
         with shown() as report:
-            export(source, options, report)
+            no_tokens = export(source, options, report)
     what = "no contexts" if given.head_only else f"{len(prompts)} prompts"
-    print(f"{given.output}: a bundle of {source.name} with {what}")
+    print(f"{given.output}: a bundle of {source.name} with {what}" + (" and no tokens.json" if no_tokens else ""))
+    if no_tokens:
+        print(_line(f"no tokens.json, because {no_tokens}"))
     if given.stats:
         print(f"{time.monotonic() - start:.1f} s, peak memory {_peak_memory() / 1e6:.0f} MB")
     return 0
@@ -111,6 +128,21 @@ def _read(command: str, arguments: list[str]) -> int:
     return 0
 
 
+def _output_layer(bundle: Bundle) -> str:
+    """The output layer in the order in which it is computed."""
+    layer, norm = bundle.output_layer, bundle.output_layer.norm
+    parts = []
+    if norm is not None:
+        offset = f", {norm.weight_offset:g} + weight" if norm.weight_offset else ""
+        parts.append(f"{norm.kind} (epsilon {norm.epsilon:g}{offset})")
+    parts.append("product with the embedding")
+    parts += ["+ bias"] if bundle.bias is not None else []
+    parts += [f"* {layer.multiplier:g}"] if layer.multiplier != 1 else []
+    parts += [f"/ {layer.divisor:g}"] if layer.divisor != 1 else []
+    parts += [f"soft cap {layer.cap:g}"] if layer.cap is not None else []
+    return ", ".join(parts)
+
+
 def _description(bundle: Bundle) -> str:
     """The manifest, the tensors, the prompts and some tokens as text; strings from the files are quoted."""
     m = bundle.manifest
@@ -120,7 +152,7 @@ def _description(bundle: Bundle) -> str:
         f"vocabulary    V = {m['vocab_size']:,} tokens" + (f", and {padding:,} padding rows" if padding else ""),
         f"hidden size   d = {m['hidden_size']:,}",
         f"embedding     {m['dtype']}, {'tied' if m['tied'] else 'not tied'} to the token embedding",
-        f"final norm    epsilon {m['layer_norm_epsilon']}",
+        f"output layer  {_output_layer(bundle)}",
         "",
         f"{'tensor':<20} {'dtype':<9} {'shape':<18} {'file':<22} {'first byte':>12}",
     ]

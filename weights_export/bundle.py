@@ -3,6 +3,7 @@
 This needs NumPy and the standard library alone. `export.py` writes bundles.
 """
 
+import hashlib
 import re
 from functools import cached_property
 from pathlib import Path
@@ -10,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-import reference
 from reference import bounds
 
 from . import containers, manifest, prompts, tokens
 from .errors import BundleError
+from .output_layer import finished
 from .plain_files import map_file, read_file, sha256
 from .progress import Report, silent
 from .strict_json import parse
-from .tensors import Tensor, blocks, check_finite, view
+from .tensors import Tensor, blocks, check_stored, stored_blocks, view
 
 INCOMPLETE = re.compile(r"\..*\.incomplete-.*")  # the temporary folders of an export
 MAX_MANIFEST = 1 << 20
@@ -42,15 +43,16 @@ class Bundle:
 
     embedding = _Stored("embedding")  # (V, d), one row per token and no padding: what `reference.lm_head` takes
     padding = _Stored("padding")  # (embedding_rows - V, d), the rows of the checkpoint's table that belong to no token
-    final_norm_weight = _Stored("final_norm.weight")  # (d,), the gain of the final layer norm
+    final_norm_weight = _Stored("final_norm.weight")  # (d,), the gain of the final norm
     final_norm_bias = _Stored("final_norm.bias")  # (d,), its offset
-    block_output = _Stored("block_output")  # (N, d), what enters the final layer norm at each prompt's last position
+    block_output = _Stored("block_output")  # (N, d), what enters the final norm at each prompt's last position
     context = _Stored("context")  # (N, d), what leaves it: the context vectors
     logits = _Stored("logits")  # (N, V) float32, PyTorch's
     logits_exact = _Stored("logits_exact")  # (N, V) float64, exact and rounded once
 
     def __init__(self, folder: Path, checked: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         self.folder, self.manifest, self._tensors = folder, checked, tensors
+        self.output_layer = manifest.output_layer(checked)
         self._mapped: dict[str, Any] = {}
         for name, fingerprint in checked["files"].items():
             mapped = self._mapped[name] = map_file(folder / name)
@@ -89,18 +91,29 @@ class Bundle:
         return prompts.check(self._json("prompts.json"), count, v, str(self.folder / "prompts.json"))
 
     @cached_property
-    def _tokens(self) -> tuple[list[bytes], frozenset[int]]:
-        return tokens.check(self._json("tokens.json"), self.manifest["vocab_size"], str(self.folder / "tokens.json"))
+    def _tokens(self) -> tokens.Tokens:
+        m = self.manifest
+        return tokens.check(self._json("tokens.json"), m["vocab_size"], m["version"], str(self.folder / "tokens.json"))
 
     @property
     def token_bytes(self) -> list[bytes]:
         """The bytes of each token id, V of them."""
-        return self._tokens[0]
+        return self._tokens.tokens
 
     @property
     def special(self) -> frozenset[int]:
         """The ids that stand for no text, such as the end of a document."""
-        return self._tokens[1]
+        return self._tokens.special
+
+    @property
+    def bias(self) -> np.ndarray | None:
+        """The bias of the output layer, (V,), or None."""
+        return self._array("bias") if "bias" in self._tensors else None
+
+    @property
+    def finish(self) -> dict[str, Any]:
+        """What follows the product: arguments of `reference.finish_logits` by name, none for a GPT-2."""
+        return self.output_layer.finish(self.bias)
 
     def verify(self, report: Report = silent) -> None:
         """Check every byte: the hashes of the files, that numbers are finite, prompts and tokens.
@@ -108,34 +121,54 @@ class Bundle:
         Opening has checked sizes, shapes and dtypes. Raises: BundleError that names the file, the tensor and the place.
         """
         for name, fingerprint in self.manifest["files"].items():
-            if sha256(self._mapped[name], name, report) != fingerprint["sha256"]:
+            digest, not_finite = self._read_once(name, report)
+            if digest != fingerprint["sha256"]:
                 path = self.folder / name
                 raise BundleError(f"{path} does not match its sha256 in manifest.json: copy or export it again")
-        for name, tensor in self._tensors.items():
-            for start, block in blocks(*self._place(name)):
-                check_finite(block, f"{self.folder}: {name}", start)
-                report(f"values of {name}", start + len(block), tensor.shape[0])
+            if not_finite:
+                raise not_finite
         if "tokens.json" in self._mapped:
             self._tokens  # noqa: B018  parsed and checked
         if self.manifest["prompts"]:
             self.prompts  # noqa: B018
+
+    def _read_once(self, name: str, report: Report) -> tuple[str, BundleError | None]:
+        """The sha256 of a file, and the first number of its tensors that is not finite, in one reading."""
+        mapped, digest, position, error = self._mapped[name], hashlib.sha256(), 0, None
+        inside = [key for key in self._tensors if self.manifest["tensors"][key]["file"] == name]
+        if not inside:
+            return sha256(mapped, name, report), None
+        for key in sorted(inside, key=lambda key: self._tensors[key].offset):
+            tensor = self._tensors[key]
+            digest.update(mapped[position : tensor.offset])
+            for start, block in stored_blocks(mapped, tensor):
+                digest.update(block.data)  # contiguous, as it is stored
+                try:
+                    check_stored(block, tensor.dtype, f"{self.folder}: {key}", start)
+                except BundleError as found:
+                    error = error or found
+                report(f"sha256 and values of {key}", start + len(block), tensor.shape[0])
+            position = tensor.offset + tensor.size
+        digest.update(mapped[position:])
+        return digest.hexdigest(), error
 
     def reproduce(self, report: Report = silent) -> None:
         """Recompute all logits with the reference, and check them and both stored answers against the derived bounds.
 
         Raises: BundleError that names the prompt, the token, the error and the bound.
         """
-        context = np.array(self.context)
+        context, finish = np.array(self.context), self.finish
         for start, block in blocks(*self._place("embedding")):
             stop = start + len(block)
+            if self.bias is not None:
+                finish["bias"] = self.bias[start:stop]
             exact = self.logits_exact[:, start:stop]
-            oracle = bounds.exact_logits(context, block)
-            slack = bounds.logits(context, block, "float64") + bounds.unit_roundoff("float64") * np.abs(oracle)
-            bound = bounds.logits(context, block, "float32") + slack
+            oracle, slack = finished(context, block, finish, "float64")
+            slack = slack + bounds.unit_roundoff("float64") * np.abs(oracle)
+            ours, bound = finished(context, block, finish)
             _within("logits_exact", exact, oracle, 2 * slack, start, self.folder)
-            _within("logits", self.logits[:, start:stop], exact, bound, start, self.folder)
-            ours = reference.compute_logits(context, block)
-            _within("the reference's logits", ours, exact, bound, start, self.folder)
+            _within("logits", self.logits[:, start:stop], exact, bound + slack, start, self.folder)
+            _within("the reference's logits", ours, exact, bound + slack, start, self.folder)
             report("logits recomputed by the reference", stop, self.manifest["vocab_size"])
 
 

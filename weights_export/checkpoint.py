@@ -1,4 +1,4 @@
-"""Finding a checkpoint: the embedded tiny GPT-2, a local folder in Transformers' layout, or a Hub's model."""
+"""Finding a checkpoint: the embedded tiny GPT-2, a folder in Transformers' layout, a GGUF file, or a Hub's model."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from .prompts import PROMPTS
 from .source import Source
 
 if TYPE_CHECKING:
-    from transformers import GPT2LMHeadModel
+    from transformers import PreTrainedModel
 
 __all__ = ["PROMPTS", "TINY", "Checkpoint", "find", "load"]
 TINY = Path(__file__).parent / "tiny_gpt2"
@@ -20,13 +20,13 @@ TINY = Path(__file__).parent / "tiny_gpt2"
 class Checkpoint:
     """A model in float32 on the CPU, in evaluation mode, with its tokenizer and its files."""
 
-    model: "GPT2LMHeadModel"
+    model: "PreTrainedModel"
     tokenizer: Any
     source: Source
 
 
 def find(name: str, revision: str | None = None, offline: bool = False, head_into: Path | None = None) -> Source:
-    """The files of the checkpoint called `name`: `tiny`, a folder, or a Hub id; a folder wins over a Hub id.
+    """The files of the checkpoint called `name`: `tiny`, a folder, a GGUF file, or a Hub id; what is here wins.
 
     With the folder `head_into`, only the head is fetched from a Hub, into that folder.
     Raises: FileNotFoundError if there is no such folder; ValueError for a revision of a folder; HubError where a Hub
@@ -55,13 +55,11 @@ def is_hub_id(name: str) -> bool:
 def load(name: str) -> Checkpoint:
     """The checkpoint called `name`, loaded by Transformers.
 
-    Raises: as `find`; BundleError if it has no safetensors weights.
+    Raises: as `find`; BundleError, one sentence, for what is no whole decoder with a tokenizer.
     """
-    import torch
-    from transformers import AutoTokenizer, GPT2LMHeadModel
+    from . import model
 
     found = find(name)
-    folder = found.folder
-    source.weight_files(folder)  # refuses a pickle with the command that converts it
-    model = GPT2LMHeadModel.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
-    return Checkpoint(model.eval(), AutoTokenizer.from_pretrained(folder, local_files_only=True), found)
+    if not found.gguf:
+        source.weight_files(found.folder)  # refuses a pickle with the command that converts it
+    return Checkpoint(model.load_model(found), model.load_tokenizer(found), found)

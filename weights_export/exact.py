@@ -31,19 +31,25 @@ def slices(matrix: np.ndarray, bits: int) -> Iterator[np.ndarray]:
         yield top
 
 
-def exact_logits(context: np.ndarray, embedding: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def exact_logits(
+    context: np.ndarray, embedding: Iterable[np.ndarray], bias: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
     """`(N, d)`, blocks `(rows, d)` -> blocks `(N, rows)`: exact products of float32, each rounded once to float64.
+
+    A `bias`, one number for each row of all blocks, is added before the sum is rounded.
 
     >>> list(exact_logits(np.array([[2.0**60, 1.0, -(2.0**60)]], np.float32), [np.ones((1, 3), np.float32)]))
     [array([[1.]])]
     """
     bits = (53 - math.ceil(math.log2(context.shape[1])) - 2) // 2  # of each factor, with room for d sums and signs
-    parts = list(slices(context, bits))
+    parts, done = list(slices(context, bits)), 0
     for block in embedding:
         for start in range(0, len(block), ROWS):
             rows = block[start : start + ROWS]
             products = [part @ w.T for w in slices(rows, bits) for part in parts]
-            products.append(np.zeros((len(context), len(rows))))  # so that there is at least one
+            added = np.zeros(len(rows)) if bias is None else bias[done : done + len(rows)].astype(np.float64)
+            products.append(np.broadcast_to(added, (len(context), len(rows))))  # so that there is at least one
+            done += len(rows)
             terms = np.stack(products, axis=-1)  # (N, rows, products)
             sums = [math.fsum(numbers) for numbers in terms.reshape(-1, terms.shape[-1]).tolist()]
             yield np.reshape(sums, terms.shape[:-1])

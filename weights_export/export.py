@@ -1,27 +1,34 @@
 """Writing a bundle: read, run, write beside the target, reopen, recompute, and only then rename."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import containers, manifest, staging, tensors, tokens
-from .bundle import open_unnamed
+import reference
+
+from . import containers, heads, manifest, staging, tensors, tokens
+from .bundle import Bundle, open_unnamed
 from .errors import BundleError
 from .exact import exact_logits
+from .families import FAMILIES, text_config
+from .heads import Head
 from .plain_files import map_file, sha256
 from .progress import Report, silent
 from .prompts import PROMPTS
-from .source import Source, Weights, find_head, read_config, weight_files
+from .source import Source, read_config, weight_files
 from .strict_json import dump
 from .tensors import Content, Tensor
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to write and where; `dtype` and `rows` are the embedding's, `tied` overrules the checkpoint's config."""
+    """What to write and where; `dtype` and `rows` are the embedding's, `tied` overrules the checkpoint's config.
+
+    `version` is the manifest's: None takes 2 for a GPT-2 and 3 for everything else.
+    """
 
     output: Path
     prompts: tuple[str, ...] = PROMPTS
@@ -31,25 +38,41 @@ class Options:
     head_only: bool = False
     force: bool = False
     tied: bool | None = None
+    version: int | None = None
 
 
-def export(source: Source, options: Options, report: Report = silent) -> None:
+@dataclass(frozen=True)
+class _Checkpoint:
+    """All that is written of a checkpoint: its head, its tokens, and what the model makes of the prompts."""
+
+    head: Head
+    vocab_size: int
+    tokens: tokens.Tokens | None
+    no_tokens: str = ""  # why there are none
+    ids: tuple[list[int], ...] = ()
+    run: Any = None  # a model.Run
+
+
+def export(source: Source, options: Options, report: Report = silent) -> str:
     """Write the bundle of a checkpoint. The target ends up complete, or is left as it was.
 
-    Raises: FileExistsError for a target that exists; BundleError for a checkpoint that cannot be exported and for
-    files that do not read back as they should; OSError as the file system does.
+    Returns why the bundle has no tokens.json; nothing if it has. Raises: FileExistsError for a target that exists;
+    BundleError for a checkpoint that cannot be exported and for files that do not read back as they should; OSError as
+    the file system does.
     """
     staging.check_target(options.output, options.force)
     try:
         with staging.temporary(options.output) as folder:
-            content = _write_files(folder, source, options, report)
+            read = (_head_alone if options.head_only else _with_contexts)(source, options, report)
+            content = _write_files(folder, source, read, options, report)
             names = sorted(path.name for path in folder.iterdir())
             content["files"] = {name: _fingerprint(folder / name, report) for name in names}
             (folder / "manifest.json").write_bytes(manifest.seal(content))
             bundle = open_unnamed(folder)
             bundle.verify(report)
-            if content["prompts"]:
+            if read.run is not None:
                 bundle.reproduce(report)
+                _compare(bundle, read)
             staging.flush(folder)
             folder.chmod(0o755)
             staging.put_in_place(folder, options.output, options.force)
@@ -57,47 +80,145 @@ def export(source: Source, options: Options, report: Report = silent) -> None:
         if error.errno is not None and error.filename is None:  # a full disk does not say where
             error.filename = str(options.output)
         raise
+    return read.no_tokens
 
 
-def _write_files(folder: Path, source: Source, options: Options, report: Report) -> dict[str, Any]:
+def _head_alone(source: Source, options: Options, report: Report) -> _Checkpoint:
+    """The head as the files hold it, without PyTorch and Transformers."""
+    if source.gguf:
+        head, found = heads.from_gguf(source)
+        vocab_size = head.rows - (found.padding if found else 0)
+        read = _Checkpoint(head, vocab_size, None, "the file has no vocabulary")
+        return read if found is None else replace(read, tokens=tokens.Tokens(found.raw[:vocab_size], found.special))
+    head = heads.from_files(source, options.tied)
+    tokenizer, beside = tokens.load_tokenizer(source.folder), tokens.added_beside(source.folder)
+    config = read_config(source.folder)
+    counted = tokens.vocabulary_size(tokenizer, beside) if tokenizer else int(config.get("vocab_size", head.rows))
+    read = _Checkpoint(head, min(head.rows, counted), None, "there is no tokenizer that is read here")
+    return read if tokenizer is None else _with_tokens(read, tokenizer, beside)
+
+
+def _with_contexts(source: Source, options: Options, report: Report) -> _Checkpoint:
+    """The model as Transformers loads it, its tokenizer, and what it makes of the prompts."""
+    known = heads.from_gguf(source)[0] if source.gguf else None
+    if not source.gguf and text_config(read_config(source.folder))["model_type"] in FAMILIES:
+        known = heads.from_files(source, options.tied)  # refuses what is ambiguous before anything takes time
+    report("loading PyTorch and Transformers", 0, 1)
+    from . import model as transformers_model
+
+    report("loading PyTorch and Transformers", 1, 1)
+    tokenizer = transformers_model.load_tokenizer(source)
+    model = transformers_model.load_model(source, options.tied)
+    rows = len(model.get_output_embeddings().weight)
+    vocab_size = 1 + max(tokenizer.get_vocab().values())
+    if vocab_size > rows:
+        raise BundleError(
+            f"{source.name}: its tokenizer has ids up to {vocab_size - 1}, its embedding rows up to {rows - 1} only: "
+            "resize the embedding to the tokenizer (resize_token_embeddings), or remove the added tokens"
+        )
+    window = transformers_model.window(model)
+    ids = tuple(tokens.encode(tokenizer, text, window) for text in options.prompts)
+    run = transformers_model.run(model, ids, report)
+    try:
+        head = heads.from_model(model, run)
+    except BundleError as error:
+        raise BundleError(f"{source.name}: {error}") from None
+    if known is not None:
+        _same_table(source, head, known)
+    files = (source.gguf,) if source.gguf else tuple(weight_files(source.folder))
+    read = _Checkpoint(replace(head, files=files), vocab_size, None, ids=ids, run=run)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return replace(read, no_tokens=f"a {type(tokenizer).__name__} does not say which bytes its tokens stand for")
+    return _with_tokens(read, backend, {})
+
+
+def _with_tokens(read: _Checkpoint, tokenizer: Any, beside: dict[int, tuple[str, bool]]) -> _Checkpoint:
+    try:
+        return replace(read, tokens=tokens.read_tokens(tokenizer, read.vocab_size, beside), no_tokens="")
+    except BundleError as error:
+        return replace(read, no_tokens=str(error))
+
+
+def _same_table(source: Source, head: Head, known: Head) -> None:
+    """Raises: BundleError if the files, read without Transformers, hold another table than the model has."""
+    for start, ours in known.float32(0, known.rows):
+        theirs = [rows for _, rows in head.float32(start, start + len(ours))]
+        if not np.array_equal(ours, np.concatenate(theirs)):
+            raise BundleError(
+                f"{source.name}: {known.name} as it is stored is not the output embedding that Transformers loads, "
+                f"from row {start} on: one of the two reads it wrongly, so nothing was exported"
+            )
+
+
+def _compare(bundle: Bundle, read: _Checkpoint) -> None:
+    """Compare the bundle that was written with the model itself.
+
+    Raises: BundleError if embedding, number of tokens, ids or logits are not those of Transformers.
+    """
+    narrow = bundle.manifest["dtype"]
+    for start, rows in read.head.float32(0, read.vocab_size):
+        if not np.array_equal(
+            tensors.narrow(rows, narrow), tensors.stored(bundle.embedding[start : start + len(rows)])
+        ):
+            raise BundleError(f"{bundle.folder}: the embedding is not the model's, from row {start} on")
+    if [prompt["token_ids"] for prompt in bundle.prompts] != list(read.ids):
+        raise BundleError(f"{bundle.folder}: the prompts' ids are not those of the tokenizer")
+    if bundle.output_layer != read.head.layer or not np.array_equal(bundle.context, read.run.context):
+        raise BundleError(f"{bundle.folder}: the contexts or the output layer are not the model's")
+
+
+def _write_files(folder: Path, source: Source, read: _Checkpoint, options: Options, report: Report) -> dict[str, Any]:
     """Write all files but the manifest into an empty folder; what the manifest says, but for `files`."""
-    config, weights = read_config(source.folder), Weights(source.folder)
-    checkpoint = _checkpoint_files(source, report)
-    head = find_head(weights, config, options.tied)
-    rows, d = weights.shape(head)
-    tokenizer = tokens.load_tokenizer(source.folder)
-    if tokenizer is None and not options.head_only:
-        raise BundleError(f"{source.name} has no tokenizer (tokenizer.json): add GPT-2's, or pass --head-only")
-    vocab_size = min(rows, tokens.vocabulary_size(tokenizer) if tokenizer else config.get("vocab_size", rows))
+    head, version = read.head, _version(read, options)
     files = _TensorFiles(folder, options.container)
-    files.write("head", _head(weights, head, vocab_size, options, report))
-    ids: list[list[int]] = []
-    if not options.head_only:
-        window = config.get("n_positions", 1024)
-        ids = [tokens.encode(tokenizer, text, window, vocab_size) for text in options.prompts]
-    if tokenizer is not None:
-        (folder / "tokens.json").write_bytes(dump(tokens.content(tokenizer, vocab_size)))
-    del tokenizer  # tens of MB that the model can use
-    if ids:
-        _write_contexts_and_answers(files, config, weights, ids, vocab_size, report)
-        prompts = [{"text": text, "token_ids": found} for text, found in zip(options.prompts, ids, strict=True)]
-        (folder / "prompts.json").write_bytes(dump(prompts))
+    files.write("head", _head(read, options, report))
+    if read.tokens is not None:
+        (folder / "tokens.json").write_bytes(dump(read.tokens.content(version)))
+    if read.run is not None:
+        _write_contexts_and_answers(files, read, version, report)
+        pairs = zip(options.prompts, read.ids, strict=True)
+        (folder / "prompts.json").write_bytes(dump([{"text": text, "token_ids": ids} for text, ids in pairs]))
+    assert head.layer.norm is not None or version > 2
+    said = (
+        {"layer_norm_epsilon": head.layer.norm.epsilon}
+        if version == 2 and head.layer.norm
+        else {"model_type": head.model_type, "output_layer": head.layer.entry()}
+    )
     return {
         "format": manifest.FORMAT,
-        "version": manifest.VERSION,
+        "version": version,
         "model": source.name,
         "revision": source.revision,
-        "checkpoint": checkpoint,
+        "checkpoint": _checkpoint_files(source, head.files, report),
         "container": options.container,
-        "vocab_size": vocab_size,
-        "embedding_rows": rows if options.rows == "all" else vocab_size,
-        "hidden_size": d,
+        "vocab_size": read.vocab_size,
+        "embedding_rows": head.rows if options.rows == "all" else read.vocab_size,
+        "hidden_size": head.d,
         "dtype": options.dtype,
-        "tied": head == "wte.weight",
-        "layer_norm_epsilon": config.get("layer_norm_epsilon", 1e-5),
-        "prompts": len(ids),
+        "tied": head.tied,
+        **said,
+        "prompts": len(read.ids),
         "tensors": {name: tensor.entry(file) for name, (file, tensor) in files.tensors.items()},
     }
+
+
+def _version(read: _Checkpoint, options: Options) -> int:
+    """The manifest's version. Raises: BundleError if version 2 is wanted and cannot say what there is to say."""
+    layer, norm = read.head.layer, read.head.layer.norm
+    beyond = {
+        "its output layer has more than a layer norm": not norm or norm.kind != "layer_norm" or norm.weight_offset != 0,
+        "its logits are scaled or capped": not layer.plain,
+        "its output layer has a bias": read.head.bias is not None,
+        read.no_tokens: read.run is not None and read.tokens is None,
+        "its texts lose a space at their start": read.tokens is not None and read.tokens.leading_space != "kept",
+    }
+    why = [reason for reason, holds in beyond.items() if holds]
+    if options.version == 2 and why:
+        raise BundleError(
+            f"a bundle of version 2 cannot hold this head, because {why[0]}: leave out --bundle-version 2"
+        )
+    return options.version or (2 if read.head.model_type == "gpt2" and not why else 3)
 
 
 class _TensorFiles:
@@ -117,56 +238,61 @@ class _TensorFiles:
         return (block for _, block in tensors.blocks(map_file(self._folder / file), tensor))
 
 
-def _head(weights: Weights, head: str, vocab_size: int, options: Options, report: Report) -> dict[str, Content]:
-    rows, d = weights.shape(head)
-    norm = {"weight": np.empty(d, dtype=np.float32), "bias": np.zeros(d, dtype=np.float32)}
-    for name, values in norm.items():
-        if name == "weight" or "ln_f.bias" in weights:  # nanoGPT leaves biases out
-            weights.read_into(f"ln_f.{name}", values)
-    contents = {f"final_norm.{name}": Content.of(values) for name, values in norm.items()}
-    for name, start, stop in (("embedding", 0, vocab_size), ("padding", vocab_size, rows)):
-        if start < stop and (name == "embedding" or options.rows == "all"):
-            blocks = _narrowed(weights, head, start, stop, options.dtype, report)
-            contents[name] = Content(options.dtype, (stop - start, d), blocks)
+def _head(read: _Checkpoint, options: Options, report: Report) -> dict[str, Content]:
+    head, vocab_size = read.head, read.vocab_size
+    small = {"final_norm.weight": head.norm_weight, "final_norm.bias": head.norm_bias}
+    contents = {name: Content.of(values) for name, values in small.items() if values is not None and head.layer.norm}
+    parts = {"embedding": (0, vocab_size), "padding": (vocab_size, head.rows if options.rows == "all" else vocab_size)}
+    for name, (start, stop) in parts.items():
+        if start < stop:
+            blocks = _narrowed(head, start, stop, options.dtype, report)
+            contents[name] = Content(options.dtype, (stop - start, head.d), blocks)
+    for name, (start, stop) in zip(("bias", "padding_bias"), parts.values(), strict=True):
+        if head.bias is not None and start < stop:
+            contents[name] = Content.of(head.bias[start:stop])
     return contents
 
 
-def _narrowed(weights: Weights, tensor: str, start: int, stop: int, dtype: str, report: Report) -> Iterator[np.ndarray]:
+def _narrowed(head: Head, start: int, stop: int, dtype: str, report: Report) -> Iterator[np.ndarray]:
     """Rows of a checkpoint's table as `dtype` stores them; a number that is too large for it is refused."""
-    where = f"{weights.folder}: {tensor}, as {dtype} (pass --dtype float32),"
-    for first, block in weights.blocks(tensor, start, stop):
-        narrow = tensors.narrow(block, dtype)
-        tensors.check_finite(tensors.widen(narrow, dtype), where, first)
+    where = f"{head.name}, as {dtype} (pass --dtype float32),"
+    for first, block in head.table(start, stop):
+        narrow = block if dtype == head.dtype else tensors.narrow(tensors.widen(block, head.dtype), dtype)
+        tensors.check_stored(narrow, dtype, where, first)
         report("the embedding", first + len(block), stop)
         yield narrow
 
 
-def _write_contexts_and_answers(
-    files: _TensorFiles, config: dict[str, Any], weights: Weights, ids: list[list[int]], vocab_size: int, report: Report
-) -> None:
-    report("loading PyTorch and Transformers", 0, 1)
-    from .contexts import contexts, logits
+def _write_contexts_and_answers(files: _TensorFiles, read: _Checkpoint, version: int, report: Report) -> None:
+    from .logits import logits
 
-    report("loading PyTorch and Transformers", 1, 1)
-    block_output, context = contexts(config, weights, ids, report)
-    files.write("contexts", {"block_output": Content.of(block_output), "context": Content.of(context)})
+    context, v, finish = read.run.context, read.vocab_size, read.head.layer.finish(read.head.bias)
+    if read.head.bias is not None:
+        finish["bias"] = read.head.bias[:v]
+    files.write("contexts", {"block_output": Content.of(read.run.block_output), "context": Content.of(context)})
 
-    def joined(what: str, blocks: Iterator[np.ndarray]) -> Content:
+    def joined(what: str, blocks: Iterator[np.ndarray]) -> np.ndarray:
         columns: list[np.ndarray] = []
         for block in blocks:
             columns.append(block)
-            report(what, sum(column.shape[1] for column in columns), vocab_size)
-        return Content.of(np.concatenate(columns, axis=1))
+            report(what, sum(part.shape[1] for part in columns), v)
+        return np.concatenate(columns, axis=1)
 
-    exact = joined("exact logits", exact_logits(context, files.blocks("embedding")))
-    ours = joined("PyTorch's logits", logits(context, files.blocks("embedding")))
-    files.write("expected", {"logits_exact": exact, "logits": ours})
+    by_torch = joined("logits by PyTorch", logits(context, files.blocks("embedding"), **finish))
+    exact = joined("exact logits", exact_logits(context, files.blocks("embedding"), finish.get("bias")))
+    if finish:  # scale and cap, in float64
+        exact = reference.finish_logits(exact, **{**finish, "bias": None})
+    if version == 2:
+        files.write("expected", {"logits_exact": Content.of(exact), "logits": Content.of(by_torch)})
+    else:  # a file each: not every library reads float64
+        files.write("exact", {"logits_exact": Content.of(exact)})
+        files.write("expected", {"logits": Content.of(by_torch)})
 
 
-def _checkpoint_files(source: Source, report: Report) -> dict[str, dict[str, Any]]:
+def _checkpoint_files(source: Source, names: tuple[str, ...], report: Report) -> dict[str, dict[str, Any]]:
     """Size and sha256 of the files that the weights came from; of files with holes, the sha256 that the Hub gave."""
     files = {}
-    for name in weight_files(source.folder):
+    for name in names:
         path, given = source.folder / name, source.digests.get(name)
         if not source.complete:
             files[name] = {"size": path.stat().st_size, "sha256": given}

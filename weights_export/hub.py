@@ -22,15 +22,15 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from . import source
 from .errors import BundleError, HubError
+from .families import family_of, text_config
 from .manifest import is_sha256
 from .safetensors_file import header_length, parse_header
-from .source import INDEX, SINGLE, Source
+from .source import Source, read_config
 from .tensors import Tensor
 from .tokens import TOKENIZER_FILES
+from .weights import short
 
-SMALL = ("config.json", *TOKENIZER_FILES, INDEX)
-# What a head consists of. lm_head.bias is not fetched: its name in the header is enough to refuse it.
-HEAD = ("wte.weight", "lm_head.weight", "ln_f.weight", "ln_f.bias")
+SMALL = ("config.json", "generation_config.json", *TOKENIZER_FILES)
 FIRST = 1 << 16  # bytes fetched at once with the header's length: they hold all of GPT-2's header, 14 kB
 
 
@@ -53,21 +53,20 @@ def fetch(repo: str, revision: str | None, offline: bool, head_into: Path | None
 def _fetch(repo: str, revision: str | None, offline: bool, head_into: Path | None) -> Source:
     if offline:
         folder = Path(hf_hub_download(repo, "config.json", revision=revision, local_files_only=True)).parent
-        found = (folder / SINGLE).exists() or (folder / INDEX).exists()
-        if not found or not all((folder / name).exists() for name in source.weight_files(folder)):
+        if not _holds_all(folder):
             raise LocalEntryNotFoundError(f"{folder} does not hold all of the weights")
         return Source(repo, folder.name, folder, digests=_digests(folder))
     info = HfApi().model_info(repo, revision=revision)
     names = {sibling.rfilename for sibling in info.siblings or []}
     if "config.json" not in names:
         raise BundleError(f"{repo} has no config.json: it is not a checkpoint in Transformers' layout")
-    if SINGLE not in names and INDEX not in names:
-        raise source.no_safetensors(repo, sorted(names))
     # By the revision that was asked for, so that the cache knows it offline; the rest by the commit that this gives.
     folder = Path(hf_hub_download(repo, "config.json", revision=revision)).parent
     commit = folder.name
-    paths = {name: hf_hub_download(repo, name, revision=commit) for name in SMALL if name in names}
-    files = source.shard_names(Path(paths[INDEX]).read_bytes(), INDEX) if INDEX in names else [SINGLE]
+    chosen = source.choose(names, read_config(folder), repo)
+    index = (chosen,) if chosen.endswith(".index.json") else ()
+    paths = {name: hf_hub_download(repo, name, revision=commit) for name in (*SMALL, *index) if name in names}
+    files = source.shard_names(Path(paths[chosen]).read_bytes(), chosen) if index else [chosen]
     cached = all(isinstance(try_to_load_from_cache(repo, name, revision=commit), str) for name in files)
     if head_into is None or cached:
         for name in files:
@@ -75,8 +74,25 @@ def _fetch(repo: str, revision: str | None, offline: bool, head_into: Path | Non
         return Source(repo, commit, folder, digests=_digests(folder))
     for name, path in paths.items():
         (head_into / name).write_bytes(Path(path).read_bytes())
-    digests = {name: _fetch_head(repo, name, commit, head_into / name) for name in files}
+    wanted = _names_of_head(head_into)
+    digests = {name: _fetch_head(repo, name, commit, head_into / name, wanted) for name in files}
     return Source(repo, commit, head_into, complete=False, digests=digests)
+
+
+def _holds_all(folder: Path) -> bool:
+    try:
+        return all((folder / name).exists() for name in source.weight_files(folder))
+    except BundleError:
+        return False
+
+
+def _names_of_head(folder: Path) -> set[str]:
+    """The tensors that a head consists of, by their short names. Raises: BundleError for an unknown family."""
+    names = family_of(text_config(read_config(folder)), str(folder / "config.json")).names
+    return {f"{name}.{leaf}" for part in (names.embedding, names.head, names.norm) for name in part for leaf in _LEAVES}
+
+
+_LEAVES = ("weight", "bias")
 
 
 def _digests(folder: Path) -> dict[str, str | None]:
@@ -85,7 +101,7 @@ def _digests(folder: Path) -> dict[str, str | None]:
     return {name: target if is_sha256(target) else None for name, target in names.items()}
 
 
-def _fetch_head(repo: str, name: str, commit: str, path: Path) -> str | None:
+def _fetch_head(repo: str, name: str, commit: str, path: Path, head: set[str]) -> str | None:
     """Fetch the header of a remote safetensors file and the head's ranges to their places; its sha256 if known."""
     url, headers = hf_hub_url(repo, name, revision=commit), build_hf_headers()
     metadata = get_hf_file_metadata(url)
@@ -106,17 +122,17 @@ def _fetch_head(repo: str, name: str, commit: str, path: Path) -> str | None:
         fetch_range(file, first, 8 + length)
         file.seek(8)
         tensors = parse_header(file.read(length), metadata.size, f"{repo}: {name}")
-        for start, stop in _runs(tensors, max(first, 8 + length)):
+        for start, stop in _runs(tensors, head, max(first, 8 + length)):
             fetch_range(file, start, stop)
         file.truncate(metadata.size)  # a hole up to the end, which takes no space on disk
     return metadata.etag if is_sha256(metadata.etag) else None
 
 
-def _runs(tensors: dict[str, Tensor], have: int) -> list[tuple[int, int]]:
+def _runs(tensors: dict[str, Tensor], head: set[str], have: int) -> list[tuple[int, int]]:
     """The byte ranges of the head from byte `have` on; neighbours are joined."""
     runs: list[tuple[int, int]] = []
     for name, tensor in sorted(tensors.items(), key=lambda item: item[1].offset):
-        if source.without_prefix(name) in HEAD:
+        if short(name) in head:
             start, stop = max(tensor.offset, have), tensor.offset + tensor.size
             if runs and runs[-1][1] == start:
                 runs[-1] = (runs[-1][0], stop)

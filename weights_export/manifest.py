@@ -10,15 +10,18 @@ from typing import Any, TypeGuard
 
 from .containers import CONTAINERS
 from .errors import BundleError
+from .output_layer import Norm, OutputLayer
 from .strict_json import dump, integer
 from .tensors import Tensor
 
-FORMAT, VERSION = "lm-head-bundle", 2
+FORMAT = "lm-head-bundle"
+VERSIONS = (2, 3)  # 2 holds a GPT-2's head, 3 any
 HEAD_DTYPES = ("float32", "float16", "bfloat16")
-KEYS = {
+_KEYS = {
     *("format", "version", "model", "revision", "checkpoint", "container", "vocab_size", "embedding_rows"),
-    *("hidden_size", "dtype", "tied", "layer_norm_epsilon", "prompts", "tensors", "files", "sha256"),
+    *("hidden_size", "dtype", "tied", "prompts", "tensors", "files", "sha256"),
 }
+KEYS = {2: _KEYS | {"layer_norm_epsilon"}, 3: _KEYS | {"model_type", "output_layer"}}
 _ZEROS = "0" * 64
 
 
@@ -33,9 +36,9 @@ def check_seal(raw: bytes, manifest: Any) -> None:
     if not isinstance(manifest, dict):
         raise BundleError("manifest.json must be a JSON object")
     found = (manifest.get("format"), manifest.get("version"))
-    if not integer(found[1]) or found != (FORMAT, VERSION):
+    if not integer(found[1]) or found[0] != FORMAT or found[1] not in VERSIONS:
         raise BundleError(
-            f"manifest.json: format {str(found[0])[:80]!r} version {str(found[1])[:80]} is not {FORMAT} {VERSION}; "
+            f"manifest.json: format {str(found[0])[:80]!r} version {str(found[1])[:80]} is not {FORMAT} 2 or 3; "
             "export it again, or read it with the release that wrote it"
         )
     digest = manifest.get("sha256")
@@ -51,20 +54,31 @@ def is_sha256(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
 
 
+def output_layer(manifest: dict[str, Any]) -> OutputLayer:
+    """The output layer that a checked manifest describes; version 2 knows a layer norm alone."""
+    if manifest["version"] == 2:
+        return OutputLayer(Norm("layer_norm", manifest["layer_norm_epsilon"]))
+    return OutputLayer.read(manifest["output_layer"])
+
+
 def expected_tensors(manifest: dict[str, Any]) -> dict[str, tuple[str, str, tuple[int, ...]]]:
-    """Which tensors a bundle with these numbers has: name -> file, dtype, shape."""
+    """Which tensors a bundle with these numbers has: name -> file, dtype, shape. A bias there is if it is named."""
     v, rows, d, n = (manifest[key] for key in ("vocab_size", "embedding_rows", "hidden_size", "prompts"))
+    norm, exact = output_layer(manifest).norm, "expected" if manifest["version"] == 2 else "exact"
+    biased = manifest["version"] > 2 and "bias" in manifest["tensors"]
     tensors: list[tuple[str, str, str, tuple[int, ...]]] = [
-        ("final_norm.weight", "head", "float32", (d,)),
-        ("final_norm.bias", "head", "float32", (d,)),
+        ("final_norm.weight", "head", "float32", (d if norm else 0,)),
+        ("final_norm.bias", "head", "float32", (d if norm and norm.kind == "layer_norm" else 0,)),
         ("embedding", "head", manifest["dtype"], (v, d)),
         ("padding", "head", manifest["dtype"], (rows - v, d)),
+        ("bias", "head", "float32", (v if biased else 0,)),
+        ("padding_bias", "head", "float32", (rows - v if biased else 0,)),
         ("block_output", "contexts", "float32", (n, d)),
         ("context", "contexts", "float32", (n, d)),
-        ("logits_exact", "expected", "float64", (n, v)),
+        ("logits_exact", exact, "float64", (n, v)),
         ("logits", "expected", "float32", (n, v)),
     ]
-    # Tensors without rows are left out: there may be no padding, and no prompts.
+    # Tensors without rows are left out: there may be no padding, no bias, and no prompts.
     return {name: (f"{part}.{manifest['container']}", dtype, shape) for name, part, dtype, shape in tensors if shape[0]}
 
 
@@ -73,8 +87,9 @@ def check(manifest: dict[str, Any]) -> dict[str, Tensor]:
 
     Raises: BundleError that names the key.
     """
-    if manifest.keys() != KEYS:
-        missing, unknown = sorted(KEYS - manifest.keys()), sorted(manifest.keys() - KEYS)
+    keys = KEYS[manifest["version"]]
+    if manifest.keys() != keys:
+        missing, unknown = sorted(keys - manifest.keys()), sorted(manifest.keys() - keys)
         raise BundleError(f"manifest.json: missing keys {missing}, unknown keys {str(unknown)[:200]}")
     _check_values(manifest)
     expected, tensors = expected_tensors(manifest), {}
@@ -91,7 +106,7 @@ def check(manifest: dict[str, Any]) -> dict[str, Tensor]:
         raise BundleError(f"manifest.json: tensors has unknown names {str(sorted(manifest['tensors']))[:200]}")
     required = {file for file, _, _ in expected.values()}
     if manifest["prompts"]:
-        required |= {"prompts.json", "tokens.json"}
+        required |= {"prompts.json"} | ({"tokens.json"} if manifest["version"] == 2 else set())
     if not required <= manifest["files"].keys() <= required | {"tokens.json"}:
         files = str(sorted(manifest["files"]))[:200]
         raise BundleError(f"manifest.json: files are {files}, expected {sorted(required)} and no others")
@@ -104,7 +119,7 @@ def _check_values(manifest: dict[str, Any]) -> None:
     for key, least in {"vocab_size": 1, "embedding_rows": 1, "hidden_size": 1, "prompts": 0}.items():
         if not integer(manifest[key]) or not least <= manifest[key] < 2**40:
             raise BundleError(f"manifest.json: {key} is {str(manifest[key])[:80]}: it must be an integer >= {least}")
-    epsilon, revision, model = manifest["layer_norm_epsilon"], manifest["revision"], manifest["model"]
+    revision, model = manifest["revision"], manifest["model"]
     rules = {
         "embedding_rows": manifest["embedding_rows"] >= manifest["vocab_size"],
         "model": isinstance(model, str) and model != "",
@@ -112,14 +127,23 @@ def _check_values(manifest: dict[str, Any]) -> None:
         "container": manifest["container"] in CONTAINERS,
         "dtype": manifest["dtype"] in HEAD_DTYPES,
         "tied": isinstance(manifest["tied"], bool),
-        "layer_norm_epsilon": isinstance(epsilon, float | int) and not isinstance(epsilon, bool) and 0 < epsilon < 1,
         **{key: isinstance(manifest[key], dict) for key in ("tensors", "files", "checkpoint")},
     }
+    if manifest["version"] == 2:
+        epsilon = manifest["layer_norm_epsilon"]
+        number = isinstance(epsilon, float | int) and not isinstance(epsilon, bool)
+        rules["layer_norm_epsilon"] = number and 0 < epsilon < 1
+    else:
+        rules["model_type"] = isinstance(manifest["model_type"], str) and manifest["model_type"] != ""
     for key, holds in rules.items():
         if not holds:
             raise BundleError(f"manifest.json: {key} is {str(manifest[key])[:80]!r}: not allowed; see FORMAT.md")
     for name in manifest["checkpoint"]:
         _check_fingerprint(manifest["checkpoint"], "checkpoint", name, null=True)
+    try:
+        output_layer(manifest)
+    except BundleError as error:
+        raise BundleError(f"manifest.json: {error}") from None
 
 
 def _entry(table: dict[str, Any], key: str, name: str, keys: set[str]) -> dict[str, Any]:

@@ -31,16 +31,19 @@ PROMPTS = (
 def read_prompts(path: Path) -> tuple[str, ...]:
     """The prompts of a file: a JSON list of strings in `*.json`, otherwise one per line; UTF-8, empty lines skipped.
 
+    A byte order mark is no part of the first prompt. Only a line feed, with or without a carriage return before it,
+    ends a line: a prompt may hold other separators.
     Raises: OSError; BundleError for a file without prompts or of another form.
     """
-    raw = path.read_bytes()
+    raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     if path.suffix == ".json":
         prompts = parse(raw, str(path))
         if not isinstance(prompts, list) or not all(isinstance(text, str) and text for text in prompts):
             raise BundleError(f"--prompts {path}: it must be a JSON list of strings, none of them empty")
     else:
         try:
-            prompts = [line for line in raw.decode("utf-8").splitlines() if line]
+            lines = raw.decode("utf-8").split("\n")
+            prompts = [line for line in (line.removesuffix("\r") for line in lines) if line]
         except UnicodeDecodeError as error:
             raise BundleError(f"--prompts {path} is not UTF-8: {error}") from None
     if not prompts:

@@ -93,11 +93,24 @@ def blocks(
 
     A block must be used before the next is taken.
     """
+    for first, block in stored_blocks(mapped, tensor, start, stop):
+        yield first, widen(block, tensor.dtype)
+
+
+def stored_blocks(
+    mapped: mmap.mmap, tensor: Tensor, start: int = 0, stop: int | None = None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """As `blocks`, but the numbers as they are stored."""
     stored, stop = view(mapped, tensor), tensor.shape[0] if stop is None else stop
     step = max(1, BLOCK // max(1, math.prod(tensor.shape[1:])))
     for first in range(start, stop, step):
-        yield first, widen(stored[first : min(first + step, stop)], tensor.dtype)
+        yield first, stored[first : min(first + step, stop)]
         release(mapped)
+
+
+def stored(values: np.ndarray) -> np.ndarray:
+    """An array as its bytes are stored: bfloat16, which NumPy does not have, as its bits."""
+    return values.view(np.uint16) if values.dtype.name == "bfloat16" else values
 
 
 def widen(stored: np.ndarray, dtype: str) -> np.ndarray:
@@ -118,6 +131,19 @@ def narrow(values: np.ndarray, dtype: str) -> np.ndarray:
         return ((bits + (0x7FFF + ((bits >> 16) & 1))) >> 16).astype(np.uint16)
     with np.errstate(over="ignore"):
         return values.astype(dtype, copy=False)
+
+
+def check_stored(block: np.ndarray, dtype: str, where: str, start: int = 0) -> None:
+    """As `check_finite`, for numbers as they are stored. Those of 16 bits are looked at in place, without widening.
+
+    Raises: BundleError.
+    """
+    if dtype in _EXPONENT and not (block.view(np.uint16) & 0x7FFF).max(initial=0) >= _EXPONENT[dtype]:
+        return
+    check_finite(widen(block, dtype), where, start)
+
+
+_EXPONENT = {"bfloat16": 0x7F80, "float16": 0x7C00}  # the bits of infinity; those of nan are larger
 
 
 def check_finite(values: np.ndarray, where: str, start: int = 0) -> None:

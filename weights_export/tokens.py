@@ -1,27 +1,50 @@
-"""Token ids and their bytes: the tokenizer files of a checkpoint, read without Transformers, and tokens.json."""
+"""Token ids and their bytes: what a tokenizer says that each of its tokens stands for, and tokens.json."""
 
+import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .errors import BundleError
-from .strict_json import are_ids
+from .source import refuse_pointer
+from .strict_json import are_ids, parse
 
-TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json")
+# Files that can hold a vocabulary, and what Transformers reads beside them.
+VOCABULARIES = ("tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model", "vocab.txt", "tekken.json")
+TOKENIZER_FILES = (
+    *VOCABULARIES,
+    *("merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The bytes of each token id, those that stand for no text, and whether a text loses one space at its start."""
+
+    tokens: list[bytes]
+    special: frozenset[int]
+    leading_space: str = "kept"  # or "dropped"
+
+    def content(self, version: int) -> dict[str, Any]:
+        """What tokens.json says."""
+        said = {"encoding": "hex", "special": sorted(self.special), "tokens": [raw.hex() for raw in self.tokens]}
+        return said if version == 2 else {**said, "leading_space": self.leading_space}
 
 
 def load_tokenizer(folder: Path) -> Any | None:
     """The `tokenizers.Tokenizer` of a checkpoint folder: `tokenizer.json`, or GPT-2's `vocab.json` and `merges.txt`.
 
-    None if there is neither. Raises: BundleError if the files cannot be read.
+    For a head alone, where Transformers is not asked. None if there is neither. Raises: BundleError if the files cannot
+    be read.
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
     try:
         if (folder / "tokenizer.json").is_file():
-            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            tokenizer.no_truncation()  # it would cut the end of a long prompt; `encode` cuts the beginning
-            return tokenizer
+            refuse_pointer((folder / "tokenizer.json").read_bytes()[:64], folder / "tokenizer.json")
+            return Tokenizer.from_file(str(folder / "tokenizer.json"))
         if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
             tokenizer = Tokenizer(models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
             tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -29,74 +52,130 @@ def load_tokenizer(folder: Path) -> Any | None:
             if tokenizer.token_to_id("<|endoftext|>") is not None:
                 tokenizer.add_special_tokens([AddedToken("<|endoftext|>", special=True)])
             return tokenizer
+    except BundleError:
+        raise
     except Exception as error:  # the tokenizers library raises bare Exception
         raise BundleError(f"{folder}: its tokenizer cannot be read: {error}") from None
     return None
 
 
-def vocabulary_size(tokenizer: Any) -> int:
-    """One more than the highest id; gaps count."""
+def added_beside(folder: Path) -> dict[int, tuple[str, bool]]:
+    """The tokens that `added_tokens.json` and `tokenizer_config.json` add: by id, their text and whether special."""
+    added: dict[int, tuple[str, bool]] = {}
+    if (path := folder / "added_tokens.json").is_file():
+        content = parse(path.read_bytes(), str(path))
+        if not isinstance(content, dict) or not all(isinstance(i, int) and i >= 0 for i in content.values()):
+            raise BundleError(f"{path} must map the text of each added token to its id")
+        added |= {i: (text, False) for text, i in content.items()}
+    if (path := folder / "tokenizer_config.json").is_file():
+        content = parse(path.read_bytes(), str(path))
+        entries = content.get("added_tokens_decoder") if isinstance(content, dict) else None
+        for i, entry in (entries if isinstance(entries, dict) else {}).items():
+            if i.isdecimal() and isinstance(entry, dict) and isinstance(entry.get("content"), str):
+                added[int(i)] = (entry["content"], bool(entry.get("special")))
+    return added
+
+
+def vocabulary_size(tokenizer: Any, added: Mapping[int, Any] | None = None) -> int:
+    """One more than the highest id; gaps count. 0 for an empty vocabulary."""
     vocabulary: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
-    return 1 + max(vocabulary.values())
+    return 1 + max([*vocabulary.values(), *(added or {})], default=-1)
 
 
-def token_bytes(tokenizer: Any, vocab_size: int) -> list[bytes]:
-    """The bytes of each token id: those behind GPT-2's byte-level alphabet; an added token is its own text.
+def byte_level(token: str) -> bytes | None:
+    """The bytes behind a token in GPT-2's alphabet, None if it has other characters."""
+    raw = [_BYTE_OF.get(character) for character in token]
+    return None if None in raw else bytes(raw)  # type: ignore[arg-type]
 
-    An id without a token has no bytes. Each result is checked against the tokenizer's own `decode`.
-    Raises: BundleError if they differ: the tokenizer is not byte-level like GPT-2's.
-    """
-    # GPT-2 writes printable bytes as themselves and the others, in order, as the code points from 256 on.
+
+def _alphabet() -> dict[str, int]:
+    """GPT-2 writes printable bytes as themselves and the others, in order, as the code points from 256 on."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in printable]
-    byte_of = {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(others)}
-    added = tokenizer.get_added_tokens_decoder()
-    result = []
-    for i in range(vocab_size):
-        token = tokenizer.id_to_token(i) or ""
-        if i in added or not all(character in byte_of for character in token):
-            raw = token.encode()
-        else:
-            raw = bytes(byte_of[character] for character in token)
-        decoded = tokenizer.decode([i], skip_special_tokens=False)
-        if raw.decode("utf-8", errors="replace") != decoded:
-            raise BundleError(
-                f"token {i} has the bytes {raw!r}, but decodes as {decoded!r}: not a byte-level tokenizer"
-            )
-        result.append(raw)
-    return result
+    return {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(others)}
 
 
-def encode(tokenizer: Any, text: str, window: int, vocab_size: int) -> list[int]:
-    """The last `window` token ids of a prompt.
+_BYTE_OF = _alphabet()
 
-    Raises: BundleError for a text without tokens, and for a token that the embedding has no row for.
+
+def sentencepiece(token: str, byte_tokens: bool = True) -> bytes:
+    """The bytes behind a piece of SentencePiece: `▁` is a space, `<0x0A>` is one byte.
+
+    >>> sentencepiece("▁the"), sentencepiece("<0x0A>")
+    (b' the', b'\\n')
     """
-    ids = tokenizer.encode(text).ids[-window:]
+    if byte_tokens and re.fullmatch("<0x[0-9A-Fa-f]{2}>", token):
+        return bytes.fromhex(token[3:5])
+    return token.replace("▁", " ").encode()
+
+
+def read_tokens(tokenizer: Any, vocab_size: int, beside: dict[int, tuple[str, bool]] | None = None) -> Tokens:
+    """The bytes of each id of a `tokenizers.Tokenizer`; each is checked against what the tokenizer itself decodes.
+
+    An added token is its own text; an id without a token has no bytes.
+    Raises: BundleError where joined bytes would not be the text, as with WordPiece, which writes spaces of its own.
+    """
+    added = {i: (token.content, token.special) for i, token in tokenizer.get_added_tokens_decoder().items()}
+    added = {i: found for i, found in ((beside or {}) | added).items() if i < vocab_size}
+    special = frozenset(i for i, (_, is_special) in added.items() if is_special)
+    decoder = "" if tokenizer.decoder is None else json.dumps(json.loads(tokenizer.decoder.__getstate__()))
+    pieces = [tokenizer.id_to_token(i) or "" for i in range(vocab_size)]
+    if '"ByteLevel"' in decoder:
+        raw = [byte_level(piece) for piece in pieces]
+        tokens = [piece.encode() if r is None else r for piece, r in zip(pieces, raw, strict=True)]
+    elif '"Metaspace"' in decoder or "\\u2581" in decoder:
+        tokens = [sentencepiece(piece, '"ByteFallback"' in decoder) for piece in pieces]
+    else:
+        raise BundleError("not a byte-level tokenizer, nor one of SentencePiece's kind: its tokens have no bytes")
+    tokens = [added[i][0].encode() if i in added else token for i, token in enumerate(tokens)]
+    known = [i for i in range(vocab_size) if pieces[i]]  # a token beside the tokenizer is not known to it
+    return Tokens(tokens, special, _check(tokenizer, tokens, added, known))
+
+
+def _check(tokenizer: Any, tokens: list[bytes], added: Mapping[int, Any], known: list[int]) -> str:
+    """Whether a text keeps or loses the space at its start, after a look at what every token decodes as.
+
+    Each token is decoded behind another one, so that it is not the start of the text.
+    Raises: BundleError for the first token whose bytes would not be the text.
+    """
+    plain = (i for i in known if i not in added and re.fullmatch(b"[A-Za-z]+", tokens[i]))
+    first = next((i for i in plain if tokenizer.decode([i, i]) == 2 * tokens[i].decode()), None)
+    if first is None:
+        raise BundleError("no token decodes as its own letters: joined bytes would not be the text")
+    for i in known:
+        decoded = tokenizer.decode([first, i], skip_special_tokens=False)
+        if (tokens[first] + tokens[i]).decode("utf-8", errors="replace") != decoded:
+            raise BundleError(
+                f"token {i} has the bytes {tokens[i]!r}, but decodes as {decoded!r} behind {tokens[first]!r}"
+            )
+    spaced = (i for i in known if i not in added and re.fullmatch(b" [A-Za-z]+", tokens[i]))
+    dropped = {tokenizer.decode([i]) == tokens[i].decode()[1:] for i in spaced}
+    if len(dropped) > 1:
+        raise BundleError("some texts keep the space at their start and some lose it: no rule for joined bytes")
+    return "dropped" if True in dropped else "kept"
+
+
+def encode(tokenizer: Any, text: str, window: int | None) -> list[int]:
+    """The last `window` token ids that Transformers' tokenizer gives for a prompt. Raises: BundleError for none."""
+    ids = list(tokenizer(text, verbose=False)["input_ids"])[-window if window else None :]
     if not ids:
-        raise BundleError(f"prompt {text[:40]!r} has no tokens: give at least one character")
-    if max(ids) >= vocab_size:
-        rows = f"the embedding has rows for 0 to {vocab_size - 1} only"
-        raise BundleError(f"prompt {text[:40]!r} has token {max(ids)}: {rows}")
-    return list(ids)
+        raise BundleError(f"prompt {text[:40]!r} has no tokens in this tokenizer: leave it out")
+    return ids
 
 
-def content(tokenizer: Any, vocab_size: int) -> dict[str, Any]:
-    """What tokens.json says. Raises: as `token_bytes`."""
-    special = sorted(i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special and i < vocab_size)
-    return {"encoding": "hex", "special": special, "tokens": [raw.hex() for raw in token_bytes(tokenizer, vocab_size)]}
-
-
-def check(content: Any, vocab_size: int, where: str) -> tuple[list[bytes], frozenset[int]]:
-    """The bytes of each token and the special ids, from tokens.json. Raises: BundleError for anything else."""
-    if not isinstance(content, dict) or content.keys() != {"encoding", "special", "tokens"}:
-        raise BundleError(f"{where} must have encoding, special and tokens, and nothing else")
-    tokens, special = content["tokens"], content["special"]
+def check(content: Any, vocab_size: int, version: int, where: str) -> Tokens:
+    """What tokens.json holds. Raises: BundleError for anything else."""
+    keys = {"encoding", "special", "tokens"} | ({"leading_space"} if version > 2 else set())
+    if not isinstance(content, dict) or content.keys() != keys:
+        raise BundleError(f"{where} must have {', '.join(sorted(keys))}, and nothing else")
+    tokens, special, leading_space = content["tokens"], content["special"], content.get("leading_space", "kept")
     if content["encoding"] != "hex" or not isinstance(tokens, list) or len(tokens) != vocab_size:
         raise BundleError(f"{where} must hold {vocab_size} tokens in the encoding 'hex'")
+    if leading_space not in ("kept", "dropped"):
+        raise BundleError(f"{where}: leading_space is {str(leading_space)[:80]!r}: it must be 'kept' or 'dropped'")
     if not are_ids(special, vocab_size):
         raise BundleError(f"{where}: special must list token ids from 0 to {vocab_size - 1}")
     for i, token in enumerate(tokens):
         if not isinstance(token, str) or not re.fullmatch("([0-9a-f]{2})*", token):
             raise BundleError(f"{where}: token {i} is {str(token)[:80]!r}: it must be bytes in hexadecimal")
-    return [bytes.fromhex(token) for token in tokens], frozenset(special)
+    return Tokens([bytes.fromhex(token) for token in tokens], frozenset(special), leading_space)

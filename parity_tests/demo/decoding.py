@@ -1,14 +1,17 @@
 """The NumPy head in place of `model.generate(do_sample=True)`: PyTorch runs the model, the head chooses each token."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import DynamicCache, PreTrainedModel
+from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel
 
 import reference
+from weights_export import heads
+from weights_export.model import run
 
 from ..judges.draws import judge_draw
 from ..verdict import Verdict, Word
@@ -24,6 +27,26 @@ class Step:
     token_ids: np.ndarray  # (B,), what the NumPy head drew
 
 
+@dataclass(frozen=True)
+class NumpyHead:
+    """A model with its output layer in NumPy, which has been proved on the model's own logits."""
+
+    model: PreTrainedModel
+    embedding: np.ndarray  # (V, d)
+    finish: Mapping[str, Any]  # what follows the product: arguments of `finish_logits`
+
+    @classmethod
+    def of(cls, model: PreTrainedModel, token_ids: list[int]) -> "NumpyHead":
+        """The head of a model in float32. Raises: BundleError where its logits for a prompt are others."""
+        head = heads.from_model(model, run(model, [token_ids]))
+        return cls(model, model.get_output_embeddings().weight.detach().numpy(), head.layer.finish(head.bias))
+
+    def logits(self, context: np.ndarray) -> np.ndarray:
+        """`(..., d) -> (..., V)`."""
+        logits = reference.compute_logits(context, self.embedding)
+        return reference.finish_logits(logits, **self.finish) if self.finish else logits
+
+
 class _Recorder:
     """A source of noise that keeps the noise it returned last."""
 
@@ -36,49 +59,95 @@ class _Recorder:
         return self.noise
 
 
+@dataclass
+class _Drawing(LogitsProcessor):
+    """Draws each token by the NumPy head, inside `generate()`, which then finds one token possible: that one.
+
+    So `generate()` keeps the cache, the positions and the masks, in whatever way the model's family needs them. With
+    `follow` `(B, tokens)` it finds those tokens instead.
+    """
+
+    head: NumpyHead
+    temperature: float
+    k: int
+    seed: int
+    follow: np.ndarray | None = None
+    steps: list[Step] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._rng, self._context = _Recorder(self.seed), np.empty(0)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Sees each context vector as it enters the output embedding."""
+
+        def entered(_: Any, arguments: tuple[torch.Tensor, ...]) -> None:
+            self._context = arguments[0][:, -1].float().numpy()
+
+        handle = self.head.model.get_output_embeddings().register_forward_pre_hook(entered)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        logits = self.head.logits(self._context)
+        # As in `generate()`, every logit that ties with the k-th survives.
+        kept = reference.keep_top_k(reference.apply_temperature(logits, self.temperature), self.k, ties="all")
+        drawn = reference.multinomial(reference.softmax(kept), rng=self._rng)[:, 0]
+        chosen = drawn if self.follow is None else self.follow[:, len(self.steps)]
+        self.steps.append(Step(self._context, logits, self._rng.noise, drawn))
+        return torch.full_like(scores, -torch.inf).scatter_(1, torch.from_numpy(chosen)[:, None], 0.0)
+
+
 @torch.no_grad()
 def steps(
-    model: PreTrainedModel,
+    head: NumpyHead,
     input_ids: torch.Tensor,
     attention_mask: torch.Tensor,
+    tokens: int,
     *,
     temperature: float,
     k: int,
     seed: int,
     follow: np.ndarray | None = None,
-) -> Iterator[Step]:
-    """Generate one step after another, without an end. `seed` is that of `torch.manual_seed`.
+) -> list[Step]:
+    """`tokens` steps of generation. `seed` is that of `torch.manual_seed`; rows do not stop at an end token.
 
-    Every row takes V numbers of the stream at every step, finished rows included [RNG-5]. As in `generate()`, every
-    logit that ties with the k-th survives (`ties="all"`).
+    Every row takes V numbers of the stream at every step, finished rows included [RNG-5].
 
-    With `follow` `(B, tokens)`, the model is fed those tokens instead of its own, and the steps end with them. Two
-    sequences are compared this way: after the first different token they would have nothing in common any more.
+    With `follow` `(B, tokens)`, the model is fed those tokens instead of its own. Two sequences are compared this way:
+    after the first different token they would have nothing in common any more.
     """
-    embedding = model.get_output_embeddings().weight.detach().float().numpy()
-    rng, cache, mask = _Recorder(seed), DynamicCache(config=model.config), attention_mask
-    ids, positions = input_ids, (mask.long().cumsum(1) - 1).clamp(min=0)
-    step = 0
-    while follow is None or step < follow.shape[1]:
-        hidden = model.base_model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
-        ).last_hidden_state
-        context = hidden[:, -1].float().numpy()
-        logits = reference.compute_logits(context, embedding)
-        kept = reference.keep_top_k(reference.apply_temperature(logits, temperature), k, ties="all")
-        drawn = reference.multinomial(reference.softmax(kept), rng=rng)[:, 0]
-        yield Step(context, logits, rng.noise, drawn)
-        ids = torch.from_numpy(drawn if follow is None else follow[:, step])[:, None]
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        positions, step = positions[:, -1:] + 1, step + 1
+    drawing = _Drawing(head, temperature, k, seed, follow)
+    with drawing.watching(), _settings(head.model):
+        head.model.generate(  # type: ignore[operator]  # Transformers does not declare it for this class
+            input_ids,
+            attention_mask=attention_mask,
+            do_sample=False,
+            logits_processor=[drawing],
+            max_new_tokens=tokens,
+        )
+    return drawing.steps
 
 
 def numpy_generate(
-    model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, tokens: int, **settings: Any
+    head: NumpyHead, input_ids: torch.Tensor, attention_mask: torch.Tensor, tokens: int, **settings: Any
 ) -> np.ndarray:
     """`tokens` new token ids for each row, `(B, tokens)`, by the NumPy head. Rows do not stop at an end token."""
-    stream = steps(model, input_ids, attention_mask, **settings)
-    return np.stack([next(stream).token_ids for _ in range(tokens)], axis=1)
+    found = steps(head, input_ids, attention_mask, tokens, **settings)
+    return np.stack([step.token_ids for step in found], axis=1)
+
+
+@contextmanager
+def _settings(model: PreTrainedModel, **given: Any) -> Iterator[None]:
+    """These settings of generation alone: a checkpoint's generation_config.json may name filters and penalties."""
+    before = model.generation_config
+    model.generation_config = GenerationConfig(pad_token_id=0, **given)
+    try:
+        yield
+    finally:
+        model.generation_config = before
 
 
 def transformers_generate(
@@ -90,43 +159,40 @@ def transformers_generate(
     temperature: float,
     k: int,
     seed: int,
-    **options: Any,
+    eos_token_id: int | None = None,
 ) -> np.ndarray:
     """The new token ids of `model.generate(do_sample=True)` after `torch.manual_seed(seed)`, `(B, at most tokens)`.
 
     `generate()` draws from PyTorch's global stream, whose state is restored afterwards.
     """
-    generate: Any = model.generate  # Transformers does not declare it for this class
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _settings(model, eos_token_id=eos_token_id):
         torch.manual_seed(seed)
-        sequences = generate(
+        sequences = model.generate(  # type: ignore[operator]
             input_ids,
             attention_mask=attention_mask,
             do_sample=True,
             temperature=float(temperature),
             top_k=k,
             max_new_tokens=tokens,
-            pad_token_id=model.config.eos_token_id,
-            **options,
         )
     return sequences[:, input_ids.shape[1] :].numpy()
 
 
 def judge_steps(
-    model: PreTrainedModel,
+    head: NumpyHead,
     followed: Sequence[Step],
     theirs: np.ndarray,
     *,
     temperature: float,
     k: int,
     seed: int,
+    eos_token_id: int | None = None,
 ) -> list[Verdict]:
     """One verdict for each token of `theirs` `(B, tokens)`, the output of `generate()`.
 
     `followed` are the steps along these tokens. So where a token differs, the next step starts from the same text
     again, and one tie counts only once. Tokens after the end token of a row are not judged.
     """
-    embedding = model.get_output_embeddings().weight.detach().float().numpy()
     running = np.ones(len(theirs), dtype=bool)
     verdicts = []
     for i, step in enumerate(followed):
@@ -135,7 +201,7 @@ def judge_steps(
             if token == drawn:
                 verdicts.append(Verdict(operation="generate", word=Word.IDENTICAL))
                 continue
-            behind = judge_draw(step.context[row], embedding, step.noise[row], token, temperature, k)
+            behind = judge_draw(step.context[row], head.embedding, step.noise[row], token, temperature, k, head.finish)
             verdicts.append(
                 Verdict(
                     operation="generate",
@@ -149,13 +215,19 @@ def judge_steps(
                     inputs={"temperature": temperature, "k": k, "seed": seed},
                 )
             )
-        running &= theirs[:, i] != model.config.eos_token_id
+        running &= theirs[:, i] != (-1 if eos_token_id is None else eos_token_id)
     return verdicts
 
 
 def compare_with_generate(
-    model: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor, theirs: np.ndarray, **settings: Any
+    head: NumpyHead,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    theirs: np.ndarray,
+    *,
+    eos_token_id: int | None = None,
+    **settings: Any,
 ) -> list[Verdict]:
     """`judge_steps`, after running the model along `theirs`."""
-    followed = list(steps(model, input_ids, attention_mask, follow=theirs, **settings))
-    return judge_steps(model, followed, theirs, **settings)
+    followed = steps(head, input_ids, attention_mask, theirs.shape[1], follow=theirs, **settings)
+    return judge_steps(head, followed, theirs, **settings, eos_token_id=eos_token_id)

@@ -8,15 +8,18 @@ import torch
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
+from transformers import PreTrainedModel
 
 import reference
 import torch_impl
 from torch_impl import huggingface
 from weights_export.checkpoint import Checkpoint
+from weights_export.model import window as context_window
 
+from ..heads import to_numpy
 from ..local_torch_rng import local_stream_is_mt19937
 from ..verdict import Verdict, Word, compare
-from .decoding import judge_steps, numpy_generate, steps, transformers_generate
+from .decoding import NumpyHead, judge_steps, numpy_generate, steps, transformers_generate
 
 SHOWN = 10
 
@@ -58,6 +61,7 @@ class SideBySide:
     texts: dict[str, str]
     generation: list[Verdict]
     same_stream: bool
+    ignored: tuple[str, ...]  # what generation_config.json sets beside temperature and top-k
 
     @property
     def diverged(self) -> bool:
@@ -89,8 +93,8 @@ def side_by_side(
     """
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
     ids = tokenizer.encode(prompt)
-    window = model.config.n_positions
-    if len(ids) + tokens > window:
+    window = context_window(model)
+    if window is not None and len(ids) + tokens > window:
         raise ValueError(
             f"--tokens {tokens} is too many after a prompt of length {len(ids)}: the sum must be at most {window}, the "
             "length of the model's context window"
@@ -98,18 +102,25 @@ def side_by_side(
     input_ids = torch.tensor([ids])
     mask = torch.ones_like(input_ids)
     settings: dict[str, Any] = {"temperature": temperature, "k": k, "seed": seed}
-    theirs = transformers_generate(model, input_ids, mask, tokens, **settings, eos_token_id=None)
+    head = NumpyHead.of(model, ids)
+    theirs = transformers_generate(model, input_ids, mask, tokens, **settings)
     # One more run of the model, along the tokens of generate(), gives everything that NumPy and PyTorch need.
-    followed = list(steps(model, input_ids, mask, follow=theirs, **settings))
+    followed = steps(head, input_ids, mask, tokens, follow=theirs, **settings)
     ours = np.stack([step.token_ids for step in followed], axis=1)
     if not np.array_equal(ours, theirs):  # these steps still followed their tokens: NumPy's own text needs another run
-        ours = numpy_generate(model, input_ids, mask, tokens, **settings)
+        ours = numpy_generate(head, input_ids, mask, tokens, **settings)
     h, logits = followed[0].context, followed[0].logits
-    context, embedding = torch.from_numpy(h), model.get_output_embeddings().weight.detach()
+    context = torch.from_numpy(h)
     by_numpy = reference.softmax(reference.keep_top_k(reference.apply_temperature(logits, temperature), k))
-    by_torch = torch_impl.lm_head(context, embedding, temperature, k).numpy()
+    by_torch = _by_torch(head, context, temperature, k)
     by_transformers = huggingface.processed_lm_head(model, context, temperature, k).numpy()
-    inputs = {"context": h, "embedding": embedding.numpy(), "temperature": temperature, "k": k}
+    inputs: dict[str, Any] = {
+        "context": h,
+        "embedding": head.embedding,
+        "temperature": temperature,
+        "k": k,
+        "finish": head.finish,
+    }
     shown = reference.top_k(logits[0], min(SHOWN, k))[1]
     ulps = np.maximum(ulps_between(by_numpy, by_torch), ulps_between(by_numpy, by_transformers))[0]
     rng = torch.Generator().manual_seed(seed)
@@ -140,9 +151,36 @@ def side_by_side(
         transformers=compare("lm_head", by_numpy, by_transformers, **inputs, ties="all"),
         draw=draw,
         texts={name: tokenizer.decode(getattr(draw, name)) for name in ("numpy", "pytorch", "transformers")},
-        generation=judge_steps(model, followed, theirs, **settings) if same_stream else [],
+        generation=judge_steps(head, followed, theirs, **settings) if same_stream else [],
         same_stream=same_stream,
+        ignored=ignored_settings(model),
     )
+
+
+def _by_torch(head: NumpyHead, context: torch.Tensor, temperature: float, k: int) -> np.ndarray:
+    """The mirror's probabilities."""
+    logits = torch_impl.compute_logits(context, torch.from_numpy(head.embedding))
+    if head.finish:
+        bias = head.finish["bias"]
+        numbers = {name: value for name, value in head.finish.items() if name != "bias"}
+        logits = torch_impl.finish_logits(logits, None if bias is None else torch.from_numpy(bias), **numbers)
+    kept = torch_impl.keep_top_k(torch_impl.apply_temperature(logits, temperature), k)
+    return to_numpy(torch_impl.softmax(kept))
+
+
+# What changes tokens in generate(), beside temperature and top-k.
+_CHANGES_TOKENS = (
+    *("top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff", "repetition_penalty", "sequence_bias"),
+    *("no_repeat_ngram_size", "bad_words_ids", "min_length", "min_new_tokens", "suppress_tokens", "num_beams"),
+    *("begin_suppress_tokens", "forced_bos_token_id", "forced_eos_token_id", "exponential_decay_length_penalty"),
+    *("remove_invalid_values", "guidance_scale", "watermarking_config", "penalty_alpha", "dola_layers"),
+)
+
+
+def ignored_settings(model: PreTrainedModel) -> tuple[str, ...]:
+    """What the checkpoint's generation_config.json would do to the tokens beside temperature and top-k."""
+    given = {name: getattr(model.generation_config, name, None) for name in _CHANGES_TOKENS}
+    return tuple(f"{name} = {value!r}" for name, value in given.items() if value and value != 1)  # 1 is "off"
 
 
 _COLOUR = {Word.IDENTICAL: "green", Word.WITHIN_BOUND: "green", Word.TIE_BREAK: "yellow", Word.DIVERGED: "bold red"}
@@ -172,6 +210,8 @@ def render(result: SideBySide) -> Group:
         whole,
     ]
     parts += [Text(""), *_draws(result)]
+    if result.ignored:
+        parts.append(Text(f"not applied, though generation_config.json sets it: {', '.join(result.ignored)}"))
     for verdict in (result.pytorch, result.transformers, *result.generation):
         if verdict.word == Word.DIVERGED:
             parts.append(Text(str(verdict), style="red"))

@@ -97,7 +97,7 @@ def make(
         for file in names:
             save_file({name: named[name] for name in named if weight_map[name] == file}, folder / file)
         (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
-    content = {"model_type": "gpt2", "vocab_size": vocab_size, "tie_word_embeddings": tied, **settings}
+    content = {"model_type": "gpt2", "vocab_size": rows, "tie_word_embeddings": tied, **settings}
     content |= {"bos_token_id": vocab_size - 1, "eos_token_id": vocab_size - 1, **config}
     (folder / "config.json").write_text(json.dumps(content))
     tokenizer = byte_tokenizer(vocab_size)

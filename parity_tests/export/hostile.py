@@ -22,8 +22,11 @@ Draw = Callable[[st.SearchStrategy[Any]], Any]
 V, D, N, ROWS = 5, 3, 2, 7
 
 
-def small_bundle(folder: Path, container: str = "safetensors", dtype: str = "float32") -> None:
-    """A bundle of a few numbers, intact and correct: 5 tokens, 2 padding rows, 2 prompts."""
+LAYER = {"norm": {"kind": "layer_norm", "epsilon": 1e-5, "weight_offset": 0.0}, "multiplier": 2.0, "divisor": 4.0}
+
+
+def small_bundle(folder: Path, container: str = "safetensors", dtype: str = "float32", version: int = 2) -> None:
+    """A bundle of a few numbers, intact and correct: 5 tokens, 2 padding rows, 2 prompts; in version 3 with a bias."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     table = rng.integers(-8, 9, (ROWS, D)).astype(np.float32)  # small integers: every sum is exact
@@ -38,8 +41,15 @@ def small_bundle(folder: Path, container: str = "safetensors", dtype: str = "flo
             "padding": Content(dtype, (ROWS - V, D), [stored[V:]]),
         },
         "contexts": {"block_output": Content.of(context), "context": Content.of(context)},
-        "expected": {"logits_exact": Content.of(logits.astype(np.float64)), "logits": Content.of(logits)},
     }
+    said: dict[str, Any] = {"layer_norm_epsilon": 1e-5}
+    if version == 3:
+        bias = rng.integers(-8, 9, ROWS).astype(np.float32)
+        logits = (logits + bias[:V]) / 2
+        files["head"] |= {"bias": Content.of(bias[:V]), "padding_bias": Content.of(bias[V:])}
+        said = {"model_type": "five", "output_layer": {**LAYER, "cap": None}}
+    files["expected" if version == 2 else "exact"] = {"logits_exact": Content.of(logits.astype(np.float64))}
+    files["expected"] = {**files.get("expected", {}), "logits": Content.of(logits)}
     places: dict[str, Any] = {}
     for part, contents in files.items():
         name = f"{part}.{container}"
@@ -47,10 +57,11 @@ def small_bundle(folder: Path, container: str = "safetensors", dtype: str = "flo
         places |= {tensor: where.entry(name) for tensor, where in written.items()}
     (folder / "prompts.json").write_text(json.dumps([{"text": "a", "token_ids": [0]}, {"text": "b", "token_ids": [4]}]))
     tokens = {"encoding": "hex", "special": [4], "tokens": ["61", "62", "", "6364", "3c65"]}
+    tokens |= {"leading_space": "dropped"} if version == 3 else {}
     (folder / "tokens.json").write_text(json.dumps(tokens))
     content = {
         "format": manifest.FORMAT,
-        "version": manifest.VERSION,
+        "version": version,
         "model": "five",
         "revision": None,
         "checkpoint": {},
@@ -60,7 +71,7 @@ def small_bundle(folder: Path, container: str = "safetensors", dtype: str = "flo
         "hidden_size": D,
         "dtype": dtype,
         "tied": True,
-        "layer_norm_epsilon": 1e-5,
+        **said,
         "prompts": N,
         "tensors": places,
         "files": {path.name: fingerprint(path) for path in sorted(folder.iterdir())},

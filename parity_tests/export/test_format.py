@@ -26,11 +26,11 @@ SCHEMA = json.loads((FOLDER / "manifest.schema.json").read_text("utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+@pytest.fixture(scope="module", params=manifest.VERSIONS)
+def good(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The manifest of a small bundle."""
     folder = tmp_path_factory.mktemp("format") / "bundle"
-    small_bundle(folder)
+    small_bundle(folder, version=request.param)
     return read(folder)
 
 
@@ -45,14 +45,18 @@ def test_the_exported_bundle_fits_the_schema(bundle_folder: Path) -> None:
 def test_keys_are_the_same_in_page_schema_and_code(good: dict[str, Any]) -> None:
     section = FORMAT.split("## manifest.json")[1].split("## Tensors")[0]
     page = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
-    assert page == set(SCHEMA["required"]) == set(SCHEMA["properties"]) == manifest.KEYS == set(good)
+    assert page == set(SCHEMA["properties"]) == manifest.KEYS[2] | manifest.KEYS[3]
+    for version, rest in zip((2, 3), SCHEMA["oneOf"], strict=True):
+        assert manifest.KEYS[version] == {*SCHEMA["required"], *rest["required"]}
+        assert rest["properties"]["version"]["const"] == version
     tensors = FORMAT.split("## Tensors")[1].split("### Containers")[0]
     names = set(re.findall(r"^\| `([\w.]+)` \|", tensors, re.MULTILINE))
-    assert names == set(SCHEMA["properties"]["tensors"]["properties"]) == set(good["tensors"])
+    assert names == set(SCHEMA["properties"]["tensors"]["properties"])
+    assert set(good["tensors"]) == names - (set() if good["version"] == 3 else {"bias", "padding_bias"})
     assert [*SCHEMA["properties"]["container"]["enum"]] == [*CONTAINERS]
     assert [*SCHEMA["properties"]["dtype"]["enum"]] == [*HEAD_DTYPES]
-    assert SCHEMA["properties"]["version"]["const"] == manifest.VERSION
-    assert f"defines version {manifest.VERSION} of it" in FORMAT
+    assert [*SCHEMA["properties"]["version"]["enum"]] == [*manifest.VERSIONS]
+    assert "defines versions {} and {} of it".format(*manifest.VERSIONS) in " ".join(FORMAT.split())
 
 
 @given(data=st.data())
@@ -79,18 +83,21 @@ def test_what_the_code_accepts_fits_the_schema(good: dict[str, Any], data: st.Da
     VALIDATOR.validate(parsed)
 
 
+@pytest.mark.parametrize("version", manifest.VERSIONS)
 @pytest.mark.parametrize("dtype", HEAD_DTYPES)
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_the_reader_of_the_page_reads_what_we_write(tmp_path: Path, container: str, dtype: str) -> None:
+def test_the_reader_of_the_page_reads_what_we_write(tmp_path: Path, container: str, dtype: str, version: int) -> None:
     """Its Python block, run: it knows nothing of our code and of the containers."""
     [code] = re.findall(r"^```python\n(.*?)^```", FORMAT, re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {}
     exec(compile(code, "FORMAT.md", "exec"), names)
-    small_bundle(tmp_path / "bundle", container, dtype)
+    small_bundle(tmp_path / "bundle", container, dtype, version)
     content, tensors = names["read_bundle"](tmp_path / "bundle")
     bundle = open_bundle(tmp_path / "bundle")
     assert content == bundle.manifest
-    for name in ("embedding", "padding", "block_output", "context", "logits", "logits_exact"):
+    for name in ("embedding", "padding", "block_output", "context", "logits", "logits_exact") + ("bias",) * (
+        version > 2
+    ):
         ours = getattr(bundle, name).astype(np.float64)
         np.testing.assert_array_equal(np.reshape(tensors[name], content["tensors"][name]["shape"]), ours)
     head = tmp_path / "bundle" / f"head.{container}"
@@ -100,7 +107,7 @@ def test_the_reader_of_the_page_reads_what_we_write(tmp_path: Path, container: s
 
 
 def test_rules_that_are_cited_exist() -> None:
-    pattern = re.compile(r"\b(?:HEAD|LOGITS|TEMP|TOPK|SOFTMAX|DRAW|CDF|RNG)-\d+\b")
+    pattern = re.compile(r"\b(?:HEAD|LOGITS|TEMP|TOPK|SOFTMAX|DRAW|CDF|RNG|OUT)-\d+\b")
     texts = [FORMAT, *(path.read_text("utf-8") for path in FOLDER.glob("*.py"))]
     cited = {rule for text in texts for rule in pattern.findall(text)}
     assert len(cited) > 3

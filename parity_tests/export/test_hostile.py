@@ -39,6 +39,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for container in CONTAINERS:
         for dtype in DTYPES:
             small_bundle(folder / f"{container}-{dtype}", container, dtype)
+            small_bundle(folder / f"{container}-{dtype}-3", container, dtype, version=3)
     return folder
 
 
@@ -63,10 +64,11 @@ def test_the_good_ones_are_accepted(good: Path) -> None:
 
 def refused(mutation: Any, good: Path, data: st.DataObject) -> str:
     """Apply a mutation to a copy; the message with which it is refused."""
-    kind = data.draw(st.sampled_from(CONTAINERS)), data.draw(st.sampled_from(DTYPES))
+    kind = f"{data.draw(st.sampled_from(CONTAINERS))}-{data.draw(st.sampled_from(DTYPES))}"
+    kind += data.draw(st.sampled_from(["", "-3"]))  # of version 3
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
-        shutil.copytree(good / "-".join(kind), folder)
+        shutil.copytree(good / kind, folder)
         mutation(folder, data.draw)
         size = sum(path.lstat().st_size for path in folder.iterdir())
         tracemalloc.start()

@@ -22,9 +22,9 @@ import reference
 from reference import bounds
 from weights_export import BundleError, manifest, mask_padding, open_bundle, tokens
 from weights_export.checkpoint import PROMPTS, TINY, load
-from weights_export.contexts import one_thread
 from weights_export.exact import exact_logits
 from weights_export.export import Options, export
+from weights_export.model import one_thread
 from weights_export.source import local
 
 spec = pytest.mark.spec
@@ -63,7 +63,7 @@ def test_context_is_the_norm_of_the_block_output(bundle_folder: Path) -> None:
 
 @spec("LOGITS-2", "LOGITS-3")
 def test_contexts_are_those_of_the_whole_model(bundle_folder: Path, checkpoint: Any) -> None:
-    """One block in memory at a time or the model whole: the same bits; and the model's own logits within the bound."""
+    """The same bits, and the model's own logits within the bound."""
     bundle = open_bundle(bundle_folder)
     with one_thread(), torch.no_grad():
         for n, prompt in enumerate(bundle.prompts):
@@ -85,7 +85,7 @@ def test_prompts_cover_what_they_should(bundle_folder: Path) -> None:
 
 def test_token_bytes_decode_as_the_tokenizer_does(checkpoint: Any, bundle_folder: Path) -> None:
     bundle = open_bundle(bundle_folder)
-    assert bundle.token_bytes == tokens.token_bytes(tokens.load_tokenizer(TINY), 2048)
+    assert bundle.token_bytes == tokens.read_tokens(tokens.load_tokenizer(TINY), 2048).tokens
     assert bundle.special == set(checkpoint.tokenizer.all_special_ids) == {0}
     for i, raw in enumerate(bundle.token_bytes):
         assert raw.decode("utf-8", errors="replace") == checkpoint.tokenizer.decode([i])
@@ -188,7 +188,7 @@ def test_damage_is_found(tmp_path: Path, bundle_folder: Path) -> None:
     shutil.copytree(bundle_folder, tmp_path / "newer")
     content = json.loads((tmp_path / "newer" / "manifest.json").read_text())
     (tmp_path / "newer" / "manifest.json").write_bytes(manifest.seal({**content, "version": 99}))
-    with pytest.raises(BundleError, match="version 99 is not lm-head-bundle 2"):
+    with pytest.raises(BundleError, match="version 99 is not lm-head-bundle 2 or 3"):
         open_bundle(tmp_path / "newer")
 
 
@@ -222,6 +222,7 @@ def test_the_embedded_checkpoint_is_plain_transformers() -> None:
 
 def test_a_missing_checkpoint() -> None:
     with pytest.raises(
-        FileNotFoundError, match=r"model 'no/such/folder': .*config.json; pass 'tiny' or a checkpoint folder"
+        FileNotFoundError,
+        match=r"model 'no/such/folder': there is no folder no/such/folder; pass 'tiny', a checkpoint folder",
     ):
         load("no/such/folder")

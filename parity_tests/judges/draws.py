@@ -5,13 +5,14 @@ both judges ask the same question: is there any result of the arithmetic, within
 the token? If so, a token that differs from the reference's is a TIE_BREAK. Otherwise it is DIVERGED.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from reference import bounds
+from weights_export.output_layer import finished
 
 from .elements import compute_dtype, exact_softmax
 from .words import Verdict, Word, diverged
@@ -136,17 +137,24 @@ def _walk_fault(token: int, probs: np.ndarray, uniform: float, slack: float) -> 
 
 
 def judge_draw(
-    context: np.ndarray, embedding: np.ndarray, noise: np.ndarray, token: int, temperature: float, k: int
+    context: np.ndarray,
+    embedding: np.ndarray,
+    noise: np.ndarray,
+    token: int,
+    temperature: float,
+    k: int,
+    finish: Mapping[str, Any] | None = None,
 ) -> float:
     """How far `token` is behind the winner of this race, as a multiple of the derived bound. Up to 1, rounding decides.
 
     This judges the whole way from context vector to token, so it does not know which tokens survive the cut: of those
     too close to it, rounding may keep any. `token` only has to beat the tokens that survive in any case. If it loses
-    to a doubtful one, an implementation that cuts the doubtful one is still right.
+    to a doubtful one, an implementation that cuts the doubtful one is still right. `finish` are the arguments of
+    `finish_logits`.
     """
     divisor = float(np.float32(temperature))
-    exact = bounds.exact_logits(context, embedding)
-    logits_error = bounds.logits(context, embedding, "float32", "float64")
+    exact, of_float64 = finished(context, embedding, finish or {}, "float64")
+    logits_error = finished(context, embedding, finish or {})[1] + of_float64
     scaled, error = exact / divisor, bounds.temperature(exact, divisor, "float32", logits_error)
     cut = np.sort(scaled)[-min(k, len(scaled))]
     at_cut = error[scaled == cut].max()

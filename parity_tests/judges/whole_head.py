@@ -1,12 +1,13 @@
 """Judges the whole head, where the logits carry rounding errors: these may decide which tokens survive."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from reference import bounds
+from weights_export.output_layer import finished
 
 from . import precision
 from .elements import compute_dtype, exact_softmax, logits_bound, worst_element
@@ -41,18 +42,20 @@ def lm_head(
     temperature: float = 0.7,
     k: int = 50,
     ties: str = "lowest_id",
+    finish: Mapping[str, Any] | None = None,
 ) -> Verdict:
     """Could rounding have chosen these survivors, and are their probabilities within the bound?
 
     The bound of the logits is carried through the temperature and the softmax (HEAD-1). What does not depend on it is
     judged without it: the sum of each row, and the rows whose logits are exact in any order of summation. The reference
     is judged in the same way, so that its own errors are noticed. `ties` is the rule of the implementation; the
-    reference's is `lowest_id`.
+    reference's is `lowest_id`. `finish` are arguments of `finish_logits`, for a head that finishes its logits before
+    the temperature.
     """
     context, embedding = np.asarray(context), np.asarray(embedding)
     dtype = dtype or compute_dtype(expected)
     divisor = float(expected.dtype.type(temperature))
-    exact = bounds.exact_logits(context, embedding)
+    exact = finished(context, embedding, finish, "float64")[0] if finish else bounds.exact_logits(context, embedding)
     k = min(k, len(embedding))
     worst = Verdict(word=Word.IDENTICAL)
     for prefix, probs, computed, rule in (
@@ -60,6 +63,10 @@ def lm_head(
         ("the reference itself: ", expected, compute_dtype(expected), "lowest_id"),
     ):
         bound = logits_bound(context, embedding, computed)
+        if finish:
+            bound = (
+                finished(context, embedding, finish, computed)[1] + finished(context, embedding, finish, "float64")[1]
+            )
         for row, of_row in _rows(exact, bound, divisor, k, rule, computed):
             verdict = _row_of_probs(probs[row], of_row)
             if not verdict.conforms:
@@ -73,7 +80,7 @@ def lm_head(
         return replace(worst, word=Word.IDENTICAL)
     same_support = np.array_equal(expected > 0, actual > 0)
     worst = replace(worst, word=Word.WITHIN_BOUND if same_support else Word.TIE_BREAK)
-    return _by_its_logits(worst, actual, exact, divisor, dtype, context, embedding)
+    return worst if finish else _by_its_logits(worst, actual, exact, divisor, dtype, context, embedding)
 
 
 def _rows(

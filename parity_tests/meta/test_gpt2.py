@@ -9,7 +9,7 @@ from transformers import GPT2LMHeadModel
 import reference
 from torch_impl import huggingface
 
-from ..demo.decoding import compare_with_generate, transformers_generate
+from ..demo.decoding import NumpyHead, compare_with_generate, transformers_generate
 from ..local_torch_rng import OTHER_STREAM, local_stream_is_mt19937
 from ..verdict import compare
 
@@ -33,8 +33,9 @@ def test_transformers_agrees(gpt2: GPT2LMHeadModel, prompts: dict[str, torch.Ten
 @pytest.mark.skipif(not local_stream_is_mt19937(), reason=OTHER_STREAM)
 def test_generates_the_same_tokens(gpt2: GPT2LMHeadModel, prompts: dict[str, torch.Tensor]) -> None:
     ids, mask = prompts["input_ids"], prompts["attention_mask"]
+    head = NumpyHead.of(gpt2, ids[0, -4:].tolist())
     for seed in range(2):
         settings: dict[str, Any] = {"temperature": 0.8, "k": 40, "seed": seed}
-        theirs = transformers_generate(gpt2, ids, mask, 8, **settings, eos_token_id=None)
-        for verdict in compare_with_generate(gpt2, ids, mask, theirs, **settings):
+        theirs = transformers_generate(gpt2, ids, mask, 8, **settings)
+        for verdict in compare_with_generate(head, ids, mask, theirs, **settings):
             verdict.require()

@@ -76,7 +76,7 @@ class Made:
         (folder / "tokens.json").write_bytes(dump(tokens))
         content = {
             "format": manifest.FORMAT,
-            "version": manifest.VERSION,
+            "version": 2,
             "model": "made",
             "revision": None,
             "checkpoint": {},
@@ -156,7 +156,7 @@ DAMAGED: dict[str, tuple[str, Callable[[Path], None]]] = {
         _edit("manifest.json", lambda b: re.sub(rb'"hidden_size": \d+', b'"hidden_size": 11', b)),
     ),
     "half a manifest": ("a manifest that is not JSON is read", _edit("manifest.json", lambda b: b[: len(b) // 2])),
-    "another version": ("the version is not looked at", _resealed(version=manifest.VERSION + 1)),
+    "another version": ("the version is not looked at", _resealed(version=max(manifest.VERSIONS) + 1)),
     "another format": ("the format is not looked at", _resealed(format="another-bundle")),
     "no embedding": ("a missing file is not noticed", lambda folder: (folder / "head.safetensors").unlink()),
     "no manifest": ("a missing file is not noticed", lambda folder: (folder / "manifest.json").unlink()),
