@@ -4,6 +4,7 @@
 illegal change each and seal the bundle again, so that hashes alone do not find it.
 """
 
+import copy
 import hashlib
 import json
 import os
@@ -195,14 +196,47 @@ def numbers_of_the_manifest(folder: Path, draw: Draw) -> None:
 def words_of_the_manifest(folder: Path, draw: Draw) -> None:
     """A value of the wrong kind, an unknown version, format or container."""
     content = read(folder)
-    key = draw(
-        st.sampled_from(sorted(set(content) - {"revision", "model", "checkpoint", "tied", "layer_norm_epsilon"}))
-    )
+    legal = {"revision", "model", "model_type", "checkpoint", "tied", "layer_norm_epsilon"}  # some of the words are
+    key = draw(st.sampled_from(sorted(set(content) - legal)))
     if key in ("vocab_size", "embedding_rows", "hidden_size", "prompts", "sha256"):
         key = "version"
-    words: list[Any] = [None, [], {}, 0, 1, 3, -1, 99, 2.0, "2", "", "zip", "float64", True, "bin "]
+    words: list[Any] = [
+        None,
+        [],
+        {},
+        0,
+        1,
+        5 - content["version"],
+        -1,
+        99,
+        2.0,
+        "2",
+        "",
+        "zip",
+        "float64",
+        True,
+        "bin ",
+    ]
     content[key] = draw(st.sampled_from(words))
     seal(folder, content, hashes=False)
+
+
+def output_layer(folder: Path, draw: Draw) -> None:
+    """An output layer with a number that is none, that is not above 0, or with a key missing or too many."""
+    content = read(folder)
+    said = content.setdefault("output_layer", copy.deepcopy({**LAYER, "cap": None}))  # a key too many in version 2
+    place = said["norm"] if draw(st.booleans()) else said
+    key = draw(st.sampled_from(sorted(set(place) - {"norm"})))
+    words: list[Any] = [True, "1", [], {}, *([] if key == "cap" else [None])]
+    words += [] if key == "weight_offset" else [0, -1, 1e999]
+    if draw(st.booleans()):
+        place[key] = draw(st.sampled_from(words))
+    elif draw(st.booleans()):
+        del place[key]
+    else:
+        place["extra"] = 1
+    raw = manifest.seal({key: value for key, value in content.items() if key != "sha256"})
+    (folder / "manifest.json").write_bytes(raw)
 
 
 def keys_of_the_manifest(folder: Path, draw: Draw) -> None:
@@ -376,6 +410,6 @@ def appended(folder: Path, draw: Draw) -> None:
 
 DAMAGE = (flip, truncate, insert, rewrite, remove, replace_by_link, replace_by_something_else, swap)
 FORGERIES = (
-    *(numbers_of_the_manifest, words_of_the_manifest, keys_of_the_manifest, file_names, places_of_tensors),
-    *(sizes_and_hashes, safetensors_header, json_files, manifest_text, not_finite, appended),
+    *(numbers_of_the_manifest, words_of_the_manifest, output_layer, keys_of_the_manifest, file_names),
+    *(places_of_tensors, sizes_and_hashes, safetensors_header, json_files, manifest_text, not_finite, appended),
 )

@@ -43,12 +43,15 @@ def test_the_exported_bundle_fits_the_schema(bundle_folder: Path) -> None:
 
 
 def test_keys_are_the_same_in_page_schema_and_code(good: dict[str, Any]) -> None:
-    section = FORMAT.split("## manifest.json")[1].split("## Tensors")[0]
+    section = FORMAT.split("## manifest.json")[1].split("## The output layer")[0]
     page = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
     assert page == set(SCHEMA["properties"]) == manifest.KEYS[2] | manifest.KEYS[3]
     for version, rest in zip((2, 3), SCHEMA["oneOf"], strict=True):
         assert manifest.KEYS[version] == {*SCHEMA["required"], *rest["required"]}
         assert rest["properties"]["version"]["const"] == version
+    said = FORMAT.split("## The output layer")[1].split("## Tensors")[0]
+    layer = SCHEMA["properties"]["output_layer"]
+    assert set(re.findall(r"^\| `(\w+)` \|", said, re.MULTILINE)) == set(layer["properties"]) == {*layer["required"]}
     tensors = FORMAT.split("## Tensors")[1].split("### Containers")[0]
     names = set(re.findall(r"^\| `([\w.]+)` \|", tensors, re.MULTILINE))
     assert names == set(SCHEMA["properties"]["tensors"]["properties"])

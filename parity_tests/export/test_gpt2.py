@@ -49,13 +49,13 @@ def export(*arguments: str | Path) -> tuple[float, float]:
 
 @pytest.mark.spec("HEAD-1", "LOGITS-1", "LOGITS-2")
 def test_with_contexts(model: Path, tmp_path: Path) -> None:
-    """Exports, verifies, reproduces, in 1.3 times the checkpoint's size; a short prompt and one of a whole window."""
+    """Exports, verifies, reproduces, in the model's memory and 800 MB; a short prompt and one of a whole window."""
     (tmp_path / "prompts.json").write_text(json.dumps([PROMPTS[0], PROMPTS[-1]]))
     seconds, peak = export(model, "-o", tmp_path / "bundle", "--prompts", tmp_path / "prompts.json")
     size = (model / "model.safetensors").stat().st_size
     print(f"\n2 prompts: {seconds:.1f} s, peak {peak / 1e6:.0f} MB, {peak / size:.2f} of the checkpoint's size")
     if torch.version.cuda is None:  # the libraries of a CUDA build alone take 390 MB more, see FORMAT.md
-        assert peak <= 1.3 * size
+        assert peak <= size + 800e6
     bundle = open_bundle(tmp_path / "bundle")
     bundle.verify()
     bundle.reproduce()
