@@ -128,7 +128,7 @@ def _in_dtype(name: str, value: Any, dtype: np.dtype) -> np.floating:
         with np.errstate(all="ignore"):
             rounded: np.floating = dtype.type(value)
     except OverflowError:  # a Python integer beyond float64
-        rounded = dtype.type(math.inf if value > 0 else -math.inf)
+        rounded = dtype.type(math.inf if value == abs(value) else -math.inf)
     return rounded
 
 

@@ -117,7 +117,7 @@ def _in_dtype(name: str, value: Any, like: Tensor) -> Tensor:
     try:
         return torch.tensor(float(value), dtype=like.dtype, device=like.device)
     except OverflowError:  # a Python integer beyond float64
-        return torch.tensor(math.inf if value > 0 else -math.inf, dtype=like.dtype, device=like.device)
+        return torch.tensor(math.inf if value == abs(value) else -math.inf, dtype=like.dtype, device=like.device)
 
 
 def _bad_number(name: str, value: Any, number: Tensor, needed: str) -> ValueError:

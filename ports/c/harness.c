@@ -100,21 +100,17 @@ static int is_number(const cJSON *item, double *number) {
     return 0;
 }
 
-/* One number, or its default if the request leaves it out. */
-static double real(const cJSON *inputs, const char *key, lm_code why) {
+/* One number, or its default if the request leaves it out. The default is nan if it may not. */
+static double real(const cJSON *inputs, const char *key, lm_code why, double otherwise) {
     double number = NAN;
-    if (!has(inputs, key)) {
-        if (strcmp(key, "temperature") == 0) return LM_TEMPERATURE;
-        if (strcmp(key, "k") == 0) return LM_K;
-        if (strcmp(key, "num_samples") == 0) return 1;
-    }
+    if (!has(inputs, key) && !isnan(otherwise)) return otherwise;
     if (!is_number(get(inputs, key), &number)) refuse(why, key, get(inputs, key), "it must be one number");
     return number;
 }
 
 /* k or num_samples. It is refused if it is not an integer. Values above 2^53 are all clamped to that. */
-static int64_t count(const cJSON *inputs, const char *key, lm_code why) {
-    double number = real(inputs, key, why);
+static int64_t count(const cJSON *inputs, const char *key, lm_code why, double otherwise) {
+    double number = real(inputs, key, why, otherwise);
     if (number != floor(number) || isinf(number)) refuse(why, key, get(inputs, key), "it must be an integer");
     return (int64_t)fmax(-0x1p53, fmin(number, 0x1p53));
 }
@@ -188,6 +184,14 @@ static tensor read_factors(const cJSON *inputs, tensor *embedding) {
     return context;
 }
 
+/* Returns the numbers of a vector that has one for each of the last axis of `rows`. */
+static const float *read_vector(const cJSON *inputs, const char *key, const tensor *rows) {
+    tensor vector = read_tensor(inputs, key, 0);
+    if (vector.axes != 1 || vector.last != rows->last)
+        refuse(LM_BAD_SHAPE, key, get(get(inputs, key), "shape"), "it must have one axis, as long as the last one");
+    return vector.numbers;
+}
+
 static size_t at_most(int64_t k, size_t V) { return k < 1 ? 0 : (uint64_t)k < V ? (size_t)k : V; }
 
 /* ---- writing: everything after `{"seq": N, "result": {` ---- */
@@ -247,7 +251,7 @@ static void compute_logits(const cJSON *inputs, double seq) {
 
 static void apply_temperature(const cJSON *inputs, double seq) {
     tensor z = read_tensor(inputs, "logits", 1);
-    double temperature = real(inputs, "temperature", LM_BAD_TEMPERATURE);
+    double temperature = real(inputs, "temperature", LM_BAD_TEMPERATURE, LM_TEMPERATURE);
     float *scaled = room(z.size, sizeof *scaled);
     check(lm_apply_temperature(z.numbers, z.rows, z.last, temperature, scaled));
     begin(seq);
@@ -256,7 +260,7 @@ static void apply_temperature(const cJSON *inputs, double seq) {
 
 static void top_k(const cJSON *inputs, double seq) {
     tensor z = read_tensor(inputs, "logits", 1);
-    int64_t k = count(inputs, "k", LM_BAD_K);
+    int64_t k = count(inputs, "k", LM_BAD_K, LM_K);
     size_t n = at_most(k, z.last);
     float *values = room(z.rows * n, sizeof *values);
     int64_t *ids = room(z.rows * n, sizeof *ids);
@@ -270,7 +274,7 @@ static void top_k(const cJSON *inputs, double seq) {
 
 static void keep_top_k(const cJSON *inputs, double seq) {
     tensor z = read_tensor(inputs, "logits", 1);
-    int64_t k = count(inputs, "k", LM_BAD_K);
+    int64_t k = count(inputs, "k", LM_BAD_K, LM_K);
     const char *word = has(inputs, "ties") ? cJSON_GetStringValue(get(inputs, "ties")) : "lowest_id";
     lm_ties ties = word && strcmp(word, "lowest_id") == 0 ? LM_LOWEST_ID : LM_ALL;
     if (!word || (ties == LM_ALL && strcmp(word, "all") != 0))
@@ -295,7 +299,7 @@ static int same_shape(tensor a, tensor b, int axes) {
 
 static void multinomial(const cJSON *inputs, double seq) {
     tensor p = read_tensor(inputs, "probs", 1);
-    int64_t num_samples = count(inputs, "num_samples", LM_BAD_NUM_SAMPLES);
+    int64_t num_samples = count(inputs, "num_samples", LM_BAD_NUM_SAMPLES, 1);
     float *noise = room(p.size, sizeof *noise);
     if (has(inputs, "noise")) {
         tensor given = read_tensor(inputs, "noise", 0);
@@ -327,8 +331,8 @@ static void inverse_cdf(const cJSON *inputs, double seq) {
 
 static void whole_head(const cJSON *inputs, double seq) {
     tensor embedding, context = read_factors(inputs, &embedding);
-    double temperature = real(inputs, "temperature", LM_BAD_TEMPERATURE);
-    int64_t k = count(inputs, "k", LM_BAD_K);
+    double temperature = real(inputs, "temperature", LM_BAD_TEMPERATURE, LM_TEMPERATURE);
+    int64_t k = count(inputs, "k", LM_BAD_K, LM_K);
     size_t V = embedding.rows;
     float *probs = room(context.rows * V, sizeof *probs);
     check(lm_head(context.numbers, embedding.numbers, context.rows, V, context.last, temperature, k,
@@ -336,6 +340,34 @@ static void whole_head(const cJSON *inputs, double seq) {
     context.shape[context.axes - 1] = V; /* (..., d) -> (..., V) */
     begin(seq);
     write_floats("probs", probs, context.shape, context.axes);
+}
+
+static void norm(const cJSON *inputs, double seq, int centred) {
+    tensor h = read_tensor(inputs, "hidden", 1);
+    const float *weight = read_vector(inputs, "weight", &h);
+    const float *bias = centred && has(inputs, "bias") ? read_vector(inputs, "bias", &h) : NULL;
+    double epsilon = real(inputs, "epsilon", LM_BAD_EPSILON, centred ? 1e-5 : 1e-6);
+    double offset = real(inputs, "weight_offset", LM_BAD_WEIGHT, 0);
+    float *context = room(h.size, sizeof *context);
+    check(centred ? lm_layer_norm(h.numbers, weight, bias, h.rows, h.last, epsilon, offset, context)
+                  : lm_rms_norm(h.numbers, weight, h.rows, h.last, epsilon, offset, context));
+    begin(seq);
+    write_floats("context", context, h.shape, h.axes);
+}
+
+static void layer_norm(const cJSON *inputs, double seq) { norm(inputs, seq, 1); }
+
+static void rms_norm(const cJSON *inputs, double seq) { norm(inputs, seq, 0); }
+
+static void finish_logits(const cJSON *inputs, double seq) {
+    tensor z = read_tensor(inputs, "logits", 1);
+    const float *bias = has(inputs, "bias") ? read_vector(inputs, "bias", &z) : NULL;
+    double multiplier = real(inputs, "multiplier", LM_BAD_SCALE, 1), divisor = real(inputs, "divisor", LM_BAD_SCALE, 1);
+    double cap = real(inputs, "cap", LM_BAD_SCALE, INFINITY);
+    float *finished = room(z.size, sizeof *finished);
+    check(lm_finish_logits(z.numbers, bias, z.rows, z.last, multiplier, divisor, cap, finished));
+    begin(seq);
+    write_floats("logits", finished, z.shape, z.axes);
 }
 
 static void torch_rng(const cJSON *inputs, double seq) {
@@ -386,9 +418,9 @@ static const float *context_of(const cJSON *which) {
 
 static void step(const cJSON *inputs, double seq) {
     const float *context = context_of(get(inputs, "context"));
-    double temperature = real(inputs, "temperature", LM_BAD_TEMPERATURE);
-    int64_t k = count(inputs, "k", LM_BAD_K), id;
-    double uniform = real(inputs, "uniform", LM_BAD_UNIFORM);
+    double temperature = real(inputs, "temperature", LM_BAD_TEMPERATURE, LM_TEMPERATURE);
+    int64_t k = count(inputs, "k", LM_BAD_K, LM_K), id;
+    double uniform = real(inputs, "uniform", LM_BAD_UNIFORM, NAN);
     size_t V = open_one.V;
     float *probs = room(V, sizeof *probs);
     check(lm_head(context, open_one.embedding, 1, V, open_one.d, temperature, k, room(at_most(k, V), sizeof(int64_t)),
@@ -401,8 +433,8 @@ static void step(const cJSON *inputs, double seq) {
 
 static void sequence(const cJSON *inputs, double seq) {
     const cJSON *steps = get(inputs, "contexts"), *batch, *which;
-    double temperature = real(inputs, "temperature", LM_BAD_TEMPERATURE);
-    int64_t k = count(inputs, "k", LM_BAD_K);
+    double temperature = real(inputs, "temperature", LM_BAD_TEMPERATURE, LM_TEMPERATURE);
+    int64_t k = count(inputs, "k", LM_BAD_K, LM_K);
     size_t V = open_one.V, rows = 0, at = 0;
     cJSON_ArrayForEach(batch, steps) rows += (size_t)cJSON_GetArraySize(batch);
     int64_t *ids = room(rows, sizeof *ids), *scratch = room(at_most(k, V), sizeof *scratch);
@@ -446,6 +478,9 @@ static const struct {
     {"inverse_cdf", inverse_cdf},
     {"lm_head", whole_head},
     {"torch_rng", torch_rng},
+    {"layer_norm", layer_norm},
+    {"rms_norm", rms_norm},
+    {"finish_logits", finish_logits},
     {"open_bundle", open_bundle},
     {"step", step},
     {"sequence", sequence},

@@ -19,13 +19,17 @@ static const struct {
     [LM_BAD_SHAPE] = {"bad_shape", "the vocabulary needs at least one token, and both factors the same d"},
     [LM_BAD_LOGITS] = {"bad_logits", "logits must be finite, or -inf for a masked token, and one must be finite"},
     [LM_BAD_TEMPERATURE] = {"bad_temperature", "it must be finite and > 0; for greedy decoding take the argmax"},
-    [LM_OVERFLOW] = {"overflow", "the logits divided by the temperature overflow: use a higher temperature"},
+    [LM_OVERFLOW] = {"overflow", "it overflows: use a higher temperature, or look for huge numbers"},
     [LM_BAD_K] = {"bad_k", "it must be an integer of at least 1; to keep every token pass k = V"},
     [LM_BAD_TIES] = {"bad_ties", "it must be lowest_id or all"},
     [LM_BAD_PROBS] = {"bad_probs", "probabilities must be finite and >= 0, and one of a row above zero"},
     [LM_BAD_NOISE] = {"bad_noise", "it must be finite and >= 0"},
     [LM_BAD_NUM_SAMPLES] = {"bad_num_samples", "draw from 1 to as many as there are tokens of non-zero probability"},
     [LM_BAD_UNIFORM] = {"bad_uniform", "it must be in [0, 1)"},
+    [LM_BAD_HIDDEN] = {"bad_hidden", "it must be finite"},
+    [LM_BAD_WEIGHT] = {"bad_weight", "it must be finite"},
+    [LM_BAD_EPSILON] = {"bad_epsilon", "it must be finite and > 0"},
+    [LM_BAD_SCALE] = {"bad_scale", "it must be > 0, and finite unless it is the cap"},
     [LM_BAD_SEED] = {"bad_seed", "it must be an integer from -2^63 to 2^64 - 1"},
     [LM_BAD_BUNDLE] = {"bad_bundle", "export it again"},
 };
@@ -221,6 +225,68 @@ lm_refusal lm_head(const float *context, const float *embedding, size_t rows, si
     if (!refusal.code) refusal = lm_keep_top_k(probs, rows, V, k, LM_LOWEST_ID, scratch, probs);
     if (!refusal.code) refusal = lm_softmax(probs, rows, V, probs);
     return refusal;
+}
+
+/* Every one of `rows` times `n` numbers is finite. `numbers` may be NULL. */
+static lm_refusal check_finite(lm_code code, const char *argument, const float *numbers, size_t rows, size_t n) {
+    for (size_t i = 0; numbers && i < rows * n; i++)
+        if (!isfinite(numbers[i])) return refuse(code, argument, numbers[i], (int64_t)(i / n), (int64_t)(i % n));
+    return FINE;
+}
+
+/* Both norms. The sums are kept in double, where the squares of floats cannot overflow. */
+static lm_refusal norm(const float *hidden, const float *weight, const float *bias, size_t rows, size_t d,
+                       double epsilon, double weight_offset, int centred, float *context) {
+    if (d == 0) return refuse(LM_BAD_SHAPE, "d", 0, -1, -1);
+    float eps = (float)epsilon, offset = (float)weight_offset; /* as floats, 1e-46 is 0 and 1e39 is inf */
+    lm_refusal refusal = check_finite(LM_BAD_HIDDEN, "hidden", hidden, rows, d);
+    if (!refusal.code) refusal = check_finite(LM_BAD_WEIGHT, "weight", weight, 1, d);
+    if (!refusal.code) refusal = check_finite(LM_BAD_WEIGHT, "bias", bias, 1, d);
+    if (refusal.code) return refusal;
+    if (!isfinite(offset)) return refuse(LM_BAD_WEIGHT, "weight_offset", weight_offset, -1, -1);
+    if (!(eps > 0 && eps < INFINITY)) return refuse(LM_BAD_EPSILON, "epsilon", epsilon, -1, -1);
+    for (size_t row = 0; row < rows; row++, hidden += d, context += d) {
+        double mean = 0, square = 0;
+        for (size_t i = 0; centred && i < d; i++) mean += hidden[i];
+        mean /= (double)d;
+        for (size_t i = 0; i < d; i++) square += (hidden[i] - mean) * (hidden[i] - mean); /* a second pass */
+        double r = 1 / sqrt(square / (double)d + eps);
+        for (size_t i = 0; i < d; i++) {
+            float factor = offset + weight[i];
+            context[i] = (float)((hidden[i] - mean) * r * factor + (bias ? bias[i] : 0));
+            if (!isfinite(context[i])) return refuse(LM_OVERFLOW, "context", context[i], (int64_t)row, (int64_t)i);
+        }
+    }
+    return FINE;
+}
+
+lm_refusal lm_layer_norm(const float *hidden, const float *weight, const float *bias, size_t rows, size_t d,
+                         double epsilon, double weight_offset, float *context) {
+    return norm(hidden, weight, bias, rows, d, epsilon, weight_offset, 1, context);
+}
+
+lm_refusal lm_rms_norm(const float *hidden, const float *weight, size_t rows, size_t d, double epsilon,
+                       double weight_offset, float *context) {
+    return norm(hidden, weight, NULL, rows, d, epsilon, weight_offset, 0, context);
+}
+
+lm_refusal lm_finish_logits(const float *logits, const float *bias, size_t rows, size_t V, double multiplier,
+                            double divisor, double cap, float *finished) {
+    lm_refusal refusal = check_logits(logits, rows, V, LM_BAD_LOGITS);
+    if (!refusal.code) refusal = check_finite(LM_BAD_WEIGHT, "bias", bias, 1, V);
+    if (refusal.code) return refusal;
+    float m = (float)multiplier, q = (float)divisor, limit = (float)cap;
+    if (!(m > 0 && m < INFINITY)) return refuse(LM_BAD_SCALE, "multiplier", multiplier, -1, -1);
+    if (!(q > 0 && q < INFINITY)) return refuse(LM_BAD_SCALE, "divisor", divisor, -1, -1);
+    if (!(limit > 0)) return refuse(LM_BAD_SCALE, "cap", cap, -1, -1);
+    for (size_t i = 0; i < rows * V; i++) {
+        float z = bias ? logits[i] + bias[i % V] : logits[i];
+        z = z * m / q; /* two roundings: not a product with m / q */
+        if (isinf(z) && isfinite(logits[i]))
+            return refuse(LM_OVERFLOW, "finished", z, (int64_t)(i / V), (int64_t)(i % V));
+        finished[i] = isinf(z) || isinf(limit) ? z : limit * tanhf(z / limit); /* a mask stays a mask */
+    }
+    return FINE;
 }
 
 void lm_seed(lm_rng *rng, uint64_t seed) {

@@ -36,6 +36,10 @@ typedef enum {
     LM_BAD_NOISE,
     LM_BAD_NUM_SAMPLES,
     LM_BAD_UNIFORM,
+    LM_BAD_HIDDEN,
+    LM_BAD_WEIGHT, /* or bias */
+    LM_BAD_EPSILON,
+    LM_BAD_SCALE,
     LM_BAD_SEED,  /* for callers that read seeds from text */
     LM_BAD_BUNDLE /* for callers that read bundles */
 } lm_code;
@@ -89,6 +93,23 @@ lm_refusal lm_inverse_cdf(const float *probs, const double *uniform, size_t rows
 /* Stages 1 to 4: (rows, d), (V, d) -> probs (rows, V); `scratch` has room for min(k, V) ids  [HEAD-1]. */
 lm_refusal lm_head(const float *context, const float *embedding, size_t rows, size_t V, size_t d, double temperature,
                    int64_t k, int64_t *scratch, float *probs);
+
+/* What other families have before and after the product. `bias` is NULL where a model has none.
+ *
+ * (rows, d), (d), (d) -> context (rows, d): centred, over the root of variance plus epsilon; times offset + weight, plus
+ * bias  [OUT-1, OUT-3, OUT-4]. */
+lm_refusal lm_layer_norm(const float *hidden, const float *weight, const float *bias, size_t rows, size_t d,
+                         double epsilon, double weight_offset, float *context);
+
+/* (rows, d), (d) -> context (rows, d): over the root of mean square plus epsilon; times offset + weight, the offset being
+ * 1 for Gemma  [OUT-2 to OUT-4]. */
+lm_refusal lm_rms_norm(const float *hidden, const float *weight, size_t rows, size_t d, double epsilon,
+                       double weight_offset, float *context);
+
+/* (rows, V), (V) -> finished (rows, V): z = (logits + bias) * multiplier / divisor, then cap * tanh(z / cap) unless cap
+ * is INFINITY  [OUT-5 to OUT-7]. */
+lm_refusal lm_finish_logits(const float *logits, const float *bias, size_t rows, size_t V, double multiplier,
+                            double divisor, double cap, float *finished);
 
 /* PyTorch's CPU random stream: MT19937 (Matsumoto & Nishimura 1998). The state carries over from call to call. Only the
  * low 32 bits of a seed count. A negative seed s means 2^64 + s, which is how C converts it  [RNG-1, RNG-2]. */

@@ -46,7 +46,7 @@ class Seen:
 
     def add(self, arguments: Mapping[str, Any]) -> None:
         """The sizes of these arguments."""
-        for name, axes in (("embedding", "Vd"), ("logits", "V"), ("probs", "V"), ("context", "d")):
+        for name, axes in (("embedding", "Vd"), ("logits", "V"), ("probs", "V"), ("context", "d"), ("hidden", "d")):
             value = arguments.get(name)
             if isinstance(value, np.ndarray) and value.ndim >= len(axes):
                 for axis, size in zip(axes[::-1], value.shape[::-1], strict=False):

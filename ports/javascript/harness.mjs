@@ -64,6 +64,14 @@ function generator({ seed }) {
   return new head.TorchGenerator(BigInt(seed));
 }
 
+/** A vector with one number for each of the last axis of `rows`; undefined if the request has none. */
+function vector(inputs, name, rows) {
+  if (inputs[name] === undefined) return undefined;
+  const given = tensor(inputs, name, 0);
+  sameShape(name, given.shape, [rows.last]);
+  return given.numbers;
+}
+
 function factors(inputs) {
   const [context, embedding] = [tensor(inputs, "context"), tensor(inputs, "embedding", 0)];
   if (embedding.shape.length !== 2 || embedding.rows === 0 || embedding.last !== context.last)
@@ -78,7 +86,10 @@ const NO_FLOAT64_EXPONENTIALS =
   "float64 exponentials have the last bit of the C library's log1p, JavaScript's Math.log1p has another";
 
 /** The values of arguments that a request may leave out. */
-const DEFAULTS = { temperature: 0.7, k: 50, ties: "lowest_id", num_samples: 1 };
+const DEFAULTS = {
+  ...{ temperature: 0.7, k: 50, ties: "lowest_id", num_samples: 1 },
+  ...{ weight_offset: 0, multiplier: 1, divisor: 1, cap: Infinity },
+};
 
 let bundle = null;
 
@@ -157,6 +168,23 @@ const OPERATIONS = {
       return floats(draw === "uniform" ? stream.uniforms(size, KINDS[dtype]) : stream.exponentials(size), [size]);
     });
     return { numbers };
+  },
+  layer_norm({ epsilon = 1e-5, ...inputs }) {
+    const hidden = tensor(inputs, "hidden");
+    const [weight, bias] = [vector(inputs, "weight", hidden), vector(inputs, "bias", hidden)];
+    const options = { epsilon: fromJson(epsilon), weightOffset: fromJson(inputs.weight_offset) };
+    return { context: floats(head.layerNorm(hidden.numbers, weight, bias, options), hidden.shape) };
+  },
+  rms_norm({ epsilon = 1e-6, ...inputs }) {
+    const hidden = tensor(inputs, "hidden");
+    const options = { epsilon: fromJson(epsilon), weightOffset: fromJson(inputs.weight_offset) };
+    return { context: floats(head.rmsNorm(hidden.numbers, vector(inputs, "weight", hidden), options), hidden.shape) };
+  },
+  finish_logits(inputs) {
+    const logits = tensor(inputs, "logits");
+    const [multiplier, divisor, cap] = [inputs.multiplier, inputs.divisor, inputs.cap].map(fromJson);
+    const options = { multiplier, divisor, cap, V: logits.last };
+    return { logits: floats(head.finishLogits(logits.numbers, vector(inputs, "bias", logits), options), logits.shape) };
   },
   async open_bundle({ path }) {
     const read = async (name) => {

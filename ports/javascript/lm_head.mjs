@@ -317,6 +317,117 @@ export function lmHead(context, embedding, { temperature = 0.7, k = 50, d = cont
   return softmax(logits, V);
 }
 
+/** Refuses nan and the infinities. */
+function checkFinite(name, values, n, code) {
+  checkFloats(name, values);
+  const bad = values.findIndex((x) => !Number.isFinite(x));
+  if (bad >= 0) refuse(code, `${place(name, values, bad, n)} is ${values[bad]}: it must be finite`);
+}
+
+/** A vector that has one finite number for each of the last axis; undefined where a model has none. */
+function checkVector(name, values, n) {
+  if (values === undefined) return;
+  checkFinite(name, values, n, "bad_weight");
+  if (values.length !== n) refuse("bad_shape", `${name} has ${values.length} numbers: it must have ${n}`);
+}
+
+/** Rounds a number to what the arrays are computed in, Float64Array if any is; refuses what is no number. */
+function rounding(...arrays) {
+  const Kind = arrays.some((array) => array instanceof Float64Array) ? Float64Array : Float32Array;
+  const round = Kind === Float64Array ? (x) => x : Math.fround;
+  const number = (name, value, code) => {
+    if (typeof value !== "number") refuse(code, `${name} is ${value}: it must be one number`, TypeError);
+    return round(value);
+  };
+  return { Kind, round, number };
+}
+
+/** Both norms. A sum in float64 is closer to exact than any bound asks. */
+function norm(hidden, weight, bias, { epsilon, weightOffset }, centred) {
+  checkFloats("weight", weight);
+  const d = weight.length;
+  const rows = rowsOf("hidden", hidden, d);
+  checkFinite("hidden", hidden, d, "bad_hidden");
+  checkVector("weight", weight, d);
+  checkVector("bias", bias, d);
+  const { Kind, round, number } = rounding(hidden, weight, bias);
+  const offset = number("weightOffset", weightOffset, "bad_weight");
+  if (!Number.isFinite(offset)) refuse("bad_weight", `weightOffset is ${weightOffset}: it must be finite`);
+  const eps = number("epsilon", epsilon, "bad_epsilon");
+  if (!(eps > 0 && eps < Infinity)) refuse("bad_epsilon", `epsilon is ${epsilon}: it must be finite and > 0`);
+  const context = new Kind(hidden.length);
+  for (let start = 0; start < rows * d; start += d) {
+    let [mean, square] = [0, 0];
+    if (centred) for (let i = 0; i < d; i++) mean += hidden[start + i] / d;
+    for (let i = 0; i < d; i++) square += (hidden[start + i] - mean) ** 2; // a second pass: nothing cancels
+    const root = Math.sqrt(square / d + eps);
+    for (let i = 0; i < d; i++) {
+      const factor = round(offset + weight[i]);
+      context[start + i] = ((hidden[start + i] - mean) / root) * factor + (bias ? bias[i] : 0);
+    }
+    if (square === Infinity) refuse("overflow", `the squares of row ${start / d} of hidden are ${square}: they overflow`);
+  }
+  checkFinite("context", context, d, "overflow");
+  return context;
+}
+
+/**
+ * The layer norm of GPT-2, Phi and Cohere: `(h - mean) / sqrt(variance + epsilon) * (weightOffset + weight) + bias`
+ * [OUT-1, OUT-3, OUT-4].
+ *
+ * @param {Floats} hidden (rows, d)
+ * @param {Floats} weight (d)
+ * @param {Floats} [bias] (d)
+ * @param {{epsilon?: number, weightOffset?: number}} options
+ * @returns {Floats} context (rows, d), float64 if any of the three is
+ */
+export function layerNorm(hidden, weight, bias, { epsilon = 1e-5, weightOffset = 0 } = {}) {
+  return norm(hidden, weight, bias, { epsilon, weightOffset }, true);
+}
+
+/**
+ * The RMS norm of Llama and Gemma: `h / sqrt(mean(h^2) + epsilon) * (weightOffset + weight)`, weightOffset being 1 for
+ * Gemma  [OUT-2 to OUT-4].
+ *
+ * @param {Floats} hidden (rows, d)
+ * @param {Floats} weight (d)
+ * @param {{epsilon?: number, weightOffset?: number}} options
+ * @returns {Floats} context (rows, d)
+ */
+export function rmsNorm(hidden, weight, { epsilon = 1e-6, weightOffset = 0 } = {}) {
+  return norm(hidden, weight, undefined, { epsilon, weightOffset }, false);
+}
+
+/**
+ * What comes between the product and the temperature: `z = (logits + bias) * multiplier / divisor`, then
+ * `cap * tanh(z / cap)` unless cap is Infinity  [OUT-5 to OUT-7].
+ *
+ * @param {Floats} logits (rows, V)
+ * @param {Floats} [bias] (V)
+ * @param {{multiplier?: number, divisor?: number, cap?: number, V?: number}} options
+ * @returns {Floats} (rows, V)
+ */
+export function finishLogits(logits, bias, { multiplier = 1, divisor = 1, cap = Infinity, V = logits.length } = {}) {
+  checkLogits(logits, V);
+  checkVector("bias", bias, V);
+  const { Kind, round, number } = rounding(logits, bias);
+  const scale = (name, value, most) => {
+    const rounded = number(name, value, "bad_scale");
+    if (!(rounded > 0 && rounded <= most))
+      refuse("bad_scale", `${name} is ${value}: it must be > 0${most < Infinity ? " and finite" : ""}`);
+    return rounded;
+  };
+  const [m, q] = [scale("multiplier", multiplier, Number.MAX_VALUE), scale("divisor", divisor, Number.MAX_VALUE)];
+  const limit = scale("cap", cap, Infinity);
+  return Kind.from(logits, (logit, i) => {
+    const added = bias ? round(logit + bias[i % V]) : logit;
+    const z = round(round(added * m) / q); // each step rounded once, and not a product with m / q
+    if (Math.abs(z) === Infinity && Number.isFinite(logit))
+      refuse("overflow", `${place("finished logits", logits, i, V)} is ${z}: it overflows`);
+    return limit === Infinity || z === -Infinity ? z : limit * Math.tanh(z / limit); // a mask stays a mask
+  });
+}
+
 /**
  * PyTorch's CPU random stream: MT19937 (Matsumoto & Nishimura 1998), its state carried over from call to call
  * [RNG-1 to RNG-4].

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 import reference
 from parity_tests.contract import FLOATS
 from ports.checker.errors import RefusedError, SkippedError
@@ -57,10 +59,37 @@ def code_of(op: str, given: dict[str, Any]) -> str:
             refusals.uniform(given["uniform"], given["probs"].shape[:-1])
         refusals.count("k", ask("k", 1))
         refusals.check("bad_seed", reference.TorchGenerator, ask("seed", 0))
+        if "weight" in given or "bias" in given:
+            return code_of_output_layer(given)
     except refusals.Refused as refused:
         return refused.code
     (left,) = set(OPERATIONS[op].refusals) - {"bad_dtype", "bad_shape", *(f"bad_{name}" for name in ARGUMENTS)}
     return left
+
+
+def code_of_output_layer(given: dict[str, Any]) -> str:
+    """The code of a refusal of a norm, or of what finishes logits: that of the first argument that is bad."""
+    name = "logits" if "logits" in given else "hidden"
+    arrays = {key: np.asarray(given[key]) for key in (name, "weight", "bias") if key in given}
+    if any(array.dtype.name not in FLOATS for array in arrays.values()):
+        return "bad_dtype"
+    rows = arrays.pop(name)
+    if not rows.ndim or not rows.shape[-1] or any(array.shape != rows.shape[-1:] for array in arrays.values()):
+        return "bad_shape"
+    if not np.isfinite(rows).all() and name == "hidden":
+        return "bad_hidden"
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        return "bad_weight"
+    dtype = np.dtype("float64" if "float64" in (rows.dtype, *(array.dtype for array in arrays.values())) else "float32")
+    codes = {"weight_offset": "bad_weight", "epsilon": "bad_epsilon"}
+    for key in ("weight_offset", "epsilon", "multiplier", "divisor", "cap"):
+        with np.errstate(all="ignore"):
+            number = dtype.type(given.get(key, 1))
+        positive = key == "weight_offset" or number > 0
+        finite = key == "cap" or np.isfinite(number)
+        if isinstance(given.get(key), bool) or np.isnan(number) or not (positive and finite):
+            return codes.get(key, "bad_scale")
+    return "overflow"
 
 
 def answer(call: Any, request: dict[str, Any]) -> dict[str, Any]:

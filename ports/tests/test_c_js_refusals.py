@@ -19,6 +19,8 @@ WITH_PROBS: dict[str, dict[str, Any]] = {
     "multinomial": {"num_samples": 1, "seed": "1"},
     "inverse_cdf": {"uniform": np.array(0.5)},
 }
+NORMED: dict[str, Any] = {"hidden": row(1, 2), "weight": row(1, 1)}
+FINISHED: dict[str, Any] = {"logits": row(1, 2), "bias": row(0, 0)}
 REFUSED: list[tuple[str, str, dict[str, Any]]] = [
     ("bad_dtype", "softmax", {"logits": np.array([1, 2])}),
     ("bad_dtype", "top_k", {"logits": np.array([True, False]), "k": 1}),
@@ -72,6 +74,27 @@ REFUSED: list[tuple[str, str, dict[str, Any]]] = [
         for seed in (str(2**64), str(-(2**63) - 1), "", "-", "1.5", "0x1", "1 ", None)
     ),
     ("bad_seed", "multinomial", {"probs": row(1, 1), "num_samples": 1, "seed": "one"}),
+    *(("bad_hidden", "rms_norm", {**NORMED, "hidden": row(x, 1)}) for x in (NAN, INF, -INF)),
+    *(("bad_weight", "rms_norm", {**NORMED, "weight": row(x, 1)}) for x in (NAN, INF, -INF)),
+    *(("bad_weight", "layer_norm", {**NORMED, "bias": row(x, 1)}) for x in (NAN, INF, -INF)),
+    *(("bad_weight", "rms_norm", {**NORMED, "weight_offset": x}) for x in (NAN, INF, 1e39, None, True, "1")),
+    *(("bad_epsilon", "layer_norm", {**NORMED, "epsilon": x}) for x in (0, -1e-5, NAN, INF, 1e-46, None, True, "1e-5")),
+    *(("bad_shape", "layer_norm", {**NORMED, "bias": x}) for x in (row(1), np.ones((1, 2), f32), np.array(1, f32))),
+    ("bad_shape", "rms_norm", {"hidden": row(), "weight": row()}),
+    ("bad_shape", "rms_norm", {**NORMED, "hidden": np.array(1, f32)}),
+    ("bad_dtype", "rms_norm", {**NORMED, "weight": np.array([1, 2])}),
+    ("overflow", "rms_norm", {**NORMED, "weight": row(3e38, 3e38)}),
+    *(
+        ("bad_scale", "finish_logits", {**FINISHED, name: x})
+        for name in ("multiplier", "divisor", "cap")
+        for x in (0, -0.0, -1, NAN, -INF, 1e-46, None, True, "2")
+    ),
+    *(("bad_scale", "finish_logits", {**FINISHED, name: x}) for name in ("multiplier", "divisor") for x in (INF, 1e39)),
+    *(("bad_weight", "finish_logits", {**FINISHED, "bias": row(x, 1)}) for x in (NAN, INF, -INF)),
+    *(("bad_shape", "finish_logits", {**FINISHED, "bias": x}) for x in (row(1), np.ones((1, 2), f32))),
+    ("bad_dtype", "finish_logits", {**FINISHED, "bias": np.array([1, 2])}),
+    ("overflow", "finish_logits", {**FINISHED, "multiplier": 3e38}),
+    ("overflow", "finish_logits", {**FINISHED, "divisor": 1e-38, "multiplier": 10, "cap": 30}),
     ("bad_bundle", "open_bundle", {"path": "no-such-folder"}),
 ]
 GARBAGE = [

@@ -16,7 +16,7 @@ from parity_tests.verdict import Word, compare
 from ports.checker.errors import RefusedError
 from ports.checker.judge import Call, judge
 from ports.vectors import FILES, Case, load
-from reference.operations import DEFAULTS, OPERATIONS
+from reference.operations import OPERATIONS
 
 from .c_and_js import PORTS, answer, f32, row
 from .wire import Port
@@ -197,11 +197,16 @@ def test_vectors(port: Port, stage: str) -> None:
 
 @spec("HEAD-1")
 def test_defaults(port: Port) -> None:
-    """What a request leaves out: temperature 0.7, k 50, ties to the lowest id, one sample."""
+    """What a request leaves out: temperature 0.7, k 50, ties to the lowest id, one sample, no scale and no cap."""
     logits = np.arange(60, dtype=f32) // 2
     for op, operation in OPERATIONS.items():
         if "logits" in operation.arguments:
-            assert port.ask(op, logits=logits) == port.ask(op, logits=logits, **operation.given(DEFAULTS))
+            assert port.ask(op, logits=logits) == port.ask(op, logits=logits, **operation.defaults)
+    hidden, weight = row(1e-3, 2e-3), row(1, 2)
+    for op in ("layer_norm", "rms_norm"):  # whose epsilons differ
+        given: dict[str, Any] = {"hidden": hidden, "weight": weight}
+        assert port.ask(op, **given) == port.ask(op, **given, **OPERATIONS[op].defaults)
+        assert port.ask(op, **given) != port.ask(op, **given, epsilon=3e-6)
     assert port.result("multinomial", probs=row(0, 1), seed="1")["token_ids"].tolist() == [1]
     assert "errored" in port.ask("inverse_cdf", probs=row(0, 1))
 

@@ -79,6 +79,36 @@ def softmax(row: Sequence[Any]) -> list[float]:
         ]
 
 
+def norm(
+    row: Sequence[Fraction], factor: Sequence[Fraction], bias: Sequence[Fraction], epsilon: Fraction, centred: bool
+) -> list[float]:
+    """`(h - mean) / sqrt(mean square + epsilon) * factor + bias`, each number rounded once to float64."""
+    mean = sum(row, Fraction(0)) / len(row) if centred else Fraction(0)
+    c = [h - mean for h in row]
+    with mpmath.workprec(_BITS):
+        root = mpmath.sqrt(_mpf(sum((x * x for x in c), Fraction(0)) / len(c) + epsilon))
+        return [
+            rounded(_as_fraction(_mpf(x * g) / root) + b, "float64") for x, g, b in zip(c, factor, bias, strict=True)
+        ]
+
+
+def finished(logit: float, bias: float, multiplier: Fraction, divisor: Fraction, dtype: str) -> float:
+    """A logit after the bias and the scale, three roundings; the sign of a zero as IEEE 754 has it."""
+    if not math.isfinite(logit):
+        return logit
+    added = rounded(Fraction(logit) + Fraction(bias), dtype)
+    if added == 0:  # of two zeros or of opposites: -0 only from two of them
+        added = -0.0 if math.copysign(1, logit) == math.copysign(1, bias) == -1 else 0.0
+    multiplied = math.copysign(rounded(Fraction(added) * multiplier, dtype), added)
+    return math.copysign(rounded(Fraction(multiplied) / divisor, dtype), added)
+
+
+def capped(z: Fraction, cap: Fraction) -> float:
+    """`cap * tanh(z / cap)`, rounded once to float64."""
+    with mpmath.workprec(_BITS):
+        return rounded(_as_fraction(_mpf(cap) * mpmath.tanh(_mpf(z / cap))), "float64")
+
+
 def _mpf(value: Fraction) -> Any:
     return mpmath.mpf(value.numerator) / value.denominator
 

@@ -61,12 +61,12 @@ def _of(operation: Operation) -> dict[str, Any]:
     }
     if {"noise", "seed"} <= set(operation.arguments):
         definitions["inputs"]["oneOf"] = [{"required": ["noise"]}, {"required": ["seed"]}]
-    if operation.rounds:  # every answer but a refusal has its bounds
+    if operation.rounds:  # every answer but a refusal has its bounds, unless it may be exact
         both["bound"] = {"$ref": "#/$defs/bound"}
         answer |= {
             "if": {"properties": {"expected": {"required": ["code"]}}},
             "then": {"properties": {"bound": False}},
-            "else": {"required": ["bound"]},
+            "else": {} if operation.exact_without else {"required": ["bound"]},
         }
         definitions["bound"] = _object({name: {"$ref": f"{_COMMON}#/$defs/bound"} for name in names}, names)
     test = {
