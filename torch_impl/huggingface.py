@@ -84,7 +84,6 @@ _FINISHES = {
     "lm_head_multiplier": ("multiplier", ("falcon_h1",)),
     "logits_scaling": ("divisor", ("granite",)),
     "final_logit_softcapping": ("cap", ("gemma", "vaultgemma", "nanochat", "beam")),
-    "dim_model_base": ("", ()),  # MiniCPM divides the context first
 }
 
 

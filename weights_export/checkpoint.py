@@ -62,4 +62,4 @@ def load(name: str) -> Checkpoint:
     found = find(name)
     if not found.gguf:
         source.weight_files(found.folder)  # refuses a pickle with the command that converts it
-    return Checkpoint(model.load_model(found), model.load_tokenizer(found), found)
+    return Checkpoint(*model.load(found), found)

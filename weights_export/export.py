@@ -87,9 +87,9 @@ def _head_alone(source: Source, options: Options, report: Report) -> _Checkpoint
     """The head as the files hold it, without PyTorch and Transformers."""
     if source.gguf:
         head, found = heads.from_gguf(source)
-        vocab_size = head.rows - (found.padding if found else 0)
-        read = _Checkpoint(head, vocab_size, None, "the file has no vocabulary")
-        return read if found is None else replace(read, tokens=tokens.Tokens(found.raw[:vocab_size], found.special))
+        if found is None:
+            return _Checkpoint(head, head.rows, None, "the file has no vocabulary")
+        return _Checkpoint(head, len(found.tokens), found)
     head = heads.from_files(source, options.tied)
     tokenizer, beside = tokens.load_tokenizer(source.folder), tokens.added_beside(source.folder)
     config = read_config(source.folder)
@@ -100,22 +100,15 @@ def _head_alone(source: Source, options: Options, report: Report) -> _Checkpoint
 
 def _with_contexts(source: Source, options: Options, report: Report) -> _Checkpoint:
     """The model as Transformers loads it, its tokenizer, and what it makes of the prompts."""
-    known = heads.from_gguf(source)[0] if source.gguf else None
+    known, its_tokens = heads.from_gguf(source) if source.gguf else (None, None)
     if not source.gguf and text_config(read_config(source.folder))["model_type"] in FAMILIES:
         known = heads.from_files(source, options.tied)  # refuses what is ambiguous before anything takes time
     report("loading PyTorch and Transformers", 0, 1)
     from . import model as transformers_model
 
     report("loading PyTorch and Transformers", 1, 1)
-    tokenizer = transformers_model.load_tokenizer(source)
-    model = transformers_model.load_model(source, options.tied)
-    rows = len(model.get_output_embeddings().weight)
-    vocab_size = 1 + max(tokenizer.get_vocab().values())
-    if vocab_size > rows:
-        raise BundleError(
-            f"{source.name}: its tokenizer has ids up to {vocab_size - 1}, its embedding rows up to {rows - 1} only: "
-            "resize the embedding to the tokenizer (resize_token_embeddings), or remove the added tokens"
-        )
+    model, tokenizer = transformers_model.load(source, options.tied)
+    vocab_size = len(its_tokens.tokens) if its_tokens else 1 + max(tokenizer.get_vocab().values())
     window = transformers_model.window(model)
     ids = tuple(tokens.encode(tokenizer, text, window) for text in options.prompts)
     run = transformers_model.run(model, ids, report)
@@ -127,6 +120,8 @@ def _with_contexts(source: Source, options: Options, report: Report) -> _Checkpo
         _same_table(source, head, known)
     files = (source.gguf,) if source.gguf else tuple(weight_files(source.folder))
     read = _Checkpoint(replace(head, files=files), vocab_size, None, ids=ids, run=run)
+    if its_tokens is not None:
+        return replace(read, tokens=its_tokens)
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return replace(read, no_tokens=f"a {type(tokenizer).__name__} does not say which bytes its tokens stand for")

@@ -8,37 +8,22 @@ Transformers adds 1 to the norm's weight (Gemma), llama.cpp's converter has alre
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from .errors import BundleError
+from .output_layer import Norm, OutputLayer
 
-LAYER_NORM, RMS_NORM = "layer_norm", "rms_norm"
+LAYER_NORM: Literal["layer_norm"] = "layer_norm"
+RMS_NORM: Literal["rms_norm"] = "rms_norm"
 EPSILON = {LAYER_NORM: "attention.layer_norm_epsilon", RMS_NORM: "attention.layer_norm_rms_epsilon"}
 SCALE, CAP = "logit_scale", "final_logit_softcapping"
-
-
-@dataclass(frozen=True)
-class HeadDescription:
-    """What stands between the last block and the logits, as numbers.
-
-    `cap(multiplier / divisor * (norm(x) @ table.T + bias))`: `norm` is `layer_norm` or `rms_norm` with `epsilon` inside
-    the root and the weight `output_norm.weight + weight_offset`, and `cap(z)` is `c tanh(z / c)`, which for an infinite
-    c is z. One of multiplier and divisor is 1, so that a head can divide where llama.cpp's model divides.
-    """
-
-    architecture: str
-    norm: str
-    epsilon: float
-    weight_offset: float = 0.0
-    multiplier: float = 1.0
-    divisor: float = 1.0
-    cap: float = math.inf
 
 
 @dataclass(frozen=True)
 class _Family:
     """`scale` is whether `logit_scale` multiplies, divides or is not used; `cap` what a missing soft cap means."""
 
-    norm: str
+    norm: Literal["layer_norm", "rms_norm"]
     scale: str = ""
     scale_required: bool = False
     cap: float | None = None  # None: this architecture has no soft cap
@@ -74,7 +59,7 @@ def has_norm_weight(architecture: str) -> bool:
     return not _FAMILIES[architecture].weightless
 
 
-def describe(architecture: str, number: Callable[[str], float | None], where: str) -> HeadDescription:
+def describe(architecture: str, number: Callable[[str], float | None], where: str) -> OutputLayer:
     """The head of a file of this architecture; `number(key)` gives the metadata value `{architecture}.{key}`, if any.
 
     A scale of 0 and a cap of 0 mean that there is none, as in llama.cpp.
@@ -106,11 +91,9 @@ def describe(architecture: str, number: Callable[[str], float | None], where: st
         raise BundleError(f"{where} has no {architecture}.{SCALE}, which its logits need; convert the model again")
     if number(CAP) is None:
         cap = family.cap
-    return HeadDescription(
-        architecture,
-        family.norm,
-        epsilon,
+    return OutputLayer(
+        Norm(family.norm, epsilon),
         multiplier=scale or 1.0 if family.scale == _MULTIPLIES else 1.0,
         divisor=scale or 1.0 if family.scale == _DIVIDES else 1.0,
-        cap=cap or math.inf,
+        cap=None if cap in (None, math.inf) else cap,
     )

@@ -15,13 +15,15 @@ import numpy as np
 from gguf.constants import Keys
 
 from .errors import BundleError
-from .gguf_architectures import HeadDescription, describe, has_norm_weight
+from .gguf_architectures import describe, has_norm_weight
 from .gguf_blocks import DECODERS
 from .gguf_header import Header, read_header
-from .gguf_tokens import Tokens, decode
+from .gguf_tokens import decode
 from .gguf_values import Metadata, read_numbers
+from .output_layer import OutputLayer
 from .plain_files import map_file, release
 from .tensors import check_finite
+from .tokens import Tokens
 
 BLOCK = 1 << 20  # numbers at a time: 4 MB in float32, and as much again three times while they are decoded
 MAX_TOKENS = 1 << 19
@@ -32,7 +34,7 @@ NORM, NORM_BIAS = "output_norm.weight", "output_norm.bias"
 class GGUFFile:
     """An open GGUF file of a language model with V tokens and hidden size d. `open_gguf` makes one.
 
-    `architecture` and `description` say what its head does; `embedding_rows` and `hidden_size` are the output table's
+    `architecture` and `output_layer` say what its head does; `embedding_rows` and `hidden_size` are the output table's
     shape; `metadata` gives any other value by its key.
     """
 
@@ -45,7 +47,7 @@ class GGUFFile:
         if architecture is None:
             raise BundleError(f"{path} has no {Keys.General.ARCHITECTURE}; convert the model again")
         self.architecture = architecture
-        self.description: HeadDescription = describe(
+        self.output_layer: OutputLayer = describe(
             architecture, lambda key: self.metadata.number(f"{architecture}.{key}"), str(path)
         )
         self._check_shapes()
@@ -106,7 +108,7 @@ class GGUFFile:
     @property
     def vocab_size(self) -> int:
         """V: the rows of the output table but for the padding at its end. Raises: as `tokens`."""
-        return self.embedding_rows - (self.tokens.padding if self.tokens else 0)
+        return len(self.tokens.tokens) if self.tokens else self.embedding_rows
 
     @cached_property
     def tokens(self) -> Tokens | None:
@@ -121,7 +123,8 @@ class GGUFFile:
                 expected = f"{self.embedding_rows:,} {of}, a row of the table each, and at most {MAX_TOKENS:,}"
                 raise BundleError(f"{self.path}: {key} is {found}, expected {expected}; convert the model again")
         kinds = [1] * self.embedding_rows if types is None else read_numbers(self._mapped, types).tolist()
-        return decode(self.metadata.strings(Keys.Tokenizer.LIST), kinds, model, str(self.path))
+        prefix = self.metadata.flag(Keys.Tokenizer.ADD_PREFIX)
+        return decode(self.metadata.strings(Keys.Tokenizer.LIST), kinds, model, str(self.path), prefix)
 
     # Tensors of any name, as `source.Weights` has them.
 

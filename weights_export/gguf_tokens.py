@@ -7,29 +7,18 @@ first token of a text, and a head's token is never the first.
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from gguf.constants import TokenType
 
 from .errors import BundleError
-
-# GPT-2 writes printable bytes as themselves and the others, in order, as the code points from 256 on.
-_PRINTABLE = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-_OTHERS = [byte for byte in range(256) if byte not in _PRINTABLE]
-_BYTE_OF = {chr(b): b for b in _PRINTABLE} | {chr(256 + i): b for i, b in enumerate(_OTHERS)}
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """`raw[i]` are the bytes of token id i, V of them; `special` ids stand for no text; `padding` more for no token."""
-
-    raw: list[bytes]
-    special: frozenset[int]
-    padding: int
+from .tokens import Tokens, byte_level
 
 
 def _byte_level(piece: bytes) -> bytes:
-    return bytes(_BYTE_OF[character] for character in piece.decode("utf-8"))
+    raw = byte_level(piece.decode("utf-8"))
+    if raw is None:
+        raise KeyError(piece)
+    return raw
 
 
 def _sentence_piece(piece: bytes) -> bytes:
@@ -44,8 +33,12 @@ _NORMAL: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def decode(pieces: Iterable[bytes], types: Iterable[int], model: str, where: str) -> Tokens:
+def decode(
+    pieces: Iterable[bytes], types: Iterable[int], model: str, where: str, space_prefix: bool | None = None
+) -> Tokens:
     """The tokens of a vocabulary; `types` are llama.cpp's `token_type`, `model` is `tokenizer.ggml.model`.
+
+    `space_prefix` is `tokenizer.ggml.add_space_prefix`: whether a text gets a space before it, and loses it again.
 
     Control tokens and the unknown token are special: their bytes are their names. So are the bytes of user-defined
     tokens, which are text. Unused ids have none; those at the end that are called `[PAD7]`, as the converter calls rows
@@ -65,7 +58,8 @@ def decode(pieces: Iterable[bytes], types: Iterable[int], model: str, where: str
         if kind in (TokenType.CONTROL, TokenType.UNKNOWN):
             special.add(i)
         raw.append(_bytes(piece, kind, _NORMAL[model], f"{where}: token {i}"))
-    return Tokens(raw[: len(raw) - padding], frozenset(special), padding)
+    prefixed = model == "llama" if space_prefix is None else space_prefix
+    return Tokens(raw[: len(raw) - padding], frozenset(special), "dropped" if prefixed else "kept")
 
 
 def _bytes(piece: bytes, kind: int, normal: Callable[[bytes], bytes], where: str) -> bytes:

@@ -152,6 +152,14 @@ class Metadata:
             raise self._wrong(key, f"a {value.kind}", "a FLOAT32")
         return float(read_scalar(self._mapped, value))
 
+    def flag(self, key: str) -> bool | None:
+        """A truth value. Raises: BundleError for a value of another kind."""
+        if (value := self.values.get(key)) is None:
+            return None
+        if value.kind != "BOOL":
+            raise self._wrong(key, f"a {value.kind}", "a BOOL")
+        return bool(read_scalar(self._mapped, value))
+
     def strings(self, key: str) -> Iterator[bytes]:
         """The elements of an array, which `values[key]` must be, of strings. Raises: BundleError for one too long."""
         at, total = self.values[key].offset, 0

@@ -3,7 +3,6 @@
 The first way needs no PyTorch and must know the family; the second knows any model, and proves what it says of it.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,12 +14,12 @@ from .families import FAMILIES, family_of, output_layer, text_config
 from .output_layer import Norm, OutputLayer, finished
 from .source import Source, read_config
 from .tensors import BLOCK, widen
+from .tokens import Tokens
 from .weights import Weights, find_head
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from .gguf_tokens import Tokens
     from .model import Run
 
 Rows = Callable[[int, int], Iterator[tuple[int, np.ndarray]]]
@@ -78,16 +77,14 @@ def from_files(source: Source, tied: bool | None = None) -> Head:
         return found, None if found is None else weights.read(found, (size,))
 
     weight_name, weight = small(family.names.norm, "weight", d)
-    if weight is None and config.get("model_type") not in _WITHOUT_WEIGHT:
+    if weight is None and config.get("model_type") not in WITHOUT_WEIGHT:
         weights.shape(f"{family.names.norm[-1]}.weight")  # raises
     norm_bias_name, norm_bias = small(family.names.norm, "bias", d)
     bias_name, bias = small(family.names.head, "bias", rows)
     if (bias is not None) != family.bias:
-        expected = "has one" if family.bias else "has none"
-        raise BundleError(
-            f"{weights.folder} has {'no' if bias is None else 'a'} bias of the output layer, {bias_name or 'lm_head.bias'}: "
-            f"a {config['model_type']} {expected}"
-        )
+        has, needs = ("no", "one") if bias is None else ("a", "none")
+        where = f"{weights.folder} has {has} bias of the output layer, {bias_name or 'lm_head.bias'}"
+        raise BundleError(f"{where}: a {config['model_type']} has {needs}")
     read = [found for found in (name, weight_name, norm_bias_name, bias_name) if found]
     return Head(
         name,
@@ -105,24 +102,22 @@ def from_files(source: Source, tied: bool | None = None) -> Head:
     )
 
 
-def from_gguf(source: Source) -> "tuple[Head, Tokens | None]":
-    """The head of a GGUF file, dequantised to float32, and its tokens. Raises: BundleError."""
+def from_gguf(source: Source) -> tuple[Head, Tokens | None]:
+    """The head of a GGUF file, its table dequantised to float32, and its tokens. Raises: BundleError."""
     from . import gguf_file  # imports the gguf package
 
     assert source.gguf is not None
     file = gguf_file.open_gguf(source.folder / source.gguf)
-    said, (weight, norm_bias) = file.description, file.final_norm()
-    norm = Norm("layer_norm" if said.norm == "layer_norm" else "rms_norm", said.epsilon, said.weight_offset)
-    cap = None if said.cap == math.inf else said.cap
+    weight, norm_bias = file.final_norm()
     head = Head(
         f"{source.name}: {file.head}",
         file.architecture,
-        file.vocab_size,
+        file.embedding_rows,
         file.hidden_size,
         "float32",
         lambda start, stop: file.blocks(file.head, start, stop),
         file.tied,
-        OutputLayer(norm, said.multiplier, said.divisor, cap),
+        file.output_layer,
         weight,
         norm_bias,
         file.vector(gguf_file.BIAS) if gguf_file.BIAS in file else None,
@@ -131,7 +126,7 @@ def from_gguf(source: Source) -> "tuple[Head, Tokens | None]":
     return head, file.tokens
 
 
-_WITHOUT_WEIGHT = ("olmo",)  # its last norm has no weight
+WITHOUT_WEIGHT = ("olmo",)  # its last norm has no weight
 
 
 def from_model(model: "PreTrainedModel", run: "Run") -> Head:

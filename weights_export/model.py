@@ -38,6 +38,18 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def load(source: Source, tied: bool | None = None) -> tuple["PreTrainedModel", Any]:
+    """The model and its tokenizer. Raises: as the two functions below; BundleError for ids without a row."""
+    tokenizer, model = load_tokenizer(source), load_model(source, tied)
+    highest, rows = max(tokenizer.get_vocab().values()), len(model.get_output_embeddings().weight)
+    if highest >= rows:
+        raise BundleError(
+            f"{source.name}: its tokenizer has ids up to {highest}, its embedding rows up to {rows - 1} only: "
+            "resize the embedding to the tokenizer (resize_token_embeddings), or remove the added tokens"
+        )
+    return model, tokenizer
+
+
 def load_model(source: Source, tied: bool | None = None) -> "PreTrainedModel":
     """The model in float32 on the CPU, in evaluation mode; `tied` overrules its configuration.
 

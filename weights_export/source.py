@@ -137,15 +137,15 @@ def _no_safetensors(where: str, names: list[str]) -> BundleError:
         return BundleError(f"{where} has no {SINGLE}; pass its GGUF file itself, {ggufs[0]}")
     if not pickles:
         return BundleError(f"{where} has no {SINGLE}")
-    copy = (
-        "import shutil; shutil.copytree" if Path(where).is_dir() else "import huggingface_hub as h; h.snapshot_download"
-    )
-    target = "'converted'" if Path(where).is_dir() else "local_dir='converted'"
+    # The other files are copied last: the tokenizer's, and a config.json that may name its class.
+    folder = Path(where).is_dir()
+    copy = f"shutil.copytree('{where}', 'converted', dirs_exist_ok=True)"
+    fetch = f"huggingface_hub.snapshot_download('{where}', local_dir='converted')"
     command = (
-        f"python -c \"{copy}('{where}', {target}); from transformers import AutoModelForCausalLM as M; "
-        "M.from_pretrained('converted').save_pretrained('converted')\""
+        f"import {'shutil' if folder else 'huggingface_hub'}; from transformers import AutoModelForCausalLM as M; "
+        f"M.from_pretrained('{where}').save_pretrained('converted'); {copy if folder else fetch}"
     )
     return BundleError(
         f"{where} has its weights only as a pickle ({pickles[0]}), which can run code when it is loaded and is not "
-        f"read here; if you trust it, convert it, then export the folder 'converted': {command}"
+        f"read here; if you trust it, convert it, then export the folder 'converted': python -c \"{command}\""
     )

@@ -138,7 +138,9 @@ def _check(tokenizer: Any, tokens: list[bytes], added: Mapping[int, Any], known:
     Each token is decoded behind another one, so that it is not the start of the text.
     Raises: BundleError for the first token whose bytes would not be the text.
     """
-    plain = (i for i in known if i not in added and re.fullmatch(b"[A-Za-z]+", tokens[i]))
+    # Not one of SentencePiece's byte tokens: next to them, a byte that is no character spoils its neighbours too.
+    written = (i for i in known if i not in added and not tokenizer.id_to_token(i).startswith("<0x"))
+    plain = (i for i in written if re.fullmatch(b"[A-Za-z]+", tokens[i]))
     first = next((i for i in plain if tokenizer.decode([i, i]) == 2 * tokens[i].decode()), None)
     if first is None:
         raise BundleError("no token decodes as its own letters: joined bytes would not be the text")
@@ -159,7 +161,10 @@ def encode(tokenizer: Any, text: str, window: int | None) -> list[int]:
     """The last `window` token ids that Transformers' tokenizer gives for a prompt. Raises: BundleError for none."""
     ids = list(tokenizer(text, verbose=False)["input_ids"])[-window if window else None :]
     if not ids:
-        raise BundleError(f"prompt {text[:40]!r} has no tokens in this tokenizer: leave it out")
+        raise BundleError(
+            f"prompt {text[:40]!r} has no tokens in the {type(tokenizer).__name__} that Transformers makes of these "
+            "files: leave it out or, if all have none, name the right tokenizer_class in tokenizer_config.json"
+        )
     return ids
 
 

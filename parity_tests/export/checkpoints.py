@@ -69,6 +69,7 @@ def make(
     legacy_tokenizer: bool = False,
     buffers: bool = False,
     settings: dict[str, int] | None = None,
+    seed: int = 0,
     **config: Any,
 ) -> dict[str, np.ndarray]:
     """Write a checkpoint folder and return its tensors, without prefix and rounded to `dtype`, in float32.
@@ -78,7 +79,7 @@ def make(
     """
     settings = settings or SMALL
     rows = vocab_size if rows is None else rows
-    tensors = random_tensors(rows, **{key: settings[key] for key in ("n_embd", "n_layer", "n_positions")})
+    tensors = random_tensors(rows, **{key: settings[key] for key in ("n_embd", "n_layer", "n_positions")}, seed=seed)
     if lm_head is not None:
         own = np.random.default_rng(1).standard_normal(tensors["wte.weight"].shape, dtype=np.float32)
         tensors["lm_head.weight"] = tensors["wte.weight"].copy() if lm_head == "tied" else own

@@ -149,5 +149,5 @@ def read_all(path: Path) -> dict[str, Any]:
         "norm": file.final_norm(),
         "bias": bias,
         "tokens": file.tokens,
-        "said": (file.name, file.context_length, file.description, file.type_name(file.head)),
+        "said": (file.name, file.context_length, file.output_layer, file.type_name(file.head)),
     }

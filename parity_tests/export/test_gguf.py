@@ -13,10 +13,11 @@ import pytest
 from gguf import GGMLQuantizationType as Type
 
 from weights_export import BundleError
-from weights_export.gguf_architectures import HeadDescription, describe
+from weights_export.gguf_architectures import describe
 from weights_export.gguf_blocks import DECODERS
 from weights_export.gguf_file import open_gguf
 from weights_export.gguf_tokens import decode
+from weights_export.output_layer import Norm, OutputLayer
 
 from .gguf_files import SCALES, TYPES, D, V, read_all, stored, write
 
@@ -147,8 +148,8 @@ def test_descriptions(architecture: str, numbers: dict[str, float], expected: di
     tensors = write(tmp_path / "model.gguf", architecture, numbers=numbers)
     file = open_gguf(tmp_path / "model.gguf")
     epsilon = float(np.float32(1e-5))
-    assert file.description == HeadDescription(architecture, epsilon=epsilon, **expected)
-    assert file.description.weight_offset == 0
+    norm = Norm(expected.pop("norm"), epsilon)
+    assert (file.architecture, file.output_layer) == (architecture, OutputLayer(norm, **expected))
     bias = file.vector("output.bias") if "output.bias" in file else None
     np.testing.assert_equal([*file.final_norm(), bias], [tensors.get(name) for name in VECTORS])
 
@@ -177,23 +178,23 @@ def test_descriptions_that_are_refused(architecture: str, numbers: dict[str, flo
 
 def test_a_norm_without_weight() -> None:
     """OLMo 1's; every other known architecture must have the tensor."""
-    assert describe("olmo", {"attention.layer_norm_epsilon": 1e-5}.get, "").norm == "layer_norm"
+    assert describe("olmo", {"attention.layer_norm_epsilon": 1e-5}.get, "").norm == Norm("layer_norm", 1e-5)
 
 
 def test_byte_level_tokens(tmp_path: Path) -> None:
     write(tmp_path / "model.gguf", model="gpt2")
     tokens = open_gguf(tmp_path / "model.gguf").tokens
     assert tokens is not None
-    assert tokens.raw == [b"<|end|>", b"a", b" the", b"\n", b"\xc3"]
-    assert (set(tokens.special), tokens.padding) == ({0}, 1)
+    assert tokens.tokens == [b"<|end|>", b"a", b" the", b"\n", b"\xc3"]
+    assert set(tokens.special) == {0}, "and one row of padding"
 
 
 def test_sentence_pieces(tmp_path: Path) -> None:
     write(tmp_path / "model.gguf", model="llama")
     tokens = open_gguf(tmp_path / "model.gguf").tokens
     assert tokens is not None
-    assert tokens.raw == [b"<s>", b"a", b" the", b"\n", "é".encode()]
-    assert (set(tokens.special), tokens.padding) == ({0}, 1)
+    assert tokens.tokens == [b"<s>", b"a", b" the", b"\n", "é".encode()]
+    assert set(tokens.special) == {0}, "and one row of padding"
 
 
 def test_no_vocabulary(tmp_path: Path) -> None:
@@ -204,7 +205,7 @@ def test_no_vocabulary(tmp_path: Path) -> None:
 
 def test_unused_ids_in_the_middle_are_not_padding() -> None:
     tokens = decode([b"[PAD0]", b"a", b"<unused2>", b"[PAD3]"], [5, 1, 5, 5], "gpt2", "")
-    assert (tokens.raw, tokens.padding) == ([b"", b"a", b""], 1)
+    assert tokens.tokens == [b"", b"a", b""]
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ def bounded(path: Path) -> str | None:
 def test_the_draft_is_a_good_file(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(draft().packed())
     assert bounded(tmp_path / "model.gguf") is None
-    assert read_all(tmp_path / "model.gguf")["tokens"].raw == [b"<e>", b"a", b"b", b"c"]
+    assert read_all(tmp_path / "model.gguf")["tokens"].tokens == [b"<e>", b"a", b"b", b"c"]
     (tmp_path / "old.gguf").write_bytes(replace(draft(), version=u32(2)).packed())
     assert bounded(tmp_path / "old.gguf") is None
 

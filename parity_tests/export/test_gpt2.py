@@ -98,7 +98,8 @@ def test_a_real_gpt2(tmp_path: Path) -> None:
     with torch.no_grad():
         for n, prompt in enumerate(bundle.prompts):
             logits = model(torch.tensor([prompt["token_ids"]])).logits[0, -1, :v].numpy()
-            context = model.transformer(torch.tensor([prompt["token_ids"]])).last_hidden_state[0, -1].numpy()
+            hidden = model.base_model(torch.tensor([prompt["token_ids"]])).last_hidden_state
+            context = hidden[0, -1].numpy()
             inputs = {"context": context, "embedding": bundle.embedding}
             compare("compute_logits", reference.compute_logits(**inputs), logits, **inputs).require()
             assert os.path.basename(REAL) in bundle.manifest["model"]
