@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parity_tests.contract import Contract
-from parity_tests.judges.words import BAD, Verdict, Word, brief, described
+from parity_tests.judges.words import BAD, Verdict, Word, brief, described, printable
 
 from .port import PROTOCOL
 from .results import Report
@@ -208,8 +208,8 @@ def junit(report: Report) -> str:
 
 
 def _xml(text: str) -> str:
-    """The text without the control characters that XML cannot hold."""
-    return "".join(c if c >= " " or c in "\n\t" else "\ufffd" for c in text)
+    """The text without the control characters that XML cannot hold, and without what cannot be encoded."""
+    return printable(text)
 
 
 def html(report: Report) -> str:
