@@ -1,8 +1,11 @@
 """Writing a bundle: read, run, write beside the target, reopen, recompute, and only then rename."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -62,15 +65,24 @@ def export(source: Source, options: Options, report: Report = silent) -> str:
     """
     staging.check_target(options.output, options.force)
     try:
-        with staging.temporary(options.output) as folder:
+        with staging.temporary(options.output) as folder, _beside() as (submit, unless_stopped):
             read = (_head_alone if options.head_only else _with_contexts)(source, options, report)
-            content = _write_files(folder, source, read, options, report)
-            names = sorted(path.name for path in folder.iterdir())
-            content["files"] = {name: _fingerprint(folder / name, report) for name in names}
+            version = _version(read, options)
+            of_source = submit(_checkpoint_files, source, read.head.files, unless_stopped)
+            files = _TensorFiles(folder, options.container)
+            files.write("head", _head(read, options, report))
+            submit(staging.flush, folder)  # the largest file, to disk while it is read back
+            of_head = submit(_fingerprint, folder / f"head.{options.container}", unless_stopped)
+            _read_back(files, read.head, options.dtype, report)
+            content = _write_files(folder, source, read, options, version, files, report)
+            names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("head."))
+            of_files = {name: _fingerprint(folder / name, report) for name in names}
+            content["files"] = dict(sorted({**of_files, f"head.{options.container}": of_head.result()}.items()))
+            content["checkpoint"] = of_source.result()
             (folder / "manifest.json").write_bytes(manifest.seal(content))
             bundle = open_unnamed(folder)
-            bundle.verify(report)
             if read.run is not None:
+                bundle.verify(report)
                 bundle.reproduce(report)
                 _compare(bundle, read)
             staging.flush(folder)
@@ -81,6 +93,23 @@ def export(source: Source, options: Options, report: Report = silent) -> str:
             error.filename = str(options.output)
         raise
     return read.no_tokens
+
+
+@contextmanager
+def _beside() -> Iterator[tuple[Callable[..., Any], Report]]:
+    """Runs functions beside the block, as hashing a large file takes long; the report ends them if the block fails."""
+    stopped = Event()
+
+    def unless_stopped(*_: Any) -> None:
+        if stopped.is_set():
+            raise InterruptedError("the export has ended")
+
+    with ThreadPoolExecutor() as workers:
+        try:
+            yield workers.submit, unless_stopped
+        except BaseException:
+            stopped.set()
+            raise
 
 
 def _head_alone(source: Source, options: Options, report: Report) -> _Checkpoint:
@@ -147,27 +176,27 @@ def _same_table(source: Source, head: Head, known: Head) -> None:
 
 
 def _compare(bundle: Bundle, read: _Checkpoint) -> None:
-    """Compare the bundle that was written with the model itself.
+    """Compare the bundle that was written with what Transformers gave.
 
-    Raises: BundleError if embedding, number of tokens, ids or logits are not those of Transformers.
+    Raises: BundleError if the ids, the contexts or the output layer are others.
     """
-    narrow = bundle.manifest["dtype"]
-    for start, rows in read.head.float32(0, read.vocab_size):
-        if not np.array_equal(
-            tensors.narrow(rows, narrow), tensors.stored(bundle.embedding[start : start + len(rows)])
-        ):
-            raise BundleError(f"{bundle.folder}: the embedding is not the model's, from row {start} on")
     if [prompt["token_ids"] for prompt in bundle.prompts] != list(read.ids):
         raise BundleError(f"{bundle.folder}: the prompts' ids are not those of the tokenizer")
     if bundle.output_layer != read.head.layer or not np.array_equal(bundle.context, read.run.context):
         raise BundleError(f"{bundle.folder}: the contexts or the output layer are not the model's")
 
 
-def _write_files(folder: Path, source: Source, read: _Checkpoint, options: Options, report: Report) -> dict[str, Any]:
-    """Write all files but the manifest into an empty folder; what the manifest says, but for `files`."""
-    head, version = read.head, _version(read, options)
-    files = _TensorFiles(folder, options.container)
-    files.write("head", _head(read, options, report))
+def _write_files(
+    folder: Path,
+    source: Source,
+    read: _Checkpoint,
+    options: Options,
+    version: int,
+    files: "_TensorFiles",
+    report: Report,
+) -> dict[str, Any]:
+    """Write all files but the head and the manifest; what the manifest says, but for their hashes."""
+    head = read.head
     if read.tokens is not None:
         (folder / "tokens.json").write_bytes(dump(read.tokens.content(version)))
     if read.run is not None:
@@ -185,7 +214,7 @@ def _write_files(folder: Path, source: Source, read: _Checkpoint, options: Optio
         "version": version,
         "model": source.name,
         "revision": source.revision,
-        "checkpoint": _checkpoint_files(source, head.files, report),
+        "checkpoint": {},  # which are hashed meanwhile
         "container": options.container,
         "vocab_size": read.vocab_size,
         "embedding_rows": head.rows if options.rows == "all" else read.vocab_size,
@@ -232,6 +261,26 @@ class _TensorFiles:
         file, tensor = self.tensors[name]
         return (block for _, block in tensors.blocks(map_file(self._folder / file), tensor))
 
+    def stored_blocks(self, name: str) -> Iterator[tuple[int, np.ndarray]]:
+        file, tensor = self.tensors[name]
+        return tensors.stored_blocks(map_file(self._folder / file), tensor)
+
+
+def _read_back(files: _TensorFiles, head: Head, dtype: str, report: Report) -> None:
+    """Read the table that was written and compare it with the checkpoint's, number for number.
+
+    Raises: BundleError if they differ.
+    """
+    start = 0
+    for name in [name for name in ("embedding", "padding") if name in files.tensors]:
+        for first, written in files.stored_blocks(name):
+            at = start + first
+            read = [_as_stored(block, head.dtype, dtype) for _, block in head.table(at, at + len(written))]
+            if not all(map(np.array_equal, np.split(written, np.cumsum([len(part) for part in read])[:-1]), read)):
+                raise BundleError(f"{name} reads back otherwise than it was written, from row {first} on: export again")
+            report(f"{name}, read back", first + len(written), files.tensors[name][1].shape[0])
+        start += files.tensors[name][1].shape[0]
+
 
 def _head(read: _Checkpoint, options: Options, report: Report) -> dict[str, Content]:
     head, vocab_size = read.head, read.vocab_size
@@ -248,11 +297,16 @@ def _head(read: _Checkpoint, options: Options, report: Report) -> dict[str, Cont
     return contents
 
 
+def _as_stored(block: np.ndarray, dtype: str, wanted: str) -> np.ndarray:
+    """Stored numbers of one dtype as another one stores them."""
+    return block if dtype == wanted else tensors.narrow(tensors.widen(block, dtype), wanted)
+
+
 def _narrowed(head: Head, start: int, stop: int, dtype: str, report: Report) -> Iterator[np.ndarray]:
     """Rows of a checkpoint's table as `dtype` stores them; a number that is too large for it is refused."""
     where = f"{head.name}, as {dtype} (pass --dtype float32),"
     for first, block in head.table(start, stop):
-        narrow = block if dtype == head.dtype else tensors.narrow(tensors.widen(block, head.dtype), dtype)
+        narrow = _as_stored(block, head.dtype, dtype)
         tensors.check_stored(narrow, dtype, where, first)
         report("the embedding", first + len(block), stop)
         yield narrow

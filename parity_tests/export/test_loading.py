@@ -58,7 +58,7 @@ def float64(folder: Path) -> None:
 
 
 def encoder_decoder(folder: Path) -> None:
-    sizes = {"d_model": 8, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2, "vocab_size": 300}
+    sizes: dict[str, Any] = {"d_model": 8, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2, "vocab_size": 300}
     T5ForConditionalGeneration(T5Config(**sizes)).save_pretrained(folder)
 
 
