@@ -16,12 +16,12 @@ check costs good logits nothing. If there are any, the functions of `head.py` ar
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from . import head, validation
+from . import head, output_layer, validation
 from .torch_rng import BLOCK, TorchGenerator, exponentials
 
 
@@ -187,16 +187,27 @@ def _race(probs: np.ndarray, token_ids: np.ndarray, vocab_size: int, num_samples
     return np.take_along_axis(token_ids, places, axis=-1)
 
 
-def next_token(context: Any, embedding: Any, temperature: float = 0.7, k: int = 50, *, rng: Any) -> np.ndarray:
+def next_token(
+    context: Any,
+    embedding: Any,
+    temperature: float = 0.7,
+    k: int = 50,
+    *,
+    rng: Any,
+    finish: Mapping[str, Any] | None = None,
+) -> np.ndarray:
     """One token for each context vector, `(..., d), (V, d) -> (...)`: `multinomial(lm_head(...), rng=rng)[..., 0]`.
 
     The softmax sums over k numbers instead of V, so a probability may differ in its last bits. The token drawn may
-    differ only where two race values are closer than that  [HEAD-1, DRAW-1, RNG-5].
+    differ only where two race values are closer than that  [HEAD-1, DRAW-1, RNG-5]. `finish` holds arguments of
+    `finish_logits` by name, for a head that has that between product and temperature  [OUT-5].
     Raises: as the stages do.
 
     >>> next_token(np.array([1.0]), np.array([[0.0], [2.0], [2.0], [1.0]]), k=2, rng=TorchGenerator(0))
     array(2)
     """
     logits = head.compute_logits(context, embedding)  # [..., d] -> [..., V]
+    if finish:
+        logits = output_layer.finish_logits(logits, **finish)
     probs, token_ids = survivors(logits, temperature, k)  # [..., V] -> [..., k]
     return _race(probs, token_ids, logits.shape[-1], 1, rng)[..., 0]

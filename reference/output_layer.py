@@ -14,6 +14,9 @@ Read `head.py` first: dtypes, refusals and batch axes are as there. GPT-2's head
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -82,11 +85,41 @@ def finish_logits(
     >>> finish_logits(np.array([2.0, 6.0, -np.inf]), np.array([0.0, 2.0, 0.0]), multiplier=3.0, divisor=4.0)
     array([ 1.5,  6. , -inf])
     """
-    logits, bias, factor, quotient, limit = check_finish(logits, bias, multiplier, divisor, cap)
+    return _finished(*check_finish(logits, bias, multiplier, divisor, cap))
+
+
+def _finished(
+    logits: np.ndarray,
+    bias: np.ndarray | None,
+    multiplier: np.floating,
+    divisor: np.floating,
+    cap: np.floating,
+    start: int = 0,
+    shape: tuple[int, ...] | None = None,
+) -> np.ndarray:
+    """`finish_logits` of arguments that have been checked; `start` and `shape` are for `check_finished`."""
     with np.errstate(all="ignore"):  # an overflow is refused in the third line
         scaled = logits if bias is None else logits + bias
-        scaled = scaled * factor / quotient
-        scaled = check_finished(scaled, logits)
-        if limit == np.inf:
+        scaled = scaled * multiplier / divisor
+        scaled = check_finished(scaled, logits, start, shape)
+        if cap == np.inf:
             return scaled
-        return np.where(logits == -np.inf, logits, limit * np.tanh(scaled / limit))
+        return np.where(logits == -np.inf, logits, cap * np.tanh(scaled / cap))
+
+
+class Finish:
+    """`finish_logits` of logits that come in blocks of the vocabulary: the arguments by name, checked once.
+
+    `dtype` is that of the result: the wider one of the logits' and the bias's.
+    """
+
+    def __init__(self, arguments: Mapping[str, Any], vocab_size: int, dtype: np.dtype) -> None:
+        given = {"bias": None, "multiplier": 1.0, "divisor": 1.0, "cap": np.inf, **arguments}
+        row, self._bias, *self._numbers = check_finish(np.zeros(vocab_size, dtype), **given)
+        self.dtype: np.dtype = row.dtype
+
+    def __call__(self, block: np.ndarray, start: int, shape: tuple[int, ...]) -> np.ndarray:
+        """The ids from `start` on of logits `(*shape, V)`: `(N, width) -> (N, width)`."""
+        bias = None if self._bias is None else self._bias[start : start + block.shape[1]]
+        multiplier, divisor, cap = self._numbers
+        return _finished(block.astype(self.dtype, copy=False), bias, multiplier, divisor, cap, start, shape)

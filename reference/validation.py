@@ -334,13 +334,20 @@ def check_finish(
     return logits, bias, *scales, limit
 
 
-def check_finished(finished: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Logits after the bias and the scale; refused where a finite one has become infinite."""
+def check_finished(
+    finished: np.ndarray, logits: np.ndarray, start: int = 0, shape: tuple[int, ...] | None = None
+) -> np.ndarray:
+    """Logits after the bias and the scale; refused where a finite one has become infinite.
+
+    A block `(N, width)` has the ids from `start` on of logits `(*shape, V)`.
+    """
     bad = np.isinf(finished) & np.isfinite(logits)
     if bad.any():
-        index = tuple(int(i) for i in np.argwhere(bad)[0])
+        *rows, column = index = tuple(int(i) for i in np.argwhere(bad)[0])
+        if shape is not None:
+            rows = [int(i) for i in np.unravel_index(rows[0], shape)]
+        name = _place("((logits + bias) * multiplier / divisor)", (*rows, start + column))
         raise ValueError(
-            f"{_place('((logits + bias) * multiplier / divisor)', index)} is {finished[index]}: it overflows; "
-            "look for a huge logit or bias, or for a scale that is inverted"
+            f"{name} is {finished[index]}: it overflows; look for a huge logit or bias, or for a scale that is inverted"
         )
     return finished

@@ -1,5 +1,8 @@
 """The output layer of other model families in PyTorch, the mirror of `reference/output_layer.py`: read that first."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -57,10 +60,45 @@ def finish_logits(
     >>> finish_logits(torch.tensor([2.0, 6.0, -torch.inf]), torch.tensor([0.0, 2.0, 0.0]), multiplier=3.0, divisor=4.0)
     tensor([1.5000, 6.0000,   -inf])
     """
-    logits, bias, factor, quotient, limit = validation.check_finish(logits, bias, multiplier, divisor, cap)
+    return _finished(*validation.check_finish(logits, bias, multiplier, divisor, cap))
+
+
+def _finished(
+    logits: Tensor,
+    bias: Tensor | None,
+    multiplier: Tensor,
+    divisor: Tensor,
+    cap: Tensor,
+    start: int = 0,
+    shape: Sequence[int] | None = None,
+) -> Tensor:
+    """`finish_logits` of arguments that have been checked; `start` and `shape` are for `check_finished`."""
     scaled = logits if bias is None else logits + bias
-    scaled = scaled * factor / quotient
-    validation.check_finished(scaled, logits)
-    if limit.isinf():
+    scaled = scaled * multiplier / divisor
+    validation.check_finished(scaled, logits, start, shape)
+    if cap.isinf():
         return scaled
-    return torch.where(logits == -torch.inf, logits, limit * torch.tanh(scaled / limit))
+    return torch.where(logits == -torch.inf, logits, cap * torch.tanh(scaled / cap))
+
+
+class Finish:
+    """`finish_logits` of logits that come in blocks of the vocabulary: the arguments by name, checked once.
+
+    `like` has the dtype and the device of the logits. `dtype` is that of the result: the wider one with the bias.
+    """
+
+    def __init__(self, arguments: Mapping[str, Any], vocab_size: int, like: Tensor) -> None:
+        given = {"bias": None, "multiplier": 1.0, "divisor": 1.0, "cap": torch.inf, **arguments}
+        row, self._bias, *self._numbers = validation.check_finish(like.new_zeros(vocab_size), **given)
+        self.dtype: torch.dtype = row.dtype
+
+    def __call__(self, block: Tensor, start: int, shape: Sequence[int]) -> Tensor:
+        """The ids from `start` on of logits `(*shape, V)`: `(N, width) -> (N, width)`."""
+        bias = None if self._bias is None else self._bias[start : start + block.shape[1]]
+        multiplier, divisor, cap = self._numbers
+        return _finished(block.to(self.dtype), bias, multiplier, divisor, cap, start, shape)
+
+    def __bytes__(self) -> bytes:
+        """All arguments, for a comparison with those of another process."""
+        tensors = [*self._numbers, *([] if self._bias is None else [self._bias])]
+        return b"".join(bytes(t.detach().cpu().reshape(-1).view(torch.uint8).numpy()) for t in tensors)

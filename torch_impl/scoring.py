@@ -2,16 +2,17 @@
 
 The rows of the embedding are taken in blocks, which give `(N, block)` logits at a time for a running maximum and a
 running sum of exponentials. All stays on the device of the context. For measuring, not training: no gradients flow.
+`finish` holds arguments of `finish_logits` by name, for a head that has that between product and temperature.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import head, validation
+from . import head, output_layer, validation
 
 BLOCK = 1024  # rows of the embedding at a time
 
@@ -19,13 +20,18 @@ BLOCK = 1024  # rows of the embedding at a time
 class _Blocks:
     """The scaled logits of N positions, `(N, width)` at a time, ids ascending; each block overwrites the one before."""
 
-    def __init__(self, context: Any, embedding: Any, temperature: float, block: int) -> None:
+    def __init__(
+        self, context: Any, embedding: Any, temperature: float, block: int, finish: Mapping[str, Any] | None
+    ) -> None:
         # Checked as a tensor without memory, so that a conversion copies nothing: blocks are converted one by one.
         checked = embedding.to("meta") if isinstance(embedding, Tensor) and embedding.dim() else embedding
         context, _ = validation.check_factors(context, checked)
         self._embedding, self._rows = embedding, context.reshape(math.prod(context.shape[:-1]), context.shape[-1])
         self.shape, self.dtype, self.vocab_size = context.shape[:-1], context.dtype, len(embedding)
-        self._divisor = validation.check_temperature(temperature, context)
+        self._finish = output_layer.Finish(finish, self.vocab_size, context) if finish else None
+        if self._finish:  # the wider dtype is that of all that follows
+            self.dtype = self._finish.dtype
+        self._divisor = validation.check_temperature(temperature, context.new_empty((), dtype=self.dtype))
         self.name = "logits" if self._divisor == 1 else validation.QUOTIENT.format(temperature)
         self._block = min(validation.check_count("block", block), self.vocab_size)
 
@@ -36,13 +42,15 @@ class _Blocks:
     def __iter__(self) -> Iterator[tuple[int, Tensor, Tensor]]:
         """The first id of each block, its logits `(N, width)`, and the largest of each row `(N,)`."""
         count = len(self._rows)
-        memory = torch.empty(count * self._block, dtype=self.dtype, device=self._rows.device)
+        memory = torch.empty(count * self._block, dtype=self._rows.dtype, device=self._rows.device)
         for start in range(0, self.vocab_size, self._block):
-            part = self._embedding[start : start + self._block].to(self.dtype)
+            part = self._embedding[start : start + self._block].to(self._rows.dtype)
             logits = memory[: count * len(part)].view(count, len(part))
             with head.exact_products(self._rows.device.type):
                 torch.mm(self._rows, part.T, out=logits)
             validation.check_block(logits, start, self.shape)
+            if self._finish:
+                logits = self._finish(logits, start, self.shape)
             if self._divisor != 1:  # a division by 1 changes no bit
                 logits /= self._divisor
                 validation.check_block(logits, start, self.shape, self.name)
@@ -65,7 +73,13 @@ def given(token_ids: Tensor, start: int, logits: Tensor) -> tuple[Tensor, Tensor
 
 @torch.no_grad()
 def log_probs(
-    context: Tensor, embedding: Tensor, token_ids: Any, temperature: float = 1.0, block: int = BLOCK
+    context: Tensor,
+    embedding: Tensor,
+    token_ids: Any,
+    temperature: float = 1.0,
+    block: int = BLOCK,
+    *,
+    finish: Mapping[str, Any] | None = None,
 ) -> Tensor:
     """The log-probability of one given token for each position: `(..., d), (V, d), (...) -> (...)`.
 
@@ -76,7 +90,7 @@ def log_probs(
     >>> log_probs(torch.ones(2, 1), torch.tensor([[1.0], [2.0], [5.0]]).log(), torch.tensor([0, 1]))
     tensor([-2.0794, -1.3863])
     """
-    blocks = _Blocks(context, embedding, temperature, block)
+    blocks = _Blocks(context, embedding, temperature, block, finish)
     token_ids = blocks.token_ids(token_ids)
     maximum, total, chosen = blocks.full(-math.inf), blocks.full(0), blocks.full(0)
     lowest = torch.finfo(blocks.dtype).min  # stands in for a maximum of -inf, so that no -inf is subtracted from itself
@@ -91,7 +105,13 @@ def log_probs(
 
 
 def cross_entropy(
-    context: Tensor, embedding: Tensor, token_ids: Any, temperature: float = 1.0, block: int = BLOCK
+    context: Tensor,
+    embedding: Tensor,
+    token_ids: Any,
+    temperature: float = 1.0,
+    block: int = BLOCK,
+    *,
+    finish: Mapping[str, Any] | None = None,
 ) -> float:
     """Minus the mean of `log_probs` over all positions, in nats: `F.cross_entropy`, and the loss of Transformers.
 
@@ -100,14 +120,20 @@ def cross_entropy(
     >>> round(cross_entropy(torch.ones(2, 1), torch.tensor([[1.0], [3.0]]).log(), torch.tensor([0, 1])), 4)
     0.837
     """
-    scores = log_probs(context, embedding, token_ids, temperature, block)
+    scores = log_probs(context, embedding, token_ids, temperature, block, finish=finish)
     if scores.numel() == 0:
         raise ValueError(f"token_ids has shape {tuple(scores.shape)}: the mean needs at least one position")
     return -scores.mean(dtype=torch.float64).item()
 
 
 def perplexity(
-    context: Tensor, embedding: Tensor, token_ids: Any, temperature: float = 1.0, block: int = BLOCK
+    context: Tensor,
+    embedding: Tensor,
+    token_ids: Any,
+    temperature: float = 1.0,
+    block: int = BLOCK,
+    *,
+    finish: Mapping[str, Any] | None = None,
 ) -> float:
     """`exp(cross_entropy)`; inf where it overflows.
 
@@ -116,12 +142,22 @@ def perplexity(
     >>> round(perplexity(torch.ones(1, 1), torch.zeros(8, 1), torch.tensor([3])), 4)
     8.0
     """
-    mean = torch.tensor(cross_entropy(context, embedding, token_ids, temperature, block), dtype=torch.float64)
+    mean = torch.tensor(
+        cross_entropy(context, embedding, token_ids, temperature, block, finish=finish), dtype=torch.float64
+    )
     return mean.exp().item()
 
 
 @torch.no_grad()
-def rank(context: Tensor, embedding: Tensor, token_ids: Any, temperature: float = 1.0, block: int = BLOCK) -> Tensor:
+def rank(
+    context: Tensor,
+    embedding: Tensor,
+    token_ids: Any,
+    temperature: float = 1.0,
+    block: int = BLOCK,
+    *,
+    finish: Mapping[str, Any] | None = None,
+) -> Tensor:
     """How many tokens come before the given one in the order of `top_k`: `(..., d), (V, d), (...) -> (...)`.
 
     The product is computed twice: the given logit must come from the same block, bit for bit.
@@ -130,7 +166,7 @@ def rank(context: Tensor, embedding: Tensor, token_ids: Any, temperature: float 
     >>> rank(torch.ones(1), torch.tensor([[1.0], [3.0], [3.0], [2.0]]), torch.tensor(2))
     tensor(1)
     """
-    blocks = _Blocks(context, embedding, temperature, block)
+    blocks = _Blocks(context, embedding, temperature, block, finish)
     token_ids = blocks.token_ids(token_ids)
     chosen, maximum = blocks.full(0), blocks.full(-math.inf)
     for start, logits, largest in blocks:
@@ -146,7 +182,13 @@ def rank(context: Tensor, embedding: Tensor, token_ids: Any, temperature: float 
 
 @torch.no_grad()
 def top_k(
-    context: Tensor, embedding: Tensor, k: int, temperature: float = 1.0, block: int = BLOCK
+    context: Tensor,
+    embedding: Tensor,
+    k: int,
+    temperature: float = 1.0,
+    block: int = BLOCK,
+    *,
+    finish: Mapping[str, Any] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The k largest scaled logits of each position and their ids, ties to the lowest id: `-> (..., min(k, V))` twice.
 
@@ -155,7 +197,7 @@ def top_k(
     >>> top_k(torch.ones(1), torch.tensor([[1.0], [3.0], [3.0], [2.0]]), 2, block=1)
     (tensor([3., 3.]), tensor([1, 2]))
     """
-    blocks, k = _Blocks(context, embedding, temperature, block), validation.check_count("k", k)
+    blocks, k = _Blocks(context, embedding, temperature, block, finish), validation.check_count("k", k)
     values, ids = blocks.full(0)[:, None][:, :0], blocks.full(0, torch.long)[:, None][:, :0]
     for start, logits, _ in blocks:
         new = torch.arange(start, start + logits.shape[1], device=logits.device).expand(logits.shape)

@@ -287,12 +287,18 @@ def check_finish(
     return logits, bias, *scales, limit
 
 
-def check_finished(finished: Tensor, logits: Tensor) -> None:
-    """Refuses a finite logit that has become infinite under the bias and the scale."""
+def check_finished(finished: Tensor, logits: Tensor, start: int = 0, shape: Sequence[int] | None = None) -> None:
+    """Refuses a finite logit that has become infinite under the bias and the scale.
+
+    A block `(N, width)` has the ids from `start` on of logits `(*shape, V)`.
+    """
     bad = finished.isinf() & logits.isfinite()
     if bad.any():
-        index = _first(bad)
+        *rows, column = index = _first(bad)
+        if shape is not None:
+            rows = [int(i) for i in torch.unravel_index(torch.tensor(rows[0]), tuple(shape))]
+        name = _place("((logits + bias) * multiplier / divisor)", (*rows, start + column))
         raise ValueError(
-            f"{_place('((logits + bias) * multiplier / divisor)', index)} is {finished[index].item()}: it overflows; "
+            f"{name} is {finished[index].item()}: it overflows; "
             "look for a huge logit or bias, or for a scale that is inverted"
         )

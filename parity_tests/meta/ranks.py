@@ -139,6 +139,24 @@ class _Traffic:
             setattr(dist, name, function)
 
 
+def finished(rank: int, world: int, vocab_size: int, dtype: str, finish: dict[str, Any]) -> Any:
+    """Top-k, two drawn tokens and their scores, of a head that finishes its logits; contexts in this dtype."""
+    context, embedding = inputs(5, [3], vocab_size, 4, whole=True)
+    context, finish = context.to(getattr(torch, dtype)), {**finish, "bias": torch.tensor(finish["bias"])}
+    first, stop = share(vocab_size, world, rank)
+    head = VocabParallelHead(embedding[first:stop], first, vocab_size, finish=finish)
+    values, ids = head.top_k(context, 9, 0.5)
+    rng = torch.Generator().manual_seed(5)
+    drawn = [head.next_token(context, 0.5, 9, rng=rng) for _ in range(2)]
+    scores = [head.log_probs(context, token_ids, 0.5).tolist() for token_ids in drawn]
+    return {
+        "values": values.tolist(),
+        "ids": ids.tolist(),
+        "drawn": [step.tolist() for step in drawn],
+        "scores": scores,
+    }
+
+
 def dtensor(rank: int, world: int, seed: int, vocab_size: int) -> Any:
     """The embedding as PyTorch shards it."""
     context, embedding = inputs(seed, [2], vocab_size, 3, whole=True)
@@ -162,6 +180,7 @@ def fault(rank: int, world: int, kind: str, who: int, timeout: float = TIMEOUT) 
     """
     context, embedding = inputs(1, [2], 20, 4, whole=False)
     bad, k, temperature, revision = rank == who, 3, 0.7, "main"
+    finish: dict[str, Any] = {"bias": torch.zeros(20), "cap": 30.0}
     rng = torch.Generator().manual_seed(3)
     first, stop = share(20, world, rank)
     rows = embedding[first:stop]
@@ -169,9 +188,17 @@ def fault(rank: int, world: int, kind: str, who: int, timeout: float = TIMEOUT) 
         revision = "another"
     if bad and kind == "another d":
         rows = rows[:, :3]
+    if bad and kind == "another bias":
+        finish["bias"] = torch.eye(20)[who]
+    if bad and kind == "another cap":
+        finish["cap"] = 15.0
+    if bad and kind == "no finish":
+        finish = {}
+    if bad and kind == "bad bias":
+        finish["bias"] = torch.zeros(19)
     if bad and kind == "gap":
         first, rows = first + 1, rows[1:]
-    head = VocabParallelHead(rows, first, 20, revision=revision)
+    head = VocabParallelHead(rows, first, 20, revision=revision, finish=finish)
     head.next_token(context, temperature, k, rng=rng)
     if bad and kind == "dies":
         os._exit(7)
@@ -212,4 +239,6 @@ def _status(name: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-SCENARIOS: dict[str, Callable[..., Any]] = {function.__name__: function for function in (same, dtensor, fault, memory)}
+SCENARIOS: dict[str, Callable[..., Any]] = {
+    function.__name__: function for function in (same, finished, dtensor, fault, memory)
+}

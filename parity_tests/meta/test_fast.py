@@ -98,6 +98,20 @@ def test_ties_that_the_division_makes(dtype: str, temperature: float) -> None:
     assert merged >= 50
 
 
+@spec("OUT-5", "OUT-6", "HEAD-1")
+@given(strategies.factors(), st.data(), strategies.scales, strategies.caps, st.integers(0, 2**32))
+def test_a_finish(pair: Any, data: st.DataObject, scale: float, cap: float, seed: int) -> None:
+    """The token of the composed functions, from the same stream."""
+    context, embedding = pair
+    k, bias = data.draw(strategies.ks(len(embedding))), data.draw(strategies.biases(len(embedding), embedding.dtype))
+    finish: dict[str, Any] = {"bias": bias, "multiplier": scale, "cap": cap}
+    logits = reference.finish_logits(reference.compute_logits(context, embedding), **finish)
+    survivors = fast.survivors(logits, 0.7, k)
+    expected = fast.draw(*survivors, logits.shape[-1], rng=reference.TorchGenerator(seed))[..., 0]
+    drawn = fast.next_token(context, embedding, 0.7, k, rng=reference.TorchGenerator(seed), finish=finish)
+    np.testing.assert_array_equal(drawn, expected)
+
+
 @spec("HEAD-4", "DRAW-1", "RNG-2", "RNG-5")
 @given(strategies.factors(), st.data(), st.sampled_from([0.1, 0.7, 1.0, 10.0]), st.integers(0, 2**32))
 def test_the_tokens_and_the_stream_of_the_plain_path(

@@ -21,6 +21,7 @@ from reference import bounds
 from .. import strategies
 from ..heads import on_tensors, to_torch
 from ..judges.elements import worst_element
+from ..judges.output_layer import exact_finish
 
 spec = pytest.mark.spec
 
@@ -43,12 +44,25 @@ BOTH = pytest.mark.parametrize("scoring", [Scoring("reference", lambda f: f), Sc
 
 
 def exact_scores(
-    context: np.ndarray, embedding: np.ndarray, temperature: float, dtype: str, blocks: int
+    context: np.ndarray,
+    embedding: np.ndarray,
+    temperature: float,
+    dtype: str,
+    blocks: int,
+    finish: dict[str, Any] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Log-probabilities `(..., V)` from float64, and how far a computation in `dtype` may be from them."""
     divisor = float(np.dtype(dtype).type(temperature))
-    scaled = context.astype(np.float64) @ embedding.astype(np.float64).T / divisor
-    error = bounds.temperature(scaled * divisor, divisor, dtype, bounds.logits(context, embedding, dtype, "float64"))
+    logits = context.astype(np.float64) @ embedding.astype(np.float64).T
+    error = bounds.logits(context, embedding, dtype, "float64")
+    if finish:
+        in_dtype = np.dtype(dtype).type
+        given = {name: value if np.ndim(value) else float(in_dtype(value)) for name, value in finish.items()}
+        slack = bounds.finish_logits(logits, **given, dtype="float64")
+        error = bounds.finish_logits(logits, **given, dtype=dtype, error=error) + slack
+        logits = exact_finish(logits, **given)
+    scaled = logits / divisor
+    error = bounds.temperature(logits, divisor, dtype, error)
     shifted = scaled - scaled.max(axis=-1, keepdims=True)
     exact = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return exact, bounds.log_probs(scaled, dtype, error, blocks) + bounds.log_probs(scaled, "float64")
@@ -83,6 +97,73 @@ def test_log_probs_within_the_bound(scoring: Any, case: Any, data: st.DataObject
     assert scores.dtype == strategies.compute_dtype(context)
     blocks = math.ceil(len(embedding) / block)
     require(scores, *exact_scores(context, embedding, temperature, scores.dtype.name, blocks), token_ids)
+
+
+FINISHES = st.fixed_dictionaries(
+    {"multiplier": strategies.scales, "divisor": strategies.scales, "cap": strategies.caps}
+)
+
+
+@BOTH
+@spec("OUT-5", "OUT-6", "HEAD-2")
+@given(cases(), st.data(), FINISHES)
+def test_finished_logits_within_the_bound(scoring: Any, case: Any, data: st.DataObject, numbers: Any) -> None:
+    """With a bias, which is cut into blocks, a scale and a cap: the bounds of the parts make that of the whole."""
+    context, embedding, token_ids = case
+    finish = {**numbers, "bias": data.draw(strategies.biases(len(embedding), embedding.dtype))}
+    block = data.draw(strategies.ks(len(embedding)))
+    scores = np.asarray(
+        scoring.log_probs(context, embedding, token_ids, 0.7, block, finish=in_package(scoring, finish))
+    )
+    assert scores.dtype == strategies.compute_dtype(context)
+    blocks = math.ceil(len(embedding) / block)
+    require(scores, *exact_scores(context, embedding, 0.7, scores.dtype.name, blocks, finish), token_ids)
+
+
+def in_package(scoring: Scoring, finish: dict[str, Any]) -> dict[str, Any]:
+    """The bias as a tensor, where the functions take tensors."""
+    return {name: to_torch(value) if scoring.name == "torch_impl" else value for name, value in finish.items()}
+
+
+@BOTH
+@spec("OUT-5", "TOPK-2")
+@pytest.mark.parametrize("block", [1, 4, 100])
+def test_rank_and_top_k_of_finished_logits(scoring: Any, block: int) -> None:
+    """Whole numbers: those of the composed functions, bit for bit; a float64 bias makes all float64."""
+    rng = np.random.default_rng(block)
+    context, embedding, bias = (rng.integers(-3, 4, shape).astype(np.float32) for shape in ((5, 3), (30, 3), 30))
+    for dtype in ("float32", "float64"):
+        finish: dict[str, Any] = {"bias": bias.astype(dtype), "multiplier": 3.0, "divisor": 4.0, "cap": 9.0}
+        logits = reference.finish_logits(reference.compute_logits(context, embedding), **finish)
+        given = in_package(scoring, finish)
+        values, ids = scoring.top_k(context, embedding, 7, block=block, finish=given)
+        assert values.dtype == logits.dtype == np.dtype(dtype)
+        np.testing.assert_array_equal(ids, reference.top_k(logits, 7)[1])
+        for place in (0, 3, 6):
+            found = scoring.rank(context, embedding, ids[:, place], block=block, finish=given)
+            np.testing.assert_array_equal(found, np.full(5, place))
+        mean = scoring.cross_entropy(context, embedding, ids[:, 0], block=block, finish=given)
+        assert math.exp(mean) == pytest.approx(
+            scoring.perplexity(context, embedding, ids[:, 0], block=block, finish=given), rel=1e-12
+        )
+
+
+@BOTH
+@spec("OUT-7", "HEAD-5")
+def test_a_bad_finish_is_refused(scoring: Any) -> None:
+    """An overflow is named by its place in all of V."""
+    context, embedding, ids = np.ones((2, 1), np.float32), np.ones((5, 1), np.float32), np.array([0, 1])
+    context[1] = 1e30
+    for finish, message in (
+        ({"multiplier": 1e30}, r"\(\(logits \+ bias\) \* multiplier / divisor\)\[1, 0\] is inf: it overflows"),
+        ({"bias": np.array([0, 0, 0, 3e38, 0], np.float32), "multiplier": 2.0}, r"\[0, 3\] is inf: it overflows"),
+        ({"bias": np.zeros(4, np.float32)}, r"bias has shape \(4,\): it must be \(5,\)"),
+        ({"cap": 0.0}, r"cap is 0.0: it must be > 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            scoring.log_probs(context, embedding, ids, block=2, finish=in_package(scoring, finish))
+    with pytest.raises(TypeError, match="scale"):
+        scoring.log_probs(context, embedding, ids, finish={"scale": 2.0})
 
 
 @BOTH

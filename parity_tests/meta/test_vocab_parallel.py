@@ -148,6 +148,10 @@ def test_dtensor(world: int, vocab_size: int, tmp_path: Path) -> None:
         ("another temperature", "ValueError", "temperature differs between ranks 0 and 2; start all ranks alike"),
         ("another seed", "ValueError", "random state or tokens to score differs between ranks 0 and 2"),
         ("no generator", "TypeError", "rank 2 cannot take part: rng has type NoneType"),
+        ("another bias", "ValueError", "finish of the logits differs between ranks 0 and 2; start all ranks alike"),
+        ("another cap", "ValueError", "finish of the logits differs between ranks 0 and 2; start all ranks alike"),
+        ("no finish", "ValueError", "finish of the logits differs between ranks 0 and 2; start all ranks alike"),
+        ("bad bias", "ValueError", "rank 2 cannot take part: bias has shape (19,): it must be (20,)"),
         ("nan", "ValueError", "rank 2 cannot take part: logits[0, 15] is nan: it must be finite"),
     ],
 )
@@ -157,6 +161,34 @@ def test_a_rank_that_brings_something_else_ends_the_step(kind: str, error: str, 
         assert left.get("error") == error, left
         assert message in left["message"]
         assert left["seconds"] < ranks.TIMEOUT / 2
+
+
+@spec("OUT-5", "OUT-6", "TOPK-2", "HEAD-2")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("cap", [np.inf, 12.0])
+def test_a_finish_is_cut_by_ranks(cap: float, dtype: str, tmp_path: Path) -> None:
+    """Whole numbers, in which the bias makes ties across the seam: the results of one process, bit for bit."""
+    bias = [float(v % 3) for v in range(30)]
+    numbers = {"multiplier": 3.0, "divisor": 4.0, "cap": cap}
+    left = ranks.run(2, "finished", tmp_path / "ranks", vocab_size=30, dtype=dtype, finish={"bias": bias, **numbers})
+    assert left[0] == left[1]
+    context, embedding = ranks.inputs(5, [3], 30, 4, whole=True)
+    context = context.to(getattr(torch, dtype))
+    finish: dict[str, Any] = {"bias": torch.tensor(bias), **numbers}
+    logits = torch_impl.finish_logits(torch_impl.compute_logits(context, embedding), **finish)
+    scaled = torch_impl.apply_temperature(logits, 0.5)
+    values, ids = torch_impl.top_k(scaled, 9)
+    probs, rng = torch_impl.softmax(torch_impl.keep_top_k(scaled, 9)), torch.Generator().manual_seed(5)
+    drawn = [torch_impl.multinomial(probs, rng=rng)[..., 0] for _ in range(2)]
+    returned = left[0]["returned"]
+    assert returned["values"] == values.tolist()
+    assert returned["ids"] == ids.tolist()
+    assert returned["drawn"] == [step.tolist() for step in drawn]
+    exact, bound = exact_scores(
+        to_numpy(context), to_numpy(embedding), 0.5, dtype, 2, {**numbers, "bias": np.array(bias)}
+    )
+    for scores, token_ids in zip(returned["scores"], drawn, strict=True):
+        require(np.array(scores, dtype), exact, bound, token_ids.numpy())
 
 
 @pytest.mark.parametrize(("kind", "timeout"), [("dies", ranks.TIMEOUT), ("hangs", 0.5)])

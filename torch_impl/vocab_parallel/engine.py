@@ -1,6 +1,7 @@
 """One rank's part of the head with a split vocabulary: its rows, and what the ranks work out between them."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from .. import head, scoring, validation
+from ..output_layer import Finish
 from .handshake import Ranks
 
 CONVERTED = 4096  # rows at a time
@@ -31,8 +33,10 @@ class VocabParallelHead:
     `embedding` holds this rank's rows `(n, d)`, n >= 0, `first` is the token id of its first row, `vocab_size` is V.
     Rows from id V on are padding and yield no logit [LOGITS-1]. A DTensor `(V, d)` sharded along its first axis
     brings `first` and the group with it, and V if `vocab_size` is left out. `revision` names the weights, in any words.
+    `finish` holds arguments of `finish_logits` by name, for a head that has that between product and temperature. Its
+    bias is the whole one, `(V,)`; each rank takes its part.
     Raises, on every rank: ValueError if the ranks' rows do not follow one another from 0 to V or if they differ in
-    V, d, dtype or revision; RuntimeError if a rank is not there within the process group's timeout.
+    V, d, dtype, revision or finish; RuntimeError if a rank is not there within the process group's timeout.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class VocabParallelHead:
         *,
         group: dist.ProcessGroup | None = None,
         revision: str = "",
+        finish: Mapping[str, Any] | None = None,
     ) -> None:
         if hasattr(embedding, "device_mesh"):
             embedding, first, vocab_size, group = _from_dtensor(embedding, vocab_size)
@@ -67,6 +72,10 @@ class VocabParallelHead:
             expected = stop
         if expected != vocab_size:
             raise ValueError(f"the ranks hold {expected} rows but vocab_size is {vocab_size}: every row needs a rank")
+        self._finish, self._finishes = finish, dict[torch.dtype, Finish]()
+        with self.ranks.together():
+            same_finish = bytes(self._finish_in(rows.new_empty((), dtype=torch.float64))) if finish else b""
+        self.ranks.begin({"finish of the logits": same_finish})
 
     def top_k(self, context: Tensor, k: int, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
         """The k largest scaled logits over all ranks and their ids, `(..., d) -> (..., min(k, V))` twice.
@@ -123,16 +132,23 @@ class VocabParallelHead:
         d = self._embedding.shape[1]
         whole = torch.empty(self._vocab_size, d, dtype=self._embedding.dtype, device="meta")
         context, _ = validation.check_factors(context, whole)  # the context must fit the whole embedding
-        divisor = validation.check_temperature(temperature, context)
         rows = context.reshape(math.prod(context.shape[:-1]), d)
         # Rows stored in another dtype are converted some at a time, so that no second copy of them is held.
         converted = self._embedding.dtype != rows.dtype
         parts = self._embedding.split(CONVERTED if converted else max(1, len(self._embedding)))
         logits = torch.cat([head.product(rows, part.to(rows.dtype)) for part in parts], dim=1)
         validation.check_block(logits, self._first, context.shape[:-1])
-        logits /= divisor
+        if self._finish:
+            logits = self._finish_in(logits)(logits, self._first, context.shape[:-1])
+        logits /= validation.check_temperature(temperature, logits)
         validation.check_block(logits, self._first, context.shape[:-1], validation.QUOTIENT.format(temperature))
         return logits
+
+    def _finish_in(self, like: Tensor) -> Finish:
+        """The finish for logits of this dtype, which is that of the contexts if they are wider than the embedding."""
+        if like.dtype not in self._finishes:
+            self._finishes[like.dtype] = Finish(self._finish or {}, self._vocab_size, like)
+        return self._finishes[like.dtype]
 
     def _begin(self, context: Tensor, scaled: Tensor, k: int, temperature: float, state: bytes) -> None:
         same = {"number of context vectors": len(scaled), "dtype": scaled.dtype, "k": k}
