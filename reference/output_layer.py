@@ -77,7 +77,7 @@ def finish_logits(
     `(..., V), (V,) -> (..., V)`. The bias is Phi's `lm_head.bias`, the multiplier Cohere's `logit_scale`, the divisor
     Granite's `logits_scaling`, the cap Gemma 2's `final_logit_softcapping`; at inf, its natural limit, there is none.
     Up to the cap these are three roundings, so the result is exact to the bit. -inf stays -inf, with a cap too.
-    vLLM caps first and scales then; no model has both.
+    MuseGlimmer has both a scale and a cap in this order; vLLM's layer caps first and scales then.
     Raises: TypeError for integers and objects; ValueError for logits as in `apply_temperature`, a bias that is not
     finite or not `(V,)`, a multiplier or divisor that is not finite and > 0, a cap that is not > 0, and where a finite
     logit overflows.

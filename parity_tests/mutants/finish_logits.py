@@ -109,7 +109,7 @@ def bias_in_16_bits(z: np.ndarray, b: Any, m: Any, d: Any, c: Any) -> np.ndarray
 
 @_mistake("OUT-6", "capped before the scale", VLLM)
 def cap_before_the_scale(z: np.ndarray, b: Any, m: Any, d: Any, c: Any) -> np.ndarray:
-    """No harm in vLLM, where no model has both."""
+    """No harm where a model has only one of the two, as nearly all do."""
     result: np.ndarray = _capped(z + b, c) * m / d
     return result
 
