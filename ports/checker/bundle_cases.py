@@ -16,8 +16,9 @@ import reference
 from parity_tests.verdict import Verdict, Word
 from reference.operations import DEFAULTS, OPERATIONS, STAGES
 from weights_export.bundle import Bundle
+from weights_export.output_layer import Norm
 
-from . import made_bundles
+from . import damaged_bundles, made_bundles
 from .asking import confirmed
 from .bundle_steps import (
     MANY,
@@ -46,13 +47,19 @@ def run(port: Port, bundle: Bundle, thorough: bool, told: list[Told]) -> Iterato
     Fills `told`. Raises: ValueError for a bundle without contexts.
     """
     embedding, contexts = bundle.embedding, bundle.context
-    for operation, arguments in _arguments(contexts[0], embedding):
+    for operation, arguments in _arguments(bundle):
         if operation in port.operations:
             blank = Verdict(operation=operation, word=Word.ERRORED, phase="bundle")
             yield confirmed(lambda: guarded(blank, port, arguments))  # noqa: B023 - called at once
     if port.layouts and "open_bundle" not in port.operations:  # a Python head, which has no such function
         return
-    opened = Opened(port, bundle.folder.resolve(), contexts, embedding)
+    opened = Opened(port, bundle.folder.resolve(), contexts, embedding, finish=bundle.finish)
+    version = bundle.manifest["version"]
+    if version not in port.bundle_versions:
+        reason = f"it does not read bundles of version {version}"
+        for operation in ("open_bundle", "step", "sequence"):
+            yield replace(blank_of(operation, {}, opened.about), word=Word.NOT_CHECKED, reason=reason)
+        return
     verdict = _open(opened)
     yield verdict
     if verdict.conforms:
@@ -71,12 +78,12 @@ def made(port: Port, told: list[Told]) -> Iterator[Verdict]:
     if "open_bundle" not in port.operations:
         return
     with tempfile.TemporaryDirectory(prefix="lm-head-bundles-") as name:
-        path = (
-            Path(name).resolve() / "bundle"
-        )  # one after the other: what a port remembers of a path may be out of date
-        for number, (about, kind) in enumerate(made_bundles.GOOD.items()):
+        # One after the other in one place: what a port remembers of a path may be out of date.
+        path = Path(name).resolve() / "bundle"
+        kinds = [one for one in made_bundles.GOOD.items() if one[1].version in port.bundle_versions]
+        for number, (about, kind) in enumerate(kinds):
             kind.write(path)
-            opened = Opened(port, path, kind.context, kind.embedding, about)
+            opened = Opened(port, path, kind.context, kind.embedding, about, kind.finish)
             verdict = _open(opened)
             yield verdict
             if not verdict.conforms:
@@ -86,8 +93,8 @@ def made(port: Port, told: list[Told]) -> Iterator[Verdict]:
                 drawing = drawing_of(opened, number) if kind.whole else MANY
                 yield from sequence(opened, drawing, told)
             shutil.rmtree(path)
-        for what in made_bundles.DAMAGED:
-            made_bundles.damaged(path, what)
+        for what, write in damaged_bundles.refusals(port.bundle_versions):
+            write(path)
             verdict = _refuse(port, path, what)
             told.append(Told(verdict, None, {"damage": what}, None))
             yield verdict
@@ -113,17 +120,32 @@ def _refuse(port: Port, path: Path, what: str) -> Verdict:
     return refused(port, "open_bundle", {"path": str(path)}, "bad_bundle", f"a bundle with {what}")
 
 
-def _arguments(context: np.ndarray, embedding: np.ndarray) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The arguments of each stage that does not take the embedding, from one context at full vocabulary."""
-    logits = reference.compute_logits(context, embedding)
+def _arguments(bundle: Bundle) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The arguments of each stage that does not take the embedding, for the first context at full vocabulary."""
+    products = reference.compute_logits(bundle.context[0], bundle.embedding)
+    logits = reference.finish_logits(products, **bundle.finish)
     probs = reference.softmax(reference.apply_temperature(logits, DEFAULTS["temperature"]))
     values = {
         "logits": logits,
         "probs": probs,
         "noise": reference.TorchGenerator(1).standard_exponential(probs.shape, probs.dtype),
         "uniform": np.array(0.5, probs.dtype),
-        **{name: value for name, value in DEFAULTS.items() if name not in ("ties", "num_samples")},
+        "temperature": DEFAULTS["temperature"],
+        "k": DEFAULTS["k"],
     }
+    norm = bundle.output_layer.norm
+    bias = np.zeros_like(products) if bundle.bias is None else bundle.bias  # a bias is always sent
+    own: dict[str, dict[str, Any]] = {"finish_logits": {"logits": products, **bundle.finish, "bias": bias}}
+    if norm is not None:
+        own[norm.kind] = _of_norm(bundle, norm)
     for operation in STAGES:
-        if "embedding" not in OPERATIONS[operation].arguments:
-            yield operation, OPERATIONS[operation].given(values)
+        arguments = own.get(operation, OPERATIONS[operation].given(values))
+        if "embedding" not in OPERATIONS[operation].arguments and arguments:
+            yield operation, arguments
+
+
+def _of_norm(bundle: Bundle, norm: Norm) -> dict[str, Any]:
+    """The arguments of the final norm for the first context."""
+    bias = {"bias": bundle.final_norm_bias} if norm.kind == "layer_norm" else {}
+    numbers = {"epsilon": norm.epsilon, "weight_offset": norm.weight_offset}
+    return {"hidden": bundle.block_output[0], "weight": bundle.final_norm_weight, **bias, **numbers}

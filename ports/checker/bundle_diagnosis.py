@@ -13,15 +13,17 @@ import numpy as np
 import reference
 from parity_tests.heads import REFERENCE, Head
 from parity_tests.judges.words import BAD, Word
-from parity_tests.mutants import MUTANTS
+from parity_tests.mutants import MUTANTS, Mutant
 from parity_tests.strategies import FixedNoise
-from reference import bounds
 from reference.operations import OPERATIONS
+from weights_export.output_layer import finished
 
-from .bundle_steps import Opened, Told, settings_of
+from .bundle_steps import Opened, Told, settings_of, whole
+from .damaged_bundles import MISTAKES
 from .diagnosis import close_to, head_for, made_of
-from .made_bundles import DAMAGED, GOOD
+from .made_bundles import GOOD
 
+BEFORE_THE_DRAW = (*made_of("lm_head"), "finish_logits")  # the stages that a step and a sequence share
 Noise = Callable[[int, Sequence[int], int], Iterator[np.ndarray]]  # seed, batch of each step, V -> noise of each step
 
 
@@ -40,7 +42,7 @@ def _of_opening(asked: list[Told]) -> str:
     named = []
     for one in asked:
         if one.verdict.word in BAD and "damage" in one.given:
-            named.append(DAMAGED[one.given["damage"]][0])
+            named.append(MISTAKES[one.given["damage"]])
         elif one.verdict.word in BAD and one.verdict.reason == "refused":
             named.append(f"a good bundle is refused ({one.given['kind']})")
         elif one.verdict.word in BAD and "kind" in one.given:
@@ -73,10 +75,12 @@ def _known(op: str, asked: list[Told]) -> str:
     """The known mistakes that give all of these answers, if a right head does not give them too."""
     if not any(one.verdict.word == Word.DIVERGED for one in asked):
         return ""
-    right, candidates = (_RIGHT_STEP, _steps()) if op == "step" else (_RIGHT_SEQUENCE, _sequences())
+    plain = any(one.verdict.word in BAD and not _finishes(one) for one in asked)
+    mutants = [mutant for mutant in MUTANTS if plain or mutant.stage != "lm_head"]
+    right, candidates = (_RIGHT_STEP, _steps) if op == "step" else (_RIGHT_SEQUENCE, _sequences)
     if _explains(right, asked):
         return ""
-    return " or ".join(dict.fromkeys(name for name, mistake in candidates if _explains(mistake, asked)))
+    return " or ".join(dict.fromkeys(name for name, mistake in candidates(mutants) if _explains(mistake, asked)))
 
 
 Mistake = Callable[[Told], bool]  # whether the port's answer is the one that this mistake gives
@@ -85,56 +89,67 @@ Mistake = Callable[[Told], bool]  # whether the port's answer is the one that th
 def _explains(mistake: Mistake, asked: list[Told]) -> bool:
     """Whether the mistake gives all these answers, right and wrong. Requests without an answer say nothing."""
     answered = [one for one in asked if one.actual is not None and one.verdict.word != Word.ERRORED]
+    answered.sort(key=lambda one: one.verdict.word not in BAD)  # most mistakes do not explain the first failure
     with np.errstate(all="ignore"):
         return all(mistake(one) for one in answered)
 
 
-def _steps() -> Iterator[tuple[str, Mistake]]:
-    whole, draw = OPERATIONS["step"].parts
-    for mutant in MUTANTS:
+def _steps(mutants: Sequence[Mutant]) -> Iterator[tuple[str, Mistake]]:
+    draw = OPERATIONS["step"].parts[1]
+    for mutant in mutants:
         if mutant.stage == draw:
             yield mutant.looks_like, partial(_step_of, REFERENCE, mutant.head)
-        elif mutant.stage in made_of(whole):
-            yield mutant.looks_like, partial(_step_of, head_for(mutant, whole), REFERENCE)
+        elif mutant.stage in BEFORE_THE_DRAW:
+            yield mutant.looks_like, _of(mutant, partial(_step_of, head_for(mutant, "lm_head"), REFERENCE))
     ahead = REFERENCE.but("", inverse_cdf=lambda probs, uniform: reference.inverse_cdf(probs, _float32(uniform)))
     yield "the uniform rounded to float32", partial(_step_of, REFERENCE, ahead)
+
+
+def _of(mutant: Mutant, mistake: Mistake) -> Mistake:
+    """The mistake. A wrong whole head has no place for the finish of the logits: it is asked of the other bundles."""
+    return (lambda one: _finishes(one) or mistake(one)) if mutant.stage == "lm_head" else mistake
+
+
+def _finishes(one: Told) -> bool:
+    return one.opened is not None and bool(one.opened.finish)
 
 
 def _float32(uniform: np.ndarray) -> np.ndarray:
     return np.minimum(uniform.astype(np.float32).astype(np.float64), 1 - 2.0**-53)
 
 
-def _step_of(whole: Head, draw: Head, one: Told) -> bool:
+def _step_of(head: Head, draw: Head, one: Told) -> bool:
     """Whether a step is what the head computes, and the walk of `draw` on the port's own probabilities."""
     given, actual = one.given, one.actual
     assert one.opened is not None
-    head = one.opened.head(given["context"], **settings_of(given))
+    arguments = one.opened.head(given["context"], **settings_of(given))
     try:
-        probs = np.asarray(whole.lm_head(**head))
+        probs = whole(head, **arguments)
         token = int(draw.inverse_cdf(actual["probs"], np.array(given["uniform"])))
     except Exception:
         return False
-    return token == actual["token_id"] and _close(probs, actual["probs"], head)
+    return token == actual["token_id"] and _close(probs, actual["probs"], arguments)
 
 
-def _close(ours: np.ndarray, theirs: np.ndarray, head: dict[str, Any]) -> bool:
+def _close(ours: np.ndarray, theirs: np.ndarray, given: dict[str, Any]) -> bool:
     """Whether two rows of probabilities are as close as those of two heads that share a mistake may be."""
     if ours.shape != theirs.shape or not np.array_equal(ours > 0, theirs > 0):
         return False
-    error = bounds.logits(head["context"], head["embedding"], "float32", "float64") / head["temperature"]
+    factors = given["context"], given["embedding"], given["finish"]
+    error = (finished(*factors)[1] + finished(*factors, "float64")[1]) / given["temperature"]
     return bool((np.abs(ours.astype(np.float64) - theirs) <= 2 * close_to(ours, error)).all())
 
 
-def _sequences() -> Iterator[tuple[str, Mistake]]:
-    whole, draw = OPERATIONS["sequence"].parts
+def _sequences(mutants: Sequence[Mutant]) -> Iterator[tuple[str, Mistake]]:
+    draw = OPERATIONS["sequence"].parts[1]
     right = partial(_stream, reference.TorchGenerator)
-    for mutant in MUTANTS:
+    for mutant in mutants:
         if mutant.stage == draw:
             yield mutant.looks_like, partial(_drawn, REFERENCE, mutant.head, right)
         elif mutant.stage in OPERATIONS[draw].parts:
             yield mutant.looks_like, partial(_drawn, REFERENCE, REFERENCE, partial(_stream, mutant.function))
-        elif mutant.stage in made_of(whole):
-            yield mutant.looks_like, partial(_drawn, head_for(mutant, whole), REFERENCE, right)
+        elif mutant.stage in BEFORE_THE_DRAW:
+            yield mutant.looks_like, _of(mutant, partial(_drawn, head_for(mutant, "lm_head"), REFERENCE, right))
     for name, noise in STREAMS.items():
         yield name, partial(_drawn, REFERENCE, REFERENCE, noise)
 
@@ -176,7 +191,7 @@ STREAMS: dict[str, Noise] = {
 }
 
 
-def _drawn(whole: Head, draw: Head, noise: Noise, one: Told) -> bool:
+def _drawn(head: Head, draw: Head, noise: Noise, one: Told) -> bool:
     """Whether these are the tokens that the head draws from this noise."""
     opened: Opened | None = one.opened
     assert opened is not None
@@ -186,7 +201,7 @@ def _drawn(whole: Head, draw: Head, noise: Noise, one: Told) -> bool:
     try:
         steps = noise(given["seed"], batches, len(opened.embedding))
         for rows, numbers, tokens in zip(given["contexts"], steps, one.actual, strict=True):
-            probs = np.asarray(whole.lm_head(opened.contexts[rows], opened.embedding, **settings))
+            probs = whole(head, opened.contexts[rows], opened.embedding, opened.finish, **settings)
             if np.asarray(draw.multinomial(probs, rng=FixedNoise(numbers)))[:, 0].tolist() != list(tokens):
                 return False
     except Exception:

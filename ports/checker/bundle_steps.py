@@ -1,7 +1,7 @@
 """Steps and sequences on the bundle that a port has open, and what is asked of it there."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class Opened:
     contexts: np.ndarray
     embedding: np.ndarray
     about: str = "the bundle"
+    finish: Mapping[str, Any] = field(default_factory=dict)  # as `Bundle.finish`
 
     @cached_property
     def size(self) -> dict[str, int]:
@@ -51,8 +52,9 @@ class Opened:
         return {"vocab_size": v, "hidden_size": d, "contexts": len(self.contexts)}
 
     def head(self, context: int, temperature: float, k: int) -> dict[str, Any]:
-        """The arguments of `lm_head` for a step."""
-        return {"context": self.contexts[context], "embedding": self.embedding, "temperature": temperature, "k": k}
+        """The arguments of `lm_head` for a step, and the finish of the logits."""
+        given = {"context": self.contexts[context], "embedding": self.embedding, "temperature": temperature, "k": k}
+        return {**given, "finish": self.finish}
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,16 @@ class Told:
     opened: Opened | None
     given: dict[str, Any]
     actual: Any
+
+
+def whole(
+    head: Any, context: np.ndarray, embedding: np.ndarray, finish: Mapping[str, Any], temperature: float, k: int
+) -> np.ndarray:
+    """The `lm_head` of a head, or its stages with the finish of the logits between: `(..., d) -> (..., V)`."""
+    if not finish:
+        return np.asarray(head.lm_head(context, embedding, temperature, k))
+    logits = head.finish_logits(head.compute_logits(context, embedding), **finish)
+    return np.asarray(head.softmax(head.keep_top_k(head.apply_temperature(logits, temperature), k)))
 
 
 def steps(
@@ -110,7 +122,7 @@ def _step(opened: Opened, given: dict[str, Any], told: list[Told]) -> tuple[Verd
         settings = settings_of(given)
         head = opened.head(given["context"], **settings)
         ties = opened.port.contract.rule_for_ties()
-        verdict = compare("lm_head", reference.lm_head(**head), probs, **head, ties=ties)
+        verdict = compare("lm_head", whole(reference, **head), probs, **head, ties=ties)
         if verdict.conforms:
             walk: dict[str, Any] = {"probs": probs, "uniform": np.array(given["uniform"])}
             drawn = compare("inverse_cdf", reference.inverse_cdf(**walk), np.array(token_id), **walk)
@@ -157,7 +169,7 @@ def _drawn(opened: Opened, given: dict[str, Any], blank: Verdict, last: list[Any
     settings = settings_of(given)
     rng, word = reference.TorchGenerator(given["seed"]), Word.IDENTICAL
     for step, (rows, tokens) in enumerate(zip(which, actual, strict=True)):
-        probs = reference.lm_head(opened.contexts[rows], opened.embedding, **settings)
+        probs = whole(reference, opened.contexts[rows], opened.embedding, opened.finish, **settings)
         noise = rng.standard_exponential(probs.shape, probs.dtype)
         race = np.where(probs > 0, probs / noise, -1).argmax(axis=-1).tolist()
         for row, (expected, found) in enumerate(zip(race, tokens, strict=True)):
@@ -165,7 +177,8 @@ def _drawn(opened: Opened, given: dict[str, Any], blank: Verdict, last: list[Any
                 continue
             in_range = type(found) is int and 0 <= found < len(opened.embedding)
             context = opened.contexts[rows[row]]
-            if not in_range or judge_draw(context, opened.embedding, noise[row], found, **settings) > 1:
+            drawn = {"noise": noise[row], "token": found, **settings, "finish": opened.finish}
+            if not in_range or judge_draw(context, opened.embedding, **drawn) > 1:
                 reason = f"another token at step {step}, row {row}: by its noise or by its probabilities"
                 return replace(blank, reason=reason, actual=tokens, expected=race)
             word = Word.TIE_BREAK

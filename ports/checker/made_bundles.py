@@ -1,28 +1,30 @@
-"""Small bundles made on the spot: in every dtype and container, with padding, with many tokens; and damaged ones.
+"""Small bundles made on the spot: in every dtype and container, with padding, with many tokens, of every kind of head.
 
-The numbers are whole, so every logit is exact: 16 bits hold them, and no order of summation rounds.
+The numbers are whole, so every product is exact: 16 bits hold them, and no order of summation rounds. Damaged ones are
+in `damaged_bundles.py`.
 """
 
 import hashlib
-import json
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import reference
 from weights_export import containers, manifest
+from weights_export.output_layer import Norm, OutputLayer
 from weights_export.strict_json import dump
 from weights_export.tensors import Content, narrow
 
 D, CONTEXTS = 10, 3
+GPT2 = OutputLayer(Norm("layer_norm", 1e-5))
+NO_NORM = OutputLayer(None)
 
 
 @dataclass(frozen=True)
 class Made:
-    """One kind of bundle."""
+    """One kind of bundle: of version 2, or with an output layer of its own of version 3."""
 
     about: str
     vocab_size: int = 67
@@ -32,6 +34,14 @@ class Made:
     contexts: int = CONTEXTS
     scale: float = 1.0
     whole: bool = True
+    output_layer: OutputLayer | None = None
+    biased: bool = False
+    tokens: bool = True
+
+    @property
+    def version(self) -> int:
+        """Of the format."""
+        return 2 if self.output_layer is None else 3
 
     @property
     def embedding(self) -> np.ndarray:
@@ -44,26 +54,57 @@ class Made:
 
     @property
     def context(self) -> np.ndarray:
-        """`(contexts, D)`: as many 1 as -1, so that it is its own layer norm."""
+        """`(contexts, D)`: as many 1 as -1, so that it is its own norm, of either kind."""
         rng = np.random.default_rng(1)
         signs = [rng.permutation(np.repeat([1.0, -1.0], D // 2)) for _ in range(self.contexts)]
         return np.array(signs, np.float32).reshape(self.contexts, D)
 
+    @property
+    def bias(self) -> np.ndarray | None:
+        """`(V,)`: whole numbers from -40 to 40, which change the order of the tokens."""
+        return np.random.default_rng(2).integers(-40, 41, self.vocab_size).astype(np.float32) if self.biased else None
+
+    @property
+    def finish(self) -> dict[str, Any]:
+        """As `Bundle.finish`."""
+        return (self.output_layer or GPT2).finish(self.bias)
+
+    def _head(self) -> dict[str, Content]:
+        """The tensors of the output layer. As tokens, the padding rows would be the likeliest by far."""
+        norm, bias = (self.output_layer or GPT2).norm, self.bias
+        floats: dict[str, np.ndarray] = {}
+        if norm:
+            floats["final_norm.weight"] = np.full(D, 1 - norm.weight_offset, np.float32)
+        if norm and norm.kind == "layer_norm":
+            floats["final_norm.bias"] = np.zeros(D, np.float32)
+        tables = {"embedding": self.embedding}
+        if self.padding:
+            tables["padding"] = np.tile(99 * self.context[:1], (self.padding, 1))
+        parts = {name: Content.of(values) for name, values in floats.items()}
+        parts |= {name: Content(self.dtype, rows.shape, [narrow(rows, self.dtype)]) for name, rows in tables.items()}
+        if bias is not None:
+            parts["bias"] = Content.of(bias)
+        if bias is not None and self.padding:
+            parts["padding_bias"] = Content.of(np.full(self.padding, 999, np.float32))
+        return parts
+
+    def _answers(self) -> dict[str, dict[str, Content]]:
+        """The contexts and their logits, by file; every product is exact in float64."""
+        h, norm = self.context, (self.output_layer or GPT2).norm
+        exact = h.astype(np.float64) @ self.embedding.T
+        logits = exact.astype(np.float32)
+        if self.finish:
+            exact, logits = (reference.finish_logits(z, **self.finish) for z in (exact, logits))
+        of_float64 = {"logits_exact": Content.of(exact)}
+        contexts = {"block_output": Content.of(h * 1000 if norm else h), "context": Content.of(h)}
+        if self.version == 2:
+            return {"contexts": contexts, "expected": {**of_float64, "logits": Content.of(logits)}}
+        return {"contexts": contexts, "expected": {"logits": Content.of(logits)}, "exact": of_float64}
+
     def write(self, folder: Path) -> None:
         """Write the bundle into a new folder."""
         folder.mkdir()
-        h, w = self.context, self.embedding
-        logits = h.astype(np.float64) @ w.T
-        blank = np.tile(99 * h[:1], (self.padding, 1))  # as a token, the likeliest by far
-        stored = {"embedding": w, "padding": blank} if self.padding else {"embedding": w}
-        tables = {name: Content(self.dtype, rows.shape, [narrow(rows, self.dtype)]) for name, rows in stored.items()}
-        norm = {"final_norm.weight": np.ones(D, np.float32), "final_norm.bias": np.zeros(D, np.float32)}
-        parts: dict[str, dict[str, Content]] = {
-            "head": {**{name: Content.of(values) for name, values in norm.items()}, **tables},
-        }
-        if self.contexts:
-            parts["contexts"] = {"block_output": Content.of(h * 1000), "context": Content.of(h)}
-            parts["expected"] = {"logits_exact": Content.of(logits), "logits": Content.of(logits.astype(np.float32))}
+        parts = {"head": self._head(), **(self._answers() if self.contexts else {})}
         tensors: dict[str, Any] = {}
         for part, contents in parts.items():
             file = f"{part}.{self.container}"
@@ -73,10 +114,16 @@ class Made:
             prompts = [{"text": "made", "token_ids": [i]} for i in range(self.contexts)]
             (folder / "prompts.json").write_bytes(dump(prompts))
         tokens = {"encoding": "hex", "special": [], "tokens": ["61"] * self.vocab_size}
-        (folder / "tokens.json").write_bytes(dump(tokens))
+        if self.output_layer:
+            tokens["leading_space"] = "kept"
+        if self.tokens:
+            (folder / "tokens.json").write_bytes(dump(tokens))
+        of_version: dict[str, Any] = {"layer_norm_epsilon": 1e-5}
+        if self.output_layer:
+            of_version = {"model_type": "made", "output_layer": self.output_layer.entry()}
         content = {
             "format": manifest.FORMAT,
-            "version": 2,
+            "version": self.version,
             "model": "made",
             "revision": None,
             "checkpoint": {},
@@ -86,14 +133,14 @@ class Made:
             "hidden_size": D,
             "dtype": self.dtype,
             "tied": True,
-            "layer_norm_epsilon": 1e-5,
+            **of_version,
             "prompts": self.contexts,
             "tensors": tensors,
         }
-        _seal(folder, content)
+        seal(folder, content)
 
 
-def _seal(folder: Path, content: dict[str, Any]) -> None:
+def seal(folder: Path, content: dict[str, Any]) -> None:
     """Write the manifest, with the hashes of the files as they are."""
     paths = sorted(path for path in folder.iterdir() if path.name != "manifest.json")
     files = {p.name: {"size": p.stat().st_size, "sha256": hashlib.sha256(p.read_bytes()).hexdigest()} for p in paths}
@@ -112,58 +159,33 @@ GOOD = {
     "no contexts": Made("a bundle of the head alone is misread", contexts=0),
     "real numbers": Made("float32 numbers are rounded", whole=False),
     "65,537 tokens": Made("a large vocabulary is misread", vocab_size=65_537),
+    "version 3": Made("a bundle of version 3 is misread", output_layer=GPT2),
+    "a bias": Made("the bias is misread", biased=True, output_layer=GPT2),
+    "a multiplier": Made("the multiplier is misread", output_layer=OutputLayer(GPT2.norm, multiplier=0.0625)),
+    "a divisor": Made("the divisor is misread", output_layer=OutputLayer(Norm("rms_norm", 1e-6), divisor=6.0)),
+    "a cap": Made("the cap is misread", output_layer=OutputLayer(Norm("rms_norm", 1e-6, weight_offset=1.0), cap=20.0)),
+    "a bias, a multiplier, a divisor and a cap": Made(
+        "bias, multiplier, divisor and cap are misread",
+        container="bin",
+        dtype="float16",
+        biased=True,
+        output_layer=OutputLayer(Norm("layer_norm", 1e-5, weight_offset=1.0), multiplier=0.75, divisor=3.0, cap=12.0),
+    ),
+    "padding rows with a bias": Made(
+        "the bias of padding rows is read as that of tokens",
+        container="bin",
+        padding=5,
+        biased=True,
+        output_layer=NO_NORM,
+    ),
+    "a bias in npz": Made(
+        "the bias is not read where the manifest says",
+        container="npz",
+        dtype="bfloat16",
+        padding=3,
+        biased=True,
+        output_layer=OutputLayer(NO_NORM.norm, divisor=2.0),
+    ),
+    "no tokens.json": Made("a bundle without tokens.json is refused", tokens=False, output_layer=NO_NORM),
+    "version 3 without contexts": Made("a bundle of the head alone is misread", contexts=0, output_layer=GPT2),
 }
-
-
-def _edit(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
-    def apply(folder: Path) -> None:
-        (folder / name).write_bytes(change((folder / name).read_bytes()))
-
-    return apply
-
-
-def _resealed(**changes: Any) -> Callable[[Path], None]:
-    """Other values in the manifest, under a right hash of its own."""
-
-    def apply(folder: Path) -> None:
-        content = json.loads((folder / "manifest.json").read_bytes())
-        del content["sha256"], content["files"]
-        _seal(folder, {**content, **changes})
-
-    return apply
-
-
-def _flipped(content: bytes) -> bytes:
-    return content[:-7] + bytes([content[-7] ^ 64]) + content[-6:]
-
-
-# What a port must refuse, by the mistake that it makes if it does not.
-DAMAGED: dict[str, tuple[str, Callable[[Path], None]]] = {
-    "a flipped bit in the embedding": ("the files' sha256 is not checked", _edit("head.safetensors", _flipped)),
-    "a changed prompt": (
-        "the files' sha256 is not checked",
-        _edit("prompts.json", lambda b: b.replace(b"made", b"mode", 1)),
-    ),
-    "another name of the model": (
-        "the manifest's own sha256 is not checked",
-        _edit("manifest.json", lambda b: b.replace(b'"made"', b'"mode"', 1)),
-    ),
-    "a flipped bit in the contexts": ("the files' sha256 is not checked", _edit("contexts.safetensors", _flipped)),
-    "a file cut short": ("the size of a file is not checked", _edit("contexts.safetensors", lambda b: b[:-4])),
-    "a file with a byte more": ("the size of a file is not checked", _edit("head.safetensors", lambda b: b + b"\0")),
-    "another hidden size": (
-        "neither the manifest's own sha256 nor its sizes are checked",
-        _edit("manifest.json", lambda b: re.sub(rb'"hidden_size": \d+', b'"hidden_size": 11', b)),
-    ),
-    "half a manifest": ("a manifest that is not JSON is read", _edit("manifest.json", lambda b: b[: len(b) // 2])),
-    "another version": ("the version is not looked at", _resealed(version=max(manifest.VERSIONS) + 1)),
-    "another format": ("the format is not looked at", _resealed(format="another-bundle")),
-    "no embedding": ("a missing file is not noticed", lambda folder: (folder / "head.safetensors").unlink()),
-    "no manifest": ("a missing file is not noticed", lambda folder: (folder / "manifest.json").unlink()),
-}
-
-
-def damaged(folder: Path, what: str) -> None:
-    """Write a small bundle with this damage into a new folder."""
-    GOOD["a small bundle"].write(folder)
-    DAMAGED[what][1](folder)

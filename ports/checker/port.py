@@ -11,6 +11,7 @@ import numpy as np
 from parity_tests.contract import FLOATS, Contract
 from parity_tests.judges.words import brief
 from reference.operations import OPERATIONS, TIES, WITH_VECTORS
+from weights_export.manifest import VERSIONS
 
 from .errors import BrokenError, ErroredError, SkippedError
 from .judge import LAYOUTS, Call, of_head
@@ -41,6 +42,7 @@ class Port:
     contract: Contract
     operations: tuple[str, ...]
     call: Call
+    bundle_versions: tuple[int, ...] = (2,)  # of the bundle format, which it reads
     close: Callable[[], str] = lambda: ""  # ends it; returns what was wrong with its end
     # `call` with arrays in other memory layouts, by what a report calls them; none for another process.
     layouts: Mapping[str, Call] = field(default_factory=dict)
@@ -48,7 +50,7 @@ class Port:
     @property
     def described(self) -> dict[str, Any]:
         """What it says about itself, as plain data."""
-        about = {name: getattr(self, name) for name in ("name", "version", "language", "operations")}
+        about = {name: getattr(self, name) for name in ("name", "version", "language", "operations", "bundle_versions")}
         return about | vars(self.contract)
 
     def lacks(self, op: str, arguments: dict[str, Any]) -> str:
@@ -107,6 +109,11 @@ def _greeted(process: Process) -> Port:
         raise NoPortError(
             f"hello: operations is {brief(repr(operations), 200)}: it must be a list of words from {words}"
         )
+    versions = hello.get("bundle_versions", [2])
+    if not isinstance(versions, list) or not versions or not all(type(n) is int and n in VERSIONS for n in versions):
+        known_versions = ", ".join(map(str, VERSIONS))
+        said = brief(repr(versions), 60)
+        raise NoPortError(f"hello: bundle_versions is {said}: it must be a list of versions from {known_versions}")
     if not contract.dtypes:
         raise NoPortError("hello: dtypes is []: list at least one of " + ", ".join(FLOATS))
     if not contract.ties and {"keep_top_k", "lm_head", "step", "sequence"} & set(operations):
@@ -117,7 +124,9 @@ def _greeted(process: Process) -> Port:
             "add the first one to it (ports/TEMPLATE.md)"
         )
     name, version, language = (brief(hello[key], 60) for key in ("name", "version", "language"))
-    return Port(name, version, language, contract, tuple(operations), process.call, process.close)
+    return Port(
+        name, version, language, contract, tuple(operations), process.call, tuple(sorted(set(versions))), process.close
+    )
 
 
 def from_python(name: str, timeout: float = 10.0) -> Port:

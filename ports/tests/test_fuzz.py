@@ -35,6 +35,7 @@ HELLO = {
     "dtypes": st.lists(st.sampled_from([*FLOATS, "int8"]), max_size=4) | JSON,
     "ties": st.lists(st.sampled_from(["lowest_id", "all", "any", "some"]), max_size=3) | JSON,
     "operations": st.lists(st.sampled_from([*OPERATIONS, "hello", "stop"]), max_size=6) | JSON,
+    "bundle_versions": st.lists(st.integers(1, 4), max_size=3) | JSON,
     **{key: st.sampled_from(list(choices)) | JSON for key, choices in CHOICES.items()},
 }
 REPORTED = {"name", "version", "language"}
