@@ -124,6 +124,52 @@ def test_norms_in_60_digits(hidden: np.ndarray, seed: int, epsilon: float) -> No
             assert abs(mpf(float(rms[row][i])) - x / root_of_rms * g) <= mpf(float(of_rms[row][i]))
 
 
+Moments = tuple[np.floating, np.floating, int]  # mean, sum of the squared distances from it, how many
+
+
+def updated(row: np.ndarray) -> Moments:
+    """By Welford's updates, each operation rounded to the row's dtype."""
+    f = row.dtype.type
+    mean, squares = f(0), f(0)
+    for k, x in enumerate(row):
+        delta = f(x - mean)
+        mean = f(mean + f(delta / f(k + 1)))
+        squares = f(squares + f(delta * f(x - mean)))
+    return mean, squares, len(row)
+
+
+def merged(row: np.ndarray, leaf: int) -> Moments:
+    """Of both halves, merged (Chan, Golub & LeVeque 1983)."""
+    if len(row) <= leaf:
+        return updated(row)
+    f, half = row.dtype.type, len(row) // 2
+    (mean, squares, n), (other, more, m) = merged(row[:half], leaf), merged(row[half:], leaf)
+    delta, share = f(other - mean), f(m / (n + m))
+    return f(mean + f(share * delta)), f(f(squares + more) + f(f(f(delta * delta) * share) * f(n))), n + m
+
+
+@spec("OUT-3")
+@pytest.mark.parametrize("leaf", [1, 8, 128], ids=["merged", "updated by eights, then merged", "updated"])
+@pytest.mark.parametrize("kind", ["plain", "ascending", "outlier first", "descending", "far", "nearly constant"])
+def test_one_pass_in_float16(kind: str, leaf: int) -> None:
+    """With so few digits, errors of the worst case are in sight: Welford's updates and merges stay inside."""
+    rng, ratio = np.random.default_rng(leaf), 0.0
+    for d in (2, 3, 5, 8, 16, 33, 64, 128):
+        h = rng.standard_normal(d)
+        h = {"ascending": np.sort(h), "descending": -np.sort(-np.abs(h)) * 3, "far": h + 30}.get(kind, h)
+        h = h * 0.01 - 5 if kind == "nearly constant" else h
+        h[0] *= 40 if kind == "outlier first" else 1
+        row = h.astype(np.float16)
+        mean, squares, n = merged(row, leaf)
+        f, eps = np.float16, float(np.float16(1e-2))
+        r = f(1 / np.sqrt(f(f(squares / f(n)) + f(eps))))
+        normed = np.array([f(f(x - mean) * r) for x in row], np.float64)
+        given: dict[str, Any] = {"weight": np.ones(d), "bias": None, "epsilon": eps, "weight_offset": 0.0}
+        bound = bounds.layer_norm(row, **given, dtype="float16")
+        ratio = max(ratio, float(np.max(np.abs(normed - exact_layer_norm(row, **given)) / bound)))
+    assert 0 < ratio < 0.3
+
+
 @spec("OUT-6")
 @given(strategies.arguments("finish_logits", ("float32", "float64")))
 def test_the_cap_in_60_digits(case: dict[str, Any]) -> None:
