@@ -59,7 +59,7 @@ def _export(arguments: list[str]) -> int:
         "model",
         nargs="?",
         default="tiny",
-        help="tiny (the embedded GPT-2), a checkpoint folder, a .gguf file or a Hub id",
+        help="tiny (the embedded GPT-2), smollm2, a folder, a .gguf file or a Hub id",
     )
     add("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to create")
     add("--revision", metavar="REV", help="a branch, tag or commit of a Hub's model (default: its main branch)")

@@ -1,11 +1,11 @@
 """Finding a checkpoint: the embedded tiny GPT-2, a folder in Transformers' layout, a GGUF file, or a Hub's model."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import source
+from . import smollm2, source
 from .prompts import PROMPTS
 from .source import Source
 
@@ -26,7 +26,7 @@ class Checkpoint:
 
 
 def find(name: str, revision: str | None = None, offline: bool = False, head_into: Path | None = None) -> Source:
-    """The files of the checkpoint called `name`: `tiny`, a folder, a GGUF file, or a Hub id; what is here wins.
+    """The files of the checkpoint called `name`: `tiny`, `smollm2`, a folder, a GGUF file or a Hub id, in this order.
 
     With the folder `head_into`, only the head is fetched from a Hub, into that folder.
     Raises: FileNotFoundError if there is no such folder; ValueError for a revision of a folder; HubError where a Hub
@@ -37,6 +37,8 @@ def find(name: str, revision: str | None = None, offline: bool = False, head_int
         if revision is not None:
             raise ValueError(f"--revision {revision}: only a model of a Hub has revisions, {name!r} is a folder")
         return source.local(name, folder)
+    if name == smollm2.NAME and revision is None:
+        return replace(source.local(name, smollm2.fetch(offline)), name=name)
     from .hub import fetch  # imports huggingface_hub
 
     return fetch(name, revision, offline, head_into)

@@ -225,7 +225,7 @@ def fault(rank: int, world: int, kind: str, who: int, timeout: float = TIMEOUT) 
 
 def memory(rank: int, world: int, bundle: str) -> Any:
     """How much the peak of this rank's memory grows by a step on a mapped bundle, in bytes; and its rows."""
-    rows, first, vocab_size, revision = open_bundle(Path(bundle), world, rank)
+    rows, first, vocab_size, revision, _ = open_bundle(Path(bundle), world, rank)
     head = VocabParallelHead(rows, first, vocab_size, revision=revision)
     context = torch.ones(1, rows.shape[1])
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here

@@ -7,6 +7,7 @@ import sys
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,14 +18,14 @@ from torch import Tensor
 from .engine import VocabParallelHead, share
 
 
-def open_bundle(bundle: Path, world: int, rank: int) -> tuple[Tensor, int, int, str]:
-    """This rank's rows of a bundle's embedding, mapped and not read, and `first`, `vocab_size`, `revision`.
+def open_bundle(bundle: Path, world: int, rank: int) -> tuple[Tensor, int, int, str, dict[str, Any]]:
+    """This rank's rows of a bundle's embedding, mapped and not read, `first`, `vocab_size`, `revision` and `finish`.
 
     Raises: OSError for a missing file, ValueError for a folder that is not a bundle.
     """
     manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
-    if manifest.get("format") != "lm-head-bundle" or manifest.get("version") != 2:
-        raise ValueError(f"{bundle}: the manifest is not that of an lm-head-bundle, version 2")
+    if manifest.get("format") != "lm-head-bundle" or manifest.get("version") not in (2, 3):
+        raise ValueError(f"{bundle}: the manifest is not that of an lm-head-bundle, version 2 or 3")
     about = manifest["tensors"]["embedding"]
     vocab_size, d = manifest["vocab_size"], about["shape"][1]
     first, stop = share(vocab_size, world, rank)
@@ -33,7 +34,18 @@ def open_bundle(bundle: Path, world: int, rank: int) -> tuple[Tensor, int, int, 
     # Copy on write ("c"): PyTorch wants memory that it may write to, and the file must stay as it is.
     mapped = np.memmap(bundle / about["file"], stored, "c", start, shape) if stop > first else np.empty(shape, stored)
     files = json.dumps(manifest["files"], sort_keys=True)
-    return torch.from_numpy(mapped), first, vocab_size, f"{manifest['model']} {manifest['revision']} {files}"
+    revision = f"{manifest['model']} {manifest['revision']} {files}"
+    return torch.from_numpy(mapped), first, vocab_size, revision, _finish(bundle, manifest)
+
+
+def _finish(bundle: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """What version 3 says that follows the product: arguments of `finish_logits`."""
+    layer = manifest.get("output_layer", {})
+    finish = {name: layer[name] for name in ("multiplier", "divisor", "cap") if layer.get(name) is not None}
+    if bias := manifest["tensors"].get("bias"):
+        numbers = np.fromfile(bundle / bias["file"], "<f4", bias["shape"][0], offset=bias["offset"])
+        finish["bias"] = torch.from_numpy(numbers)
+    return finish if "bias" in finish or any(value != 1 for value in finish.values()) else {}
 
 
 def _version() -> str:
@@ -56,8 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
     dist.init_process_group(options.backend, timeout=timedelta(seconds=options.timeout))
     rank, world = dist.get_rank(), dist.get_world_size()
     try:
-        rows, first, vocab_size, revision = open_bundle(options.bundle, world, rank)
-        parallel = VocabParallelHead(rows, first, vocab_size, revision=revision)
+        rows, first, vocab_size, revision, finish = open_bundle(options.bundle, world, rank)
+        parallel = VocabParallelHead(rows, first, vocab_size, revision=revision, finish=finish)
         context = load_file(options.bundle / "contexts.safetensors")["context"]
         before, rng = parallel.ranks.bytes_sent, torch.Generator().manual_seed(options.seed)
         drawn = parallel.next_token(context, options.temperature, options.top_k, rng=rng)
@@ -69,7 +81,8 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         dist.destroy_process_group()
     if rank == 0:
-        tokens = json.loads((options.bundle / "tokens.json").read_text("utf-8"))["tokens"]
+        listed = options.bundle / "tokens.json"  # which a bundle of version 3 may lack
+        tokens = json.loads(listed.read_text("utf-8"))["tokens"] if listed.is_file() else [""] * vocab_size
         for token_id, score in zip(drawn.tolist(), scores.tolist(), strict=True):
             text = bytes.fromhex(tokens[token_id]).decode("utf-8", errors="replace")
             print(f"{text!r:<20} id {token_id:>6}   log-probability at temperature 1 {score:9.4f}")
