@@ -3,27 +3,30 @@
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import reference
 
-from . import containers, heads, manifest, staging, tensors, tokens
+from . import containers, manifest, staging, tensors
 from .bundle import Bundle, open_unnamed
+from .contents import Contents, head_alone, with_contexts
 from .errors import BundleError
 from .exact import exact_logits
-from .families import FAMILIES, text_config
 from .heads import Head
 from .plain_files import map_file, sha256
 from .progress import Report, silent
 from .prompts import PROMPTS
-from .source import Source, read_config, weight_files
+from .source import Source
 from .strict_json import dump
 from .tensors import Content, Tensor
+
+if TYPE_CHECKING:
+    from .model import Run
 
 
 @dataclass(frozen=True)
@@ -44,18 +47,6 @@ class Options:
     version: int | None = None
 
 
-@dataclass(frozen=True)
-class _Checkpoint:
-    """All that is written of a checkpoint: its head, its tokens, and what the model makes of the prompts."""
-
-    head: Head
-    vocab_size: int
-    tokens: tokens.Tokens | None
-    no_tokens: str = ""  # why there are none
-    ids: tuple[list[int], ...] = ()
-    run: Any = None  # a model.Run
-
-
 def export(source: Source, options: Options, report: Report = silent) -> str:
     """Write the bundle of a checkpoint. The target ends up complete, or is left as it was.
 
@@ -66,7 +57,11 @@ def export(source: Source, options: Options, report: Report = silent) -> str:
     staging.check_target(options.output, options.force)
     try:
         with staging.temporary(options.output) as folder, _beside() as (submit, unless_stopped):
-            read = (_head_alone if options.head_only else _with_contexts)(source, options, report)
+            read = (
+                head_alone(source, options.tied)
+                if options.head_only
+                else with_contexts(source, options.tied, options.prompts, report)
+            )
             version = _version(read, options)
             of_source = submit(_checkpoint_files, source, read.head.files, unless_stopped)
             files = _TensorFiles(folder, options.container)
@@ -84,7 +79,7 @@ def export(source: Source, options: Options, report: Report = silent) -> str:
             if read.run is not None:
                 bundle.verify(report)
                 bundle.reproduce(report)
-                _compare(bundle, read)
+                _compare(bundle, read, read.run)
             staging.flush(folder)
             folder.chmod(0o755)
             staging.put_in_place(folder, options.output, options.force)
@@ -112,84 +107,21 @@ def _beside() -> Iterator[tuple[Callable[..., Any], Report]]:
             raise
 
 
-def _head_alone(source: Source, options: Options, report: Report) -> _Checkpoint:
-    """The head as the files hold it, without PyTorch and Transformers."""
-    if source.gguf:
-        head, found = heads.from_gguf(source)
-        if found is None:
-            return _Checkpoint(head, head.rows, None, "the file has no vocabulary")
-        return _Checkpoint(head, len(found.tokens), found)
-    head = heads.from_files(source, options.tied)
-    tokenizer, beside = tokens.load_tokenizer(source.folder), tokens.added_beside(source.folder)
-    config = read_config(source.folder)
-    counted = tokens.vocabulary_size(tokenizer, beside) if tokenizer else int(config.get("vocab_size", head.rows))
-    read = _Checkpoint(head, min(head.rows, counted), None, "there is no tokenizer that is read here")
-    return read if tokenizer is None else _with_tokens(read, tokenizer, beside)
-
-
-def _with_contexts(source: Source, options: Options, report: Report) -> _Checkpoint:
-    """The model as Transformers loads it, its tokenizer, and what it makes of the prompts."""
-    known, its_tokens = heads.from_gguf(source) if source.gguf else (None, None)
-    if not source.gguf and text_config(read_config(source.folder))["model_type"] in FAMILIES:
-        known = heads.from_files(source, options.tied)  # refuses what is ambiguous before anything takes time
-    report("loading PyTorch and Transformers", 0, 1)
-    from . import model as transformers_model
-
-    report("loading PyTorch and Transformers", 1, 1)
-    model, tokenizer = transformers_model.load(source, options.tied)
-    vocab_size = len(its_tokens.tokens) if its_tokens else 1 + max(tokenizer.get_vocab().values())
-    window = transformers_model.window(model)
-    ids = tuple(tokens.encode(tokenizer, text, window) for text in options.prompts)
-    run = transformers_model.run(model, ids, report)
-    try:
-        head = heads.from_model(model, run)
-    except BundleError as error:
-        raise BundleError(f"{source.name}: {error}") from None
-    if known is not None:
-        _same_table(source, head, known)
-    files = (source.gguf,) if source.gguf else tuple(weight_files(source.folder))
-    read = _Checkpoint(replace(head, files=files), vocab_size, None, ids=ids, run=run)
-    if its_tokens is not None:
-        return replace(read, tokens=its_tokens)
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        return replace(read, no_tokens=f"a {type(tokenizer).__name__} does not say which bytes its tokens stand for")
-    return _with_tokens(read, backend, {})
-
-
-def _with_tokens(read: _Checkpoint, tokenizer: Any, beside: dict[int, tuple[str, bool]]) -> _Checkpoint:
-    try:
-        return replace(read, tokens=tokens.read_tokens(tokenizer, read.vocab_size, beside), no_tokens="")
-    except BundleError as error:
-        return replace(read, no_tokens=str(error))
-
-
-def _same_table(source: Source, head: Head, known: Head) -> None:
-    """Raises: BundleError if the files, read without Transformers, hold another table than the model has."""
-    for start, ours in known.float32(0, known.rows):
-        theirs = [rows for _, rows in head.float32(start, start + len(ours))]
-        if not np.array_equal(ours, np.concatenate(theirs)):
-            raise BundleError(
-                f"{source.name}: {known.name} as it is stored is not the output embedding that Transformers loads, "
-                f"from row {start} on: one of the two reads it wrongly, so nothing was exported"
-            )
-
-
-def _compare(bundle: Bundle, read: _Checkpoint) -> None:
+def _compare(bundle: Bundle, read: Contents, run: "Run") -> None:
     """Compare the bundle that was written with what Transformers gave.
 
     Raises: BundleError if the ids, the contexts or the output layer are others.
     """
     if [prompt["token_ids"] for prompt in bundle.prompts] != list(read.ids):
         raise BundleError(f"{bundle.folder}: the prompts' ids are not those of the tokenizer")
-    if bundle.output_layer != read.head.layer or not np.array_equal(bundle.context, read.run.context):
+    if bundle.output_layer != read.head.layer or not np.array_equal(bundle.context, run.context):
         raise BundleError(f"{bundle.folder}: the contexts or the output layer are not the model's")
 
 
 def _write_files(
     folder: Path,
     source: Source,
-    read: _Checkpoint,
+    read: Contents,
     options: Options,
     version: int,
     files: "_TensorFiles",
@@ -200,7 +132,7 @@ def _write_files(
     if read.tokens is not None:
         (folder / "tokens.json").write_bytes(dump(read.tokens.content(version)))
     if read.run is not None:
-        _write_contexts_and_answers(files, read, version, report)
+        _write_contexts_and_answers(files, read, read.run, version, report)
         pairs = zip(options.prompts, read.ids, strict=True)
         (folder / "prompts.json").write_bytes(dump([{"text": text, "token_ids": ids} for text, ids in pairs]))
     assert head.layer.norm is not None or version > 2
@@ -227,7 +159,7 @@ def _write_files(
     }
 
 
-def _version(read: _Checkpoint, options: Options) -> int:
+def _version(read: Contents, options: Options) -> int:
     """The manifest's version. Raises: BundleError if version 2 is wanted and cannot say what there is to say."""
     layer, norm = read.head.layer, read.head.layer.norm
     beyond = {
@@ -282,7 +214,7 @@ def _read_back(files: _TensorFiles, head: Head, dtype: str, report: Report) -> N
         start += files.tensors[name][1].shape[0]
 
 
-def _head(read: _Checkpoint, options: Options, report: Report) -> dict[str, Content]:
+def _head(read: Contents, options: Options, report: Report) -> dict[str, Content]:
     head, vocab_size = read.head, read.vocab_size
     small = {"final_norm.weight": head.norm_weight, "final_norm.bias": head.norm_bias}
     contents = {name: Content.of(values) for name, values in small.items() if values is not None and head.layer.norm}
@@ -312,13 +244,13 @@ def _narrowed(head: Head, start: int, stop: int, dtype: str, report: Report) -> 
         yield narrow
 
 
-def _write_contexts_and_answers(files: _TensorFiles, read: _Checkpoint, version: int, report: Report) -> None:
+def _write_contexts_and_answers(files: _TensorFiles, read: Contents, run: "Run", version: int, report: Report) -> None:
     from .logits import logits
 
-    context, v, finish = read.run.context, read.vocab_size, read.head.layer.finish(read.head.bias)
+    context, v, finish = run.context, read.vocab_size, read.head.layer.finish(read.head.bias)
     if read.head.bias is not None:
         finish["bias"] = read.head.bias[:v]
-    files.write("contexts", {"block_output": Content.of(read.run.block_output), "context": Content.of(context)})
+    files.write("contexts", {"block_output": Content.of(run.block_output), "context": Content.of(context)})
 
     def joined(what: str, blocks: Iterator[np.ndarray]) -> np.ndarray:
         columns: list[np.ndarray] = []

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from weights_export import open_bundle
 
 V, D = 128_256, 4_096
 ROOT = Path(reference.__file__).parents[1]
-NAMES = {
+NAMES: dict[str, dict[str, tuple[int, ...]]] = {
     "model-00001-of-00002.safetensors": {"model.embed_tokens.weight": (V, D)},
     "model-00002-of-00002.safetensors": {"model.norm.weight": (D,), "lm_head.weight": (V, D)},
 }
@@ -37,7 +38,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     numbers = np.random.default_rng(0).standard_normal(1 << 24, dtype=np.float32)
     tile = (numbers.view(np.uint32) >> 16).astype(np.uint16).tobytes()  # bfloat16
     for file, tensors in NAMES.items():
-        header, end = {}, 0
+        header: dict[str, Any] = {}
+        end = 0
         for name, shape in tensors.items():
             start, end = end, end + 2 * int(np.prod(shape))
             header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [start, end]}

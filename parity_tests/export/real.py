@@ -35,8 +35,8 @@ spec = pytest.mark.spec
 ROOT = Path(reference.__file__).parents[1]
 TEXT = (
     "The last step of a language model turns one vector into the next token. It multiplies the vector with the table "
-    "of all tokens, divides by the temperature, keeps the best few, and draws one of them. Every program that runs such "
-    "a model does it a little differently, and the differences surface months later, as another word."
+    "of all tokens, divides by the temperature, keeps the best few, and draws one of them. Every program that runs "
+    "such a model does it a little differently, and the differences surface months later, as another word."
 )
 
 

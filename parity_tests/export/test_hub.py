@@ -17,6 +17,7 @@ import reference
 from weights_export import open_bundle
 
 from .checkpoints import make
+from .families import make_folder
 from .hub_server import COMMIT, Hub, serve
 
 ROOT = Path(reference.__file__).parents[1]
@@ -175,6 +176,24 @@ def test_head_only_of_shards(export: Export, hub: Hub, tmp_path: Path) -> None:
     np.testing.assert_array_equal(ours.embedding, theirs.embedding)
     np.testing.assert_array_equal(ours.padding, theirs.padding)
     assert ours.manifest["tied"] is False
+
+
+@pytest.mark.parametrize("family", ["gemma2", "phi"])
+def test_another_family(export: Export, hub: Hub, tmp_path: Path, family: str) -> None:
+    """With contexts as without: the head of the same folder here, whose old shards are left alone."""
+    make_folder(tmp_path / "model", family, tied=False)
+    make(tmp_path / "old", shards=2)
+    for path in (tmp_path / "old").glob("model*"):
+        shutil.copy(path, tmp_path / "model" / path.name)
+    hub.folder = tmp_path / "model"
+    heads = []
+    for to, arguments in {"whole": ["--prompts", str(tmp_path / "prompts.txt")], "head": ["--head-only"]}.items():
+        result = export(*arguments, to=to)
+        assert result.returncode == 0, result.stderr
+        heads.append((tmp_path / to / "head.safetensors").read_bytes())
+    assert export("--head-only", model=str(tmp_path / "model"), to="local").returncode == 0
+    assert heads == [(tmp_path / "local" / "head.safetensors").read_bytes()] * 2
+    assert not any("of-00002" in request for request in hub.requests)
 
 
 def test_a_range_that_is_cut_is_resumed(hub: Hub, export: Export, tmp_path: Path) -> None:
