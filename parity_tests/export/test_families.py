@@ -22,6 +22,7 @@ from weights_export.weights import short
 
 from ..demo.side_by_side import side_by_side
 from ..local_torch_rng import local_stream_is_mt19937
+from ..meta.test_vocab_parallel import demonstrated, drawn_by_one
 from ..verdict import Word, compare
 from . import families
 from .families import make_folder, make_model
@@ -90,6 +91,15 @@ def test_the_lessons_head(family: str, tied: bool) -> None:
     for head in (huggingface.lm_head, huggingface.processed_lm_head):
         probs = head(model, torch.from_numpy(found.context), temperature=1.0, k=len(logits[0])).numpy()
         compare("softmax", reference.softmax(logits), probs, logits=logits).require()
+
+
+@spec("OUT-5", "OUT-6")
+@pytest.mark.parametrize("family", ["phi", "gemma2"])
+def test_the_split_vocabulary(tmp_path: Path, family: str) -> None:
+    """A bias of which each rank has a part, and a soft cap."""
+    make_folder(tmp_path / "model", family, tied=False)
+    export(local("m", tmp_path / "model"), Options(tmp_path / "bundle", PROMPTS))
+    assert demonstrated(tmp_path / "bundle")[0] == drawn_by_one(tmp_path / "bundle")
 
 
 def test_the_lessons_head_refuses_what_it_does_not_know() -> None:

@@ -18,6 +18,7 @@ import torch_impl
 import torch_impl.scoring
 from reference import bounds
 from torch_impl.vocab_parallel import HEADER, share
+from weights_export import open_bundle
 
 from ..heads import to_numpy
 from ..judges import draws
@@ -226,25 +227,38 @@ def test_shares_cover_the_vocabulary_as_torch_chunk_does(vocab_size: int) -> Non
         assert [start for start, _ in spans[1:]] == [stop for _, stop in spans[:-1]]
 
 
-@spec("DRAW-1", "RNG-5")
-def test_the_demonstration(bundle_folder: Path) -> None:
-    """`torchrun` starts two ranks on a bundle; they print the tokens that one process draws."""
-    from safetensors.torch import load_file
-
+def demonstrated(bundle: Path) -> tuple[list[int], str]:
+    """The token ids that two ranks, started by `torchrun`, print, and all that they print."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
     command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "-m", "torch_impl.vocab_parallel"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    command += [str(bundle_folder), "--seed", "5"]
+    command += [str(bundle), "--seed", "5"]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
-    context = load_file(bundle_folder / "contexts.safetensors")["context"]
-    embedding = load_file(bundle_folder / "head.safetensors")["embedding"]
-    probs = torch_impl.lm_head(context, embedding)
-    drawn = torch_impl.multinomial(probs, rng=torch.Generator().manual_seed(5))[:, 0].tolist()
     lines = [line for line in result.stdout.splitlines() if " id " in line]
-    assert [int(line.split(" id ")[1].split()[0]) for line in lines] == drawn
-    assert "rank 0 of 2: rows 0 to 1,024" in result.stdout
-    assert "rank 1 of 2: rows 1,024 to 2,048" in result.stdout
+    return [int(line.split(" id ")[1].split()[0]) for line in lines], result.stdout
+
+
+def drawn_by_one(bundle: Path) -> list[int]:
+    """The tokens of one process."""
+    opened = open_bundle(bundle)
+    logits = torch_impl.compute_logits(torch.tensor(opened.context), torch.tensor(opened.embedding))
+    if opened.finish:
+        bias = opened.finish["bias"]
+        finish = {**opened.finish, "bias": None if bias is None else torch.tensor(bias)}
+        logits = torch_impl.finish_logits(logits, **finish)
+    kept = torch_impl.keep_top_k(torch_impl.apply_temperature(logits, 0.7), 50)
+    drawn = torch_impl.multinomial(torch_impl.softmax(kept), rng=torch.Generator().manual_seed(5))
+    return [int(token) for token in drawn[:, 0]]
+
+
+@spec("DRAW-1", "RNG-5")
+def test_the_demonstration(bundle_folder: Path) -> None:
+    """`torchrun` starts two ranks on a bundle; they print the tokens that one process draws."""
+    drawn, printed = demonstrated(bundle_folder)
+    assert drawn == drawn_by_one(bundle_folder)
+    assert "rank 0 of 2: rows 0 to 1,024" in printed
+    assert "rank 1 of 2: rows 1,024 to 2,048" in printed
 
 
 def test_the_cost_model_of_the_page(capsys: pytest.CaptureFixture[str]) -> None:
