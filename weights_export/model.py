@@ -88,6 +88,7 @@ def load_model(source: Source, tied: bool | None = None) -> "PreTrainedModel":
 
 def load_tokenizer(source: Source) -> Any:
     """The tokenizer. Raises: BundleError, one sentence, if there is none, or an empty one."""
+    import tokenizers  # noqa: F401  without it, Transformers fails in a way that does not name it
     from transformers import AutoTokenizer
 
     found = [name for name in VOCABULARIES if (source.folder / name).is_file()]

@@ -20,6 +20,7 @@ import torch
 import reference
 import torch_impl
 from reference import bounds, scoring
+from reference.operations import OPERATIONS, STAGES
 from torch_impl import huggingface
 from weights_export import Bundle, open_bundle
 from weights_export.checkpoint import Checkpoint, find, load
@@ -84,31 +85,33 @@ def test_every_stage(bundle: Bundle) -> None:
     """The mirror against the reference on real contexts, one stage after the other."""
     inputs: dict[str, Any] = {"context": np.array(bundle.context), "embedding": np.array(bundle.embedding)}
     logits = reference.compute_logits(**inputs)
-    scaled = reference.apply_temperature(logits, 0.7)
-    probs = reference.softmax(scaled)
+    probs = reference.softmax(reference.apply_temperature(logits, 0.7))
     noise = np.random.default_rng(0).standard_exponential(probs.shape, np.float32)
     uniform = np.random.default_rng(1).random(len(probs))
-    cases: dict[str, dict[str, Any]] = {
-        "apply_temperature": {"logits": logits, "temperature": 0.7},
-        "top_k": {"logits": scaled, "k": 50},
-        "keep_top_k": {"logits": scaled, "k": 50},
-        "softmax": {"logits": scaled},
-        "inverse_cdf": {"probs": probs, "uniform": uniform},
-        "lm_head": {**inputs, "temperature": 0.7, "k": 50},
-        "rms_norm": {
-            "hidden": np.array(bundle.block_output),
-            "weight": np.array(bundle.final_norm_weight),
-            "epsilon": float(bundle.manifest["output_layer"]["norm"]["epsilon"]),
-        },
+    norm = bundle.manifest["output_layer"]["norm"]
+    values: dict[str, Any] = {
+        **inputs,
+        "logits": logits,
+        "probs": probs,
+        "uniform": uniform,
+        "temperature": 0.7,
+        "k": 50,
+        "hidden": np.array(bundle.block_output),
+        "weight": np.array(bundle.final_norm_weight),
+        "epsilon": norm["epsilon"],
+        "weight_offset": norm["weight_offset"],
     }
     print()
-    for operation, case in cases.items():
-        ours, theirs = getattr(reference, operation)(**case), getattr(MIRROR, operation)(**case)
-        verdict = compare(operation, ours, theirs, **case).require()
+    for operation in STAGES:
+        if operation == "multinomial":  # the mirror draws its own noise
+            drawn = reference.multinomial(probs, rng=_Given(noise))
+            theirs = np.array([int(np.argmax(p / e)) for p, e in zip(probs, noise, strict=True)])[:, None]
+            case: dict[str, Any] = {"probs": probs, "noise": noise}
+        else:
+            case = OPERATIONS[operation].given(values)
+            drawn, theirs = getattr(reference, operation)(**case), getattr(MIRROR, operation)(**case)
+        verdict = compare(operation, drawn, theirs, **case).require()
         print(f"{operation}: {verdict.word}, {verdict.ratio:.2g} of the bound")
-    drawn = reference.multinomial(probs, rng=_Given(noise))
-    theirs = np.array([int(np.argmax(p / e)) for p, e in zip(probs, noise, strict=True)])[:, None]
-    print("multinomial:", compare("multinomial", drawn, theirs, probs=probs, noise=noise).require().word)
 
 
 class _Given:

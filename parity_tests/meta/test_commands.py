@@ -96,7 +96,7 @@ REFUSED_AT_ONCE = {
     "temperature is 0.0: it must be finite and > 0": ["--temperature", "0"],
     "k is 0: it must be at least 1": ["--top-k", "0"],
     "seed is 18446744073709551616": ["--seed", str(2**64)],
-    "no/such/folder has no config.json": ["--model", "no/such/folder"],
+    "there is no folder no/such/folder": ["--model", "no/such/folder"],
 }
 
 
@@ -130,12 +130,12 @@ def test_demo_refuses_before_it_loads_pytorch() -> None:
 @pytest.mark.usefixtures("in_this_process")
 def test_demo_exits_1_when_a_head_diverges(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """With PyTorch's softmax off by one part in a thousand, the command says so and fails."""
-    lm_head = torch_impl.lm_head
+    softmax = torch_impl.softmax
 
     def off(*arguments: Any) -> Any:
-        return lm_head(*arguments) * 1.001
+        return softmax(*arguments) * 1.001
 
-    monkeypatch.setattr(torch_impl, "lm_head", off)
+    monkeypatch.setattr(torch_impl, "softmax", off)
     assert command.main(["side-by-side"]) == 1
     assert "lm_head DIVERGED breaks HEAD-1" in capsys.readouterr().out
 
