@@ -178,7 +178,9 @@ def test_a_package_that_is_not_installed_is_named(module: str, missing: str, arg
     program = f"import sys; sys.modules['{missing}'] = None\nfrom {module}.__main__ import main\n"
     result = run("-c", f"{program}sys.exit(main([{arguments}]))")
     assert result.returncode in (1, 2)
-    assert re.fullmatch(rf".*: this needs {missing}: pip install '.*' in a clone\n", result.stderr), result.stderr
+    last = result.stderr.splitlines()[-1]  # on a slow machine, after lines of progress
+    assert re.fullmatch(rf".*: this needs {missing}: pip install '.*' in a clone", last), result.stderr
+    assert "Traceback" not in result.stderr
 
 
 COMMANDS = ("reference", "weights_export", "parity_tests", "ports", "ports.atlas", "ports.vectors.generate")
