@@ -27,6 +27,7 @@ from .arithmetic import (
 )
 from .head import deviation, exact_logits, logits, never_rounds, race, running_sum, softmax, temperature
 from .output_layer import finish_logits, layer_norm, rms_norm
+from .quantised import quantised_logits
 from .scoring import log_probs
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "mean_square",
     "never_rounds",
     "probabilistic_gamma",
+    "quantised_logits",
     "race",
     "rms_norm",
     "running_sum",
