@@ -55,19 +55,20 @@ def lm_head(
     context, embedding = np.asarray(context), np.asarray(embedding)
     dtype = dtype or compute_dtype(expected)
     divisor = float(expected.dtype.type(temperature))
-    exact = finished(context, embedding, finish, "float64")[0] if finish else bounds.exact_logits(context, embedding)
+    computes_in = dtype, compute_dtype(expected)
+    if finish:
+        exact, slack = finished(context, embedding, finish, "float64")
+        bound_in = {name: finished(context, embedding, finish, name)[1] + slack for name in set(computes_in)}
+    else:
+        exact = bounds.exact_logits(context, embedding)
+        bound_in = {name: logits_bound(context, embedding, name) for name in set(computes_in)}
     k = min(k, len(embedding))
     worst = Verdict(word=Word.IDENTICAL)
     for prefix, probs, computed, rule in (
-        ("", actual, dtype, ties),
-        ("the reference itself: ", expected, compute_dtype(expected), "lowest_id"),
+        ("", actual, computes_in[0], ties),
+        ("the reference itself: ", expected, computes_in[1], "lowest_id"),
     ):
-        bound = logits_bound(context, embedding, computed)
-        if finish:
-            bound = (
-                finished(context, embedding, finish, computed)[1] + finished(context, embedding, finish, "float64")[1]
-            )
-        for row, of_row in _rows(exact, bound, divisor, k, rule, computed):
+        for row, of_row in _rows(exact, bound_in[computed], divisor, k, rule, computed):
             verdict = _row_of_probs(probs[row], of_row)
             if not verdict.conforms:
                 place = (*row, *verdict.place)

@@ -65,15 +65,17 @@ static float widen(const unsigned char *bytes, const char *dtype) {
     return x;
 }
 
-/* A tensor [rows, columns] of a file as floats, which the caller frees. NULL if the manifest or the file is wrong. */
+/* A tensor [rows, columns] of a file as floats, which the caller frees; with no columns, a vector [rows]. NULL if the
+ * manifest or the file is wrong. */
 static float *floats(const unsigned char *file, size_t size, const cJSON *tensor, double rows, double columns) {
     const char *dtype = cJSON_GetStringValue(get(tensor, "dtype"));
     const cJSON *shape = get(tensor, "shape");
     double offset = whole(get(tensor, "offset")), width = 0;
     if (dtype && strcmp(dtype, "float32") == 0) width = 4;
     if (dtype && (strcmp(dtype, "float16") == 0 || strcmp(dtype, "bfloat16") == 0)) width = 2;
-    if (cJSON_GetArraySize(shape) != 2) return NULL;
-    if (whole(shape->child) != rows || whole(shape->child->next) != columns) return NULL;
+    if (cJSON_GetArraySize(shape) != (columns ? 2 : 1) || whole(shape->child) != rows) return NULL;
+    if (columns && whole(shape->child->next) != columns) return NULL;
+    if (!columns) columns = 1;
     if (rows < 1 || columns < 1 || !width || offset < 0 || offset + rows * columns * width > (double)size) return NULL;
     size_t count = (size_t)(rows * columns);
     float *numbers = malloc(count * sizeof *numbers);
@@ -87,12 +89,44 @@ static int lies_in(const cJSON *tensor, const char *name) {
     return file && strcmp(file, name) == 0;
 }
 
-/* Checks every file that the manifest lists, and reads the two tensors that the head needs. */
+static int positive(const cJSON *number) {
+    double x = cJSON_IsNumber(number) ? number->valuedouble : 0;
+    return (float)x > 0 && (float)x < INFINITY;
+}
+
+/* What comes after the product. A step or a norm that this reader does not know is no bundle of version 3: without it,
+ * the logits would be others. The norm itself is not needed, since a bundle holds what comes out of it. */
+static const char *read_output_layer(const cJSON *manifest, bundle *b) {
+    const cJSON *layer = get(manifest, "output_layer"), *norm = get(layer, "norm"), *cap = get(layer, "cap");
+    const cJSON *multiplier = get(layer, "multiplier"), *divisor = get(layer, "divisor");
+    b->multiplier = b->divisor = 1;
+    b->cap = INFINITY;
+    if (whole(get(manifest, "version")) == 2) return NULL;
+    const char *kind = cJSON_GetStringValue(get(norm, "kind"));
+    const cJSON *offset = get(norm, "weight_offset");
+    if (cJSON_GetArraySize(layer) != 4 || !norm || !cap || !positive(multiplier) || !positive(divisor))
+        return because("manifest.json", "output_layer is not norm, multiplier, divisor and cap, the two above 0");
+    if (!cJSON_IsNull(cap) && !positive(cap))
+        return because("manifest.json", "output_layer: cap is neither null nor above 0");
+    if (!cJSON_IsNull(norm)) {
+        if (!kind || (strcmp(kind, "layer_norm") != 0 && strcmp(kind, "rms_norm") != 0))
+            return because("manifest.json", "output_layer: the norm is neither a layer_norm nor an rms_norm");
+        if (cJSON_GetArraySize(norm) != 3 || !positive(get(norm, "epsilon")) || !cJSON_IsNumber(offset))
+            return because("manifest.json", "output_layer: the norm is not kind, epsilon > 0 and weight_offset");
+    }
+    b->multiplier = multiplier->valuedouble;
+    b->divisor = divisor->valuedouble;
+    if (cJSON_IsNumber(cap)) b->cap = cap->valuedouble;
+    return NULL;
+}
+
+/* Checks every file that the manifest lists, and reads the tensors that the head needs. */
 static const char *read_listed(const char *folder, const cJSON *manifest, bundle *b) {
     double V = whole(get(manifest, "vocab_size")), d = whole(get(manifest, "hidden_size"));
     double contexts = whole(get(manifest, "prompts"));
     const cJSON *listed = get(manifest, "files"), *tensors = get(manifest, "tensors");
     const cJSON *embedding = get(tensors, "embedding"), *context = get(tensors, "context");
+    const cJSON *bias = whole(get(manifest, "version")) == 2 ? NULL : get(tensors, "bias");
     for (const cJSON *entry = listed ? listed->child : NULL; entry; entry = entry->next) {
         const char *name = entry->string, *expected = cJSON_GetStringValue(get(entry, "sha256"));
         if (!name || strchr(name, '/') || strchr(name, '\\')) return because("manifest.json", "a name with a folder");
@@ -102,11 +136,13 @@ static const char *read_listed(const char *folder, const cJSON *manifest, bundle
         if (bytes) sha256(bytes, size, hex);
         int same = bytes && expected && whole(get(entry, "size")) == (double)size && strcmp(hex, expected) == 0;
         if (same && !b->embedding && lies_in(embedding, name)) b->embedding = floats(bytes, size, embedding, V, d);
+        if (same && !b->bias && lies_in(bias, name)) b->bias = floats(bytes, size, bias, V, 0);
         if (same && !b->context && lies_in(context, name)) b->context = floats(bytes, size, context, contexts, d);
         free(bytes);
         if (!same) return because(name, "missing, or not of the size and sha256 in manifest.json");
     }
     if (!b->embedding) return because("manifest.json", "there is no embedding (vocab_size, hidden_size)");
+    if (bias && !b->bias) return because("manifest.json", "there is no bias (vocab_size), though it is listed");
     if (contexts != 0 && !b->context) return because("manifest.json", "there is no context (prompts, hidden_size)");
     b->V = (size_t)V;
     b->d = (size_t)d;
@@ -118,9 +154,10 @@ static const char *read_listed(const char *folder, const cJSON *manifest, bundle
 static const char *check_seal(char *text, size_t size, const cJSON *manifest) {
     const char *format = cJSON_GetStringValue(get(manifest, "format"));
     const char *seal = cJSON_GetStringValue(get(manifest, "sha256"));
+    double version = whole(get(manifest, "version"));
     char *last = NULL, hex[65];
-    if (!format || strcmp(format, "lm-head-bundle") != 0 || whole(get(manifest, "version")) != 2)
-        return because("manifest.json", "it is not of format lm-head-bundle, version 2");
+    if (!format || strcmp(format, "lm-head-bundle") != 0 || (version != 2 && version != 3))
+        return because("manifest.json", "it is not of format lm-head-bundle, version 2 or 3");
     if (seal && strlen(seal) == 64)
         for (char *at = text; (at = strstr(at, seal)) != NULL; at++) last = at;
     if (last) {
@@ -131,12 +168,13 @@ static const char *check_seal(char *text, size_t size, const cJSON *manifest) {
 }
 
 const char *bundle_open(const char *folder, bundle *opened) {
-    bundle b = {0, 0, 0, NULL, NULL};
+    bundle b = {0, 0, 0, NULL, NULL, NULL, 1, 1, INFINITY};
     size_t size = 0;
     char *text = (char *)read_file(folder, "manifest.json", &size);
     if (!text) return because(folder, "it has no manifest.json");
     cJSON *manifest = cJSON_ParseWithLength(text, size);
     const char *why = manifest ? check_seal(text, size, manifest) : because("manifest.json", "it is not JSON");
+    if (!why) why = read_output_layer(manifest, &b);
     if (!why) why = read_listed(folder, manifest, &b);
     free(text);
     cJSON_Delete(manifest);
@@ -152,5 +190,6 @@ const char *bundle_open(const char *folder, bundle *opened) {
 void bundle_close(bundle *opened) {
     free(opened->embedding);
     free(opened->context);
-    opened->embedding = opened->context = NULL;
+    free(opened->bias);
+    opened->embedding = opened->context = opened->bias = NULL;
 }

@@ -416,6 +416,16 @@ static const float *context_of(const cJSON *which) {
     return open_one.context + length(which, (double)open_one.contexts, "the number of a context") * open_one.d;
 }
 
+/* The head of the open bundle, on one context: as lm_head, with the finish of the logits before the temperature. */
+static void probabilities(const float *context, double temperature, int64_t k, int64_t *scratch, float *probs) {
+    const bundle *b = &open_one;
+    check(lm_compute_logits(context, b->embedding, 1, b->V, b->d, probs));
+    check(lm_finish_logits(probs, b->bias, 1, b->V, b->multiplier, b->divisor, b->cap, probs));
+    check(lm_apply_temperature(probs, 1, b->V, temperature, probs));
+    check(lm_keep_top_k(probs, 1, b->V, k, LM_LOWEST_ID, scratch, probs));
+    check(lm_softmax(probs, 1, b->V, probs));
+}
+
 static void step(const cJSON *inputs, double seq) {
     const float *context = context_of(get(inputs, "context"));
     double temperature = real(inputs, "temperature", LM_BAD_TEMPERATURE, LM_TEMPERATURE);
@@ -423,8 +433,7 @@ static void step(const cJSON *inputs, double seq) {
     double uniform = real(inputs, "uniform", LM_BAD_UNIFORM, NAN);
     size_t V = open_one.V;
     float *probs = room(V, sizeof *probs);
-    check(lm_head(context, open_one.embedding, 1, V, open_one.d, temperature, k, room(at_most(k, V), sizeof(int64_t)),
-                  probs));
+    probabilities(context, temperature, k, room(at_most(k, V), sizeof(int64_t)), probs);
     check(lm_inverse_cdf(probs, &uniform, 1, V, &id));
     begin(seq);
     write_floats("probs", probs, &V, 1);
@@ -443,7 +452,7 @@ static void sequence(const cJSON *inputs, double seq) {
     lm_seed(&rng, seed(inputs));
     cJSON_ArrayForEach(batch, steps) {
         cJSON_ArrayForEach(which, batch) {
-            check(lm_head(context_of(which), open_one.embedding, 1, V, open_one.d, temperature, k, scratch, probs));
+            probabilities(context_of(which), temperature, k, scratch, probs);
             for (size_t v = 0; v < V; v++) noise[v] = (float)lm_exponential(&rng);
             check(lm_multinomial(probs, noise, 1, V, 1, race, &ids[at++]));
         }
@@ -493,7 +502,7 @@ static void hello(const cJSON *inputs, double seq) {
     begin(seq);
     printf("\"protocol\": 1, \"name\": \"lm_head.c\", \"version\": \"1\", \"language\": \"C\", "
            "\"dtypes\": [\"float32\", \"float16\", \"bfloat16\"], \"ties\": [\"lowest_id\", \"all\"], "
-           "\"operations\": [");
+           "\"bundle_versions\": [2, 3], \"operations\": [");
     for (size_t i = 0; i < OPERATION_COUNT; i++) printf(i ? ", \"%s\"" : "\"%s\"", OPERATIONS[i].name);
     putchar(']');
 }

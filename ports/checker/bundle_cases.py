@@ -89,7 +89,8 @@ def made(port: Port, told: list[Told]) -> Iterator[Verdict]:
             if not verdict.conforms:
                 told.append(Told(verdict, opened, {"kind": about}, None))
             elif kind.contexts:
-                yield from steps(opened, 1, told, SETTINGS[: 2 if kind.vocab_size > 1_000 else None])
+                few = kind.vocab_size > 1_000 or kind.version == 3
+                yield from steps(opened, 1, told, SETTINGS[: 2 if few else None])
                 drawing = drawing_of(opened, number) if kind.whole else MANY
                 yield from sequence(opened, drawing, told)
             shutil.rmtree(path)

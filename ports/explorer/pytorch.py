@@ -31,12 +31,16 @@ def answers(bundle: Bundle) -> dict[str, Any]:
 
     same_stream = local_stream_is_mt19937()
     context, embedding = (torch.from_numpy(np.array(x, np.float32)) for x in (bundle.context, bundle.embedding))
+    logits = torch_impl.compute_logits(context, embedding)
+    if bundle.finish:
+        bias = None if bundle.bias is None else torch.from_numpy(np.array(bundle.bias))
+        logits = torch_impl.finish_logits(logits, **{**bundle.finish, "bias": bias})
     settings: list[dict[str, Any]] = []
     for temperature, k in SETTINGS:
         n = min(k or len(embedding), len(embedding))
         if any(s["temperature"] == temperature and s["k"] == n for s in settings):
             continue  # in a vocabulary of at most 50 tokens, k = 50 and None are the same setting
-        scaled = torch_impl.apply_temperature(torch_impl.compute_logits(context, embedding), temperature)
+        scaled = torch_impl.apply_temperature(logits, temperature)
         probs = torch_impl.softmax(torch_impl.keep_top_k(scaled, n))  # (N, V)
         ids = None if n == len(embedding) else torch_impl.top_k(scaled, n)[1]
         settings.append(

@@ -2,13 +2,15 @@
  * Reads a bundle (weights_export/FORMAT.md) in Node or in a browser. The caller provides a function that reads a file.
  *
  *     const read = async (name) => (await fetch(`tiny-bundle/${name}`)).arrayBuffer();
- *     const { embedding, context, V, d } = await openBundle(read);
+ *     const { embedding, context, bias, finish, V, d } = await openBundle(read);
+ *
+ * What starts from `context` needs head.* and contexts.* alone, which `names` can say: neither float64 nor tokens.
  *
  * @module
  */
 
 const FORMAT = "lm-head-bundle";
-const VERSION = 2;
+const VERSIONS = [2, 3];
 
 // Typed arrays have the byte order of the machine, and the files are little-endian.
 if (new Uint8Array(Uint16Array.of(1).buffer)[0] !== 1) throw new Error("bundles need a little-endian machine");
@@ -62,8 +64,8 @@ async function sha256(bytes, subtle) {
  */
 export async function parseManifest(bytes, subtle) {
   const manifest = parseJson(bytes, "manifest.json");
-  if (manifest.format !== FORMAT || manifest.version !== VERSION)
-    throw new BundleError(`format ${manifest.format} version ${manifest.version} is not ${FORMAT} ${VERSION}`);
+  if (manifest.format !== FORMAT || !VERSIONS.includes(manifest.version))
+    throw new BundleError(`format ${manifest.format} version ${manifest.version} is not ${FORMAT} 2 or 3`);
   const text = new TextDecoder().decode(bytes);
   const seal = String(manifest.sha256);
   const at = text.lastIndexOf(seal);
@@ -95,6 +97,33 @@ export function tensorOf(manifest, name, files, shape) {
   return widen(aligned ? new Stored(file, start, count) : new Stored(file.slice(start, end)));
 }
 
+const isPositive = (x) => typeof x === "number" && Math.fround(x) > 0 && Math.fround(x) < Infinity;
+const hasKeys = (object, ...keys) =>
+  typeof object === "object" && object !== null && Object.keys(object).sort().join() === keys.sort().join();
+
+/**
+ * What comes after the product: options of `finishLogits`, which change nothing for a GPT-2. A step or a norm that this
+ * reader does not know is refused, since without it the logits would be others.
+ *
+ * @param {object} manifest
+ * @returns {{multiplier: number, divisor: number, cap: number}}
+ */
+export function finishOf({ version, output_layer: layer }) {
+  if (version === 2) return { multiplier: 1, divisor: 1, cap: Infinity };
+  if (!hasKeys(layer, "norm", "multiplier", "divisor", "cap"))
+    throw new BundleError("output_layer must have norm, multiplier, divisor and cap, and nothing else");
+  const { norm, multiplier, divisor, cap } = layer;
+  if (![multiplier, divisor, cap ?? 1].every(isPositive))
+    throw new BundleError(`multiplier ${multiplier}, divisor ${divisor} or cap ${cap} of output_layer is not above 0`);
+  const known =
+    hasKeys(norm, "kind", "epsilon", "weight_offset") &&
+    ["layer_norm", "rms_norm"].includes(norm.kind) &&
+    isPositive(norm.epsilon) &&
+    Number.isFinite(norm.weight_offset);
+  if (norm !== null && !known) throw new BundleError(`output_layer has an unknown norm: ${JSON.stringify(norm)}`);
+  return { multiplier, divisor, cap: cap ?? Infinity };
+}
+
 /**
  * Opens a bundle and checks the size and SHA-256 of every file that it reads.
  *
@@ -102,7 +131,9 @@ export function tensorOf(manifest, name, files, shape) {
  * @param {{names?: string[], subtle?: SubtleCrypto}} options `names`: the files to read, by default all listed ones;
  *   `subtle`: needed where there is no global `crypto.subtle`, as in Node 18 and in pages loaded over plain HTTP
  * @returns {Promise<{manifest: object, V: number, d: number, contexts: number, embedding: Float32Array,
- *   context: Float32Array, files: Map<string, ArrayBuffer>}>} embedding (V, d), context (contexts, d)
+ *   context: Float32Array, bias?: Float32Array, finish: {multiplier: number, divisor: number, cap: number},
+ *   files: Map<string, ArrayBuffer>}>} embedding (V, d), context (contexts, d), bias (V);
+ *   `finishLogits(logits, bias, finish)`
  */
 export async function openBundle(read, { names, subtle = globalThis.crypto?.subtle } = {}) {
   const readWhole = async (name) => {
@@ -125,5 +156,6 @@ export async function openBundle(read, { names, subtle = globalThis.crypto?.subt
   if (![V, d, contexts].every(isSize) || V * d === 0) throw new BundleError(`the manifest has V = ${V} and d = ${d}`);
   const embedding = tensorOf(manifest, "embedding", files, [V, d]);
   const context = contexts ? tensorOf(manifest, "context", files, [contexts, d]) : new Float32Array(0);
-  return { manifest, V, d, contexts, embedding, context, files };
+  const bias = manifest.version > 2 && manifest.tensors.bias ? tensorOf(manifest, "bias", files, [V]) : undefined;
+  return { manifest, V, d, contexts, embedding, context, bias, finish: finishOf(manifest), files };
 }

@@ -100,13 +100,21 @@ function contextOf(which) {
   return bundle.context.subarray(which * bundle.d, which * bundle.d + bundle.d);
 }
 
+/** The head of the open bundle, on one context: as `lmHead`, with the finish of the logits before the temperature. */
+function probabilities(which, { temperature, k }) {
+  const logits = head.computeLogits(contextOf(which), bundle.embedding);
+  const finished = head.finishLogits(logits, bundle.bias, bundle.finish);
+  return head.softmax(head.keepTopK(head.applyTemperature(finished, temperature), k));
+}
+
 const OPERATIONS = {
   hello({ protocol }) {
     if (protocol !== 1) throw new Error(`protocol is ${protocol}: this port speaks 1`);
     const operations = Object.keys(OPERATIONS);
     const dtypes = Object.keys(KINDS);
     const ties = ["lowest_id", "all"];
-    return { protocol: 1, name: "lm_head.mjs", version: "1", language: "JavaScript", dtypes, ties, operations };
+    const about = { name: "lm_head.mjs", version: "1", language: "JavaScript" };
+    return { protocol: 1, ...about, dtypes, ties, bundle_versions: [2, 3], operations };
   },
   compute_logits(inputs) {
     const { context, embedding, shape } = factors(inputs);
@@ -199,7 +207,7 @@ const OPERATIONS = {
   },
   step(inputs) {
     const options = { temperature: fromJson(inputs.temperature), k: fromJson(inputs.k) };
-    const probs = head.lmHead(contextOf(inputs.context), bundle.embedding, options);
+    const probs = probabilities(inputs.context, options);
     const uniform = fromJson(inputs.uniform);
     if (typeof uniform !== "number") throw refusal("bad_uniform", `uniform is ${uniform}: it must be one number`);
     return { probs: floats(probs, [bundle.V]), token_id: head.inverseCdf(probs, Float64Array.of(uniform))[0] };
@@ -208,7 +216,7 @@ const OPERATIONS = {
     const options = { temperature: fromJson(inputs.temperature), k: fromJson(inputs.k) };
     const stream = generator(inputs); // one for all steps, never seeded again: V numbers for each row of each step
     const draw = (which) => {
-      const probs = head.lmHead(contextOf(which), bundle.embedding, options);
+      const probs = probabilities(which, options);
       return head.multinomial(probs, stream.exponentials(bundle.V))[0];
     };
     return { token_ids: inputs.contexts.map((batch) => batch.map(draw)) };

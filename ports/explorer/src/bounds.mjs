@@ -1,8 +1,8 @@
-/** The bounds of reference/bounds/head.py that the verdicts need, of one row: how far a correct head may be from exact. */
+/** The bounds of reference/bounds that the verdicts need, of one row: how far a correct head may be from exact. */
 
 const U = { float32: 2 ** -24, float64: 2 ** -53 };
 const OMEGA = { float32: 2 ** -126, float64: 2 ** -1022 };
-const EXP_ULPS = 4;
+const [EXP_ULPS, TANH_ULPS] = [4, 4];
 
 /** `n u / (1 - n u)`. */
 export function gamma(n, dtype) {
@@ -27,6 +27,20 @@ export function magnitude(context, embedding) {
 export function logits(magnitude, d, dtype) {
   const [relative, absolute] = [gamma(d, dtype), 2 * d * OMEGA[dtype]];
   return magnitude.map((m) => relative * m + absolute);
+}
+
+/** Of `cap * tanh(z * multiplier / divisor / cap)` from a z that is off by at most `error`  [OUT-5, OUT-6]. */
+export function finish(z, { multiplier, divisor, cap }, dtype, error) {
+  const [u, omega] = [U[dtype], OMEGA[dtype]];
+  let [size, off] = [Math.abs(z), error];
+  for (const factor of [multiplier, 1 / divisor]) {
+    if (factor === 1) continue;
+    [size, off] = [size * factor, off * factor];
+    off += u * (size + off) + omega;
+  }
+  if (cap === Infinity) return off;
+  const capped = Math.min(cap * Math.tanh(size / cap) + off, cap);
+  return off + gamma(2 * TANH_ULPS + 2, dtype) * capped + omega * (1 + cap);
 }
 
 /** Of `z / T` from a logit that is off by at most `error`  [TEMP-1]. */

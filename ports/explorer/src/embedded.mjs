@@ -32,14 +32,17 @@ export async function embeddedBundle() {
   const bundle = await openBundle(read);
   const { manifest, V, files, contexts } = bundle;
   const [prompts, tokens] = [parse(files, "prompts.json"), parse(files, "tokens.json")];
-  if (!contexts || prompts?.length !== contexts || tokens?.tokens.length !== V)
+  if (!contexts || prompts?.length !== contexts || (tokens && tokens.tokens.length !== V))
     throw new BundleError("the bundle has no prompts, or not one for each context: export it without --head-only");
   const pytorchLogits = tensorOf(manifest, "logits", files, [contexts, V]);
   const exactLogits = tensorOf(manifest, "logits_exact", files, [contexts, V]);
+  const { multiplier, divisor, cap } = bundle.finish;
+  const plain = multiplier === 1 && divisor === 1 && cap === Infinity && !bundle.bias;
   const row = (table) => (prompt) => table.subarray(prompt * V, prompt * V + V);
   const name = document.documentElement.dataset.bundle;
   return {
     ...bundle,
+    finish: plain ? undefined : bundle.finish,
     prompts,
     tokens,
     title: `${manifest.model}, d = ${bundle.d}, V = ${count(V)}`,

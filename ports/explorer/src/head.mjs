@@ -25,12 +25,16 @@ export function every(f) {
 
 /** A head with its prompts: the five stages at a setting. V tokens, hidden size d. */
 export class Head {
-  /** @param {{V: number, d: number, embedding: Float32Array, context: Float32Array}} bundle */
+  /**
+   * @param {{V: number, d: number, embedding: Float32Array, context: Float32Array, bias?: Float32Array,
+   *   finish?: {multiplier: number, divisor: number, cap: number}}} bundle `finish`: where the products are not the logits
+   */
   constructor(bundle) {
     Object.assign(this, bundle);
     const { V, d } = bundle;
     this.contextOf = (prompt) => this.context.subarray(prompt * d, prompt * d + d);
-    this.logits = every((prompt) => port.computeLogits(this.contextOf(prompt), this.embedding));
+    this.products = every((prompt) => port.computeLogits(this.contextOf(prompt), this.embedding));
+    this.logits = every((prompt) => this.#finished(this.products(prompt)));
     this.scaled = last((prompt, T) => port.applyTemperature(this.logits(prompt), T));
     this.whole = last((prompt, T) => port.softmax(this.scaled(prompt, T))); // had nothing been cut
     this.kept = last((prompt, T, k) => port.keepTopK(this.scaled(prompt, T), k));
@@ -42,6 +46,10 @@ export class Head {
 
   embeddingOf(token) {
     return this.embedding.subarray(token * this.d, token * this.d + this.d);
+  }
+
+  #finished(products) {
+    return this.finish ? port.finishLogits(products, this.bias, this.finish) : products;
   }
 
   /** Of a setting: the mass that the cut took away, entropy in bits, how many survive and can be drawn. */

@@ -13,7 +13,11 @@ import { $, count, fixed, percent, short, times, written } from "./words.mjs";
 export function ofPrompts(head) {
   const bins = every((prompt) => charts.binsOf(head.logits(prompt)));
   if (!head.pytorchLogits) return { bins };
-  const error = every((prompt) => verdict.logitErrors(head.contextOf(prompt), head.embedding));
+  const { bias, finish } = head;
+  const error = every((prompt) => {
+    const finished = { products: head.products(prompt), bias, finish };
+    return verdict.logitErrors(head.contextOf(prompt), head.embedding, finished);
+  });
   const logits = every((prompt) =>
     verdict.logits(head.logits(prompt), head.pytorchLogits(prompt), head.exactLogits(prompt), error(prompt)),
   );
@@ -76,13 +80,25 @@ function showProduct(page) {
     charts.drawStrips($("factors"), strips, charts.LEFT);
     charts.drawRunningSum($("running"), sums);
     const logit = head.logits(prompt)[token];
+    const after = head.finish ? `${fixed(head.products(prompt)[token], 4)}; ${finishOf(head, token)}, that is ` : "";
     written(
       "product-text",
-      `The products for ${page.tokens.quote(token)} add up to its logit, ${fixed(logit, 4)}. ` +
+      `The products for ${page.tokens.quote(token)} add up to ${after}its logit, ${fixed(logit, 4)}. ` +
         `The largest: ${listed(products)}.`,
     );
     Object.assign($("stage-product").dataset, { token, logit: String(logit), runningSum: String(sum) });
   });
+}
+
+/** What makes a logit of a sum of products, in words. */
+function finishOf({ bias, finish }, token) {
+  const steps = [
+    bias && `plus a bias of ${fixed(bias[token], 4)}`,
+    finish.multiplier !== 1 && `multiplied by ${finish.multiplier}`,
+    finish.divisor !== 1 && `divided by ${finish.divisor}`,
+    finish.cap < Infinity && `capped at ±${finish.cap}`,
+  ];
+  return steps.filter(Boolean).join(", ");
 }
 
 /** A button for each candidate; pointing at it, focus and a click choose it. */
@@ -242,9 +258,16 @@ function showCounts(page) {
 
 function showNumpy(page) {
   const { prompt, temperature, k, seed, draws } = page.state;
+  const probs = page.head.finish
+    ? [
+        `logits = reference.finish_logits(reference.compute_logits(context, embedding), **bundle.finish)`,
+        `scaled = reference.apply_temperature(logits, temperature=${temperature})`,
+        `probs = reference.softmax(reference.keep_top_k(scaled, k=${k}))`,
+      ]
+    : [`probs = reference.lm_head(context, embedding, temperature=${temperature}, k=${k})`];
   const lines = [
     ...page.head.numpy(prompt),
-    `probs = reference.lm_head(context, embedding, temperature=${temperature}, k=${k})`,
+    ...probs,
     `rng = reference.TorchGenerator(${seed})`,
     `drawn = reference.multinomial([probs] * ${draws}, rng=rng)[:, 0]`,
   ];

@@ -18,10 +18,23 @@ function worst(values, exact, bound) {
 
 const plus = (a, b) => a.map((x, v) => x + b[v]);
 
-/** How far logits may be off: by a float32 head, and by the float64 oracle itself. */
-export function logitErrors(context, embedding) {
+/**
+ * How far logits may be off: by a float32 head, and by the float64 oracle itself.
+ *
+ * @param {Float32Array} context (d)
+ * @param {Float32Array} embedding (V, d)
+ * @param {{products?: Float32Array, bias?: Float32Array, finish?: object}} head `finish`: where the products (V) are
+ *   not the logits
+ */
+export function logitErrors(context, embedding, { products, bias, finish } = {}) {
   const magnitude = bounds.magnitude(context, embedding);
-  const [float32, float64] = ["float32", "float64"].map((dtype) => bounds.logits(magnitude, context.length, dtype));
+  if (bias) bias.forEach((b, v) => (magnitude[v] += Math.abs(b))); // as one product more
+  const [float32, float64] = ["float32", "float64"].map((dtype) => {
+    const errors = bounds.logits(magnitude, context.length + (bias ? 1 : 0), dtype);
+    // The exact sum is no further from that of our products than their own error.
+    const sum = (v) => Math.abs(products[v] + (bias ? bias[v] : 0)) + errors[v];
+    return finish ? errors.map((error, v) => bounds.finish(sum(v), finish, dtype, error)) : errors;
+  });
   return plus(float32, float64);
 }
 
