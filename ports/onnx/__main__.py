@@ -8,6 +8,7 @@ from typing import Any
 import onnxruntime
 
 from reference.operations import STAGES, TIES
+from weights_export.manifest import VERSIONS
 
 from ..values import decode, encode, number_from_json
 from . import head
@@ -22,6 +23,7 @@ HELLO = {
     "language": "ONNX",
     "dtypes": list(FLOATS),
     "ties": list(TIES),
+    "bundle_versions": list(VERSIONS),
     "operations": [*OPERATIONS, "open_bundle", "step"],
 }
 

@@ -8,7 +8,7 @@ standard ONNX operators of opset 21, so any runtime that has these can run them.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,24 @@ def _value(name: str, kind: int, axes: int) -> Any:
 def compute_logits(g: Graph, context: str, embedding: str, name: str = "logits") -> str:
     """`(..., d), (V, d) -> (..., V)`: MatMul with the transposed embedding; ONNX Runtime fuses the two  [LOGITS-1]."""
     return g("MatMul", context, g("Transpose", embedding, perm=[1, 0]), outputs=[name])
+
+
+def finish_logits(
+    g: Graph,
+    logits: str,
+    bias: np.ndarray | None,
+    multiplier: float,
+    divisor: float,
+    cap: float,
+    name: str = "finished",
+) -> str:
+    """Add, Mul, Div, each rounded once; then a soft cap, if it is finite. No logit is masked here  [OUT-5, OUT-6]."""
+    if bias is not None:
+        logits = g("Add", logits, g.weight("bias", bias.astype(g.compute)))
+    if not np.isfinite(cap):
+        return g("Div", g("Mul", logits, g.constant(multiplier)), g.constant(divisor), outputs=[name])
+    scaled = g("Div", g("Mul", logits, g.constant(multiplier)), g.constant(divisor))
+    return g("Mul", g("Tanh", g("Div", scaled, g.constant(cap))), g.constant(cap), outputs=[name])
 
 
 def apply_temperature(g: Graph, logits: str, temperature: str, name: str = "scaled") -> str:
@@ -185,6 +203,7 @@ def head(
     axes: int = 2,
     draw: str | None = None,
     embedding: np.ndarray | None = None,
+    finish: Mapping[str, Any] | None = None,
 ) -> ModelProto:
     """The whole head in one graph: context, embedding, temperature, k -> logits, probs, and with `draw` a token.
 
@@ -192,6 +211,7 @@ def head(
     - `draw="uniform"` is the walk: it adds the input `uniform` (...) and the output `token_ids` (...).
     - `draw="noise"` is the race: it adds the input `noise` (..., V) and the output `token_ids` (..., 1).
     - With `embedding`, the matrix is stored in the file and is not an input.
+    - `finish` are arguments of `finish_logits`, for a bundle of version 3; they are stored in the file.
 
     Raises: ValueError for another word in `draw`.
     """
@@ -204,7 +224,9 @@ def head(
     else:
         matrix = g.weight("embedding", np.ascontiguousarray(embedding, compute))
     temperature, k = scalar(g, "temperature"), scalar(g, "k")
-    logits = compute_logits(g, context, matrix)
+    logits = compute_logits(g, context, matrix, "products" if finish else "logits")
+    if finish:
+        logits = finish_logits(g, logits, **finish, name="logits")
     probs = softmax(g, keep_top_k(g, apply_temperature(g, logits, temperature), k))
     outputs = [(logits, FLOATS[compute], axes), (probs, FLOATS[compute], axes)]
     if draw == "uniform":
@@ -223,18 +245,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m ports.onnx.build", description="Write the whole head as ONNX.")
     parser.add_argument("file", type=Path, help="the file to write, such as lm_head.onnx")
     parser.add_argument("--draw", choices=["uniform", "noise"], default="uniform", help="the walk or the race")
-    parser.add_argument("--bundle", type=Path, metavar="DIR", help="store the embedding of an exported bundle in it")
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="store the head of an exported bundle in it")
     parser.add_argument("--version", action="version", version=VERSION)
     options = parser.parse_args()
-    embedding = None
+    embedding, finish = None, None
     if options.bundle:
         from weights_export.bundle import open_bundle
 
         try:
-            embedding = open_bundle(options.bundle).embedding
+            bundle = open_bundle(options.bundle)
+            embedding, finish = bundle.embedding, bundle.finish
         except (OSError, ValueError) as error:
             parser.error(f"--bundle {options.bundle}: {error}")
-    model = head(draw=options.draw, embedding=embedding)
+    model = head(draw=options.draw, embedding=embedding, finish=finish)
     options.file.write_bytes(model.SerializeToString(deterministic=True))
     print(f"{options.file}: inputs {_names(model.graph.input)}; outputs {_names(model.graph.output)}")
 

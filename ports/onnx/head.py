@@ -97,7 +97,8 @@ class Bundle:
         self.contexts = np.array(bundle.context) if bundle.manifest["prompts"] else none
         self.shape = bundle.embedding.shape
         dtypes = {"context": self.contexts.dtype.name, "embedding": bundle.embedding.dtype.name}
-        self._session = session(build.head(dtypes, axes=1, draw="uniform", embedding=np.array(bundle.embedding)))
+        embedding = np.array(bundle.embedding)
+        self._session = session(build.head(dtypes, 1, "uniform", embedding, bundle.finish))
         self._dtype = "float64" if "float64" in dtypes.values() else "float32"
 
     def step(self, context: int, uniform: float, temperature: Any = 0.7, k: Any = 50) -> dict[str, Any]:

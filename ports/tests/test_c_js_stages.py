@@ -46,7 +46,8 @@ def test_hello(port: Port) -> None:
     assert len(hello["operations"]) >= 12
     assert hello["dtypes"] == DTYPES[hello["language"]]
     assert (hello["protocol"], hello["ties"]) == (1, ["lowest_id", "all"])
-    assert hello.keys() == {"protocol", "name", "version", "language", "dtypes", "ties", "operations"}
+    about = {"protocol", "name", "version", "language"}
+    assert hello.keys() == about | {"dtypes", "ties", "bundle_versions", "operations"}
     assert "errored" in port.ask("hello", protocol=2)
 
 
