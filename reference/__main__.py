@@ -9,41 +9,62 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from . import TorchGenerator, apply_temperature, compute_logits, keep_top_k, multinomial, softmax, top_k
+from . import TorchGenerator, apply_temperature, compute_logits, finish_logits, keep_top_k, multinomial, softmax, top_k
 from .version import VERSION
 
 SHOWN, BAR = 10, 30
+NOTHING = {"multiplier": 1.0, "divisor": 1.0, "cap": None}  # the numbers of a head whose products are its logits
 SHOWN_FILES = ("prompts.json", "tokens.json", "head.safetensors", "contexts.safetensors")
 
 
-def _files(bundle: Path) -> dict[str, bytes]:
-    """The content of the files that are shown, by name, checked against the SHA-256 in `manifest.json`."""
+def _files(bundle: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The content of the files that are shown, by name, checked against the SHA-256 in `manifest.json`.
+
+    And what `finish_logits` takes besides the bias: nothing where the model divides, multiplies and caps nothing.
+    """
     path = bundle / "manifest.json"
     if not path.is_file():
         raise ValueError(
             f"{bundle} is not a bundle, a folder with a manifest.json: python -m weights_export tiny -o DIR writes one"
         )
     try:
-        manifest = json.loads(path.read_bytes())
-        container, dtype, prompts = (manifest[key] for key in ("container", "dtype", "prompts"))
+        raw = path.read_bytes()
+        manifest = json.loads(raw)
+        start = raw.rindex(manifest["sha256"].encode())  # of its own bytes, with zeros in place of these 64 digits
+        if hashlib.sha256(raw[:start] + b"0" * 64 + raw[start + 64 :]).hexdigest() != manifest["sha256"]:
+            raise ValueError
+        version, container, dtype, prompts = (manifest[key] for key in ("version", "container", "dtype", "prompts"))
+        layer = NOTHING if version == 2 else manifest["output_layer"]
+        finish = {name: layer[name] for name, none in NOTHING.items() if layer[name] not in (none, None)}
         digests = {name: file["sha256"] for name, file in manifest["files"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{path} is not the manifest of a bundle: export it again") from None
+    if version not in (2, 3):
+        raise ValueError(f"{bundle} has version {version} of the bundle's format: this command reads versions 2 and 3")
     if container != "safetensors" or dtype not in ("float32", "float16") or not prompts:
         raise ValueError(
             f"{bundle} holds {dtype} in {container} (prompts: {prompts}): this command reads float32 and float16 in "
             "safetensors, with prompts; python -m weights_export tiny -o DIR writes such a bundle"
         )
-    read = {name: (bundle / name).read_bytes() for name in SHOWN_FILES}
+    # Of version 3, a bundle need not have tokens.json: a tokenizer may put spaces of its own between tokens.
+    shown = [name for name in SHOWN_FILES if name != "tokens.json" or version == 2 or name in digests]
+    read = {name: (bundle / name).read_bytes() for name in shown}
     for name, content in read.items():
         if hashlib.sha256(content).hexdigest() != digests.get(name):
             raise ValueError(
                 f"{bundle / name} is damaged, or belongs to another bundle: its sha256 differs from the manifest's"
             )
-    return read
+    return read, finish
+
+
+def _steps(finish: dict[str, Any]) -> str:
+    """What happens to the products before they are logits, in words."""
+    words = {"bias": "plus a bias", "multiplier": "times {:g}", "divisor": "divided by {:g}", "cap": "capped at ±{:g}"}
+    return ", ".join(words[name].format(value) if name != "bias" else words[name] for name, value in finish.items())
 
 
 def describe(
@@ -56,17 +77,23 @@ def describe(
     """
     from safetensors.numpy import load
 
-    read = _files(bundle)
-    prompts, tokens = json.loads(read["prompts.json"]), json.loads(read["tokens.json"])["tokens"]
+    read, finish = _files(bundle)
+    prompts = json.loads(read["prompts.json"])
+    tokens = json.loads(read["tokens.json"])["tokens"] if "tokens.json" in read else None
     if not 0 <= prompt < len(prompts):
         raise IndexError(f"prompt is {prompt}: this bundle has prompts 0 to {len(prompts) - 1}")
-    embedding = load(read["head.safetensors"])["embedding"]
+    head = load(read["head.safetensors"])
+    if "bias" in head:
+        finish = {"bias": head["bias"], **finish}
     context = load(read["contexts.safetensors"])["context"][prompt]
 
     def text(token_id: int) -> str:
+        if tokens is None:
+            return f"#{token_id}"
         return repr(bytes.fromhex(tokens[token_id]).decode("utf-8", errors="replace"))
 
-    logits = compute_logits(context, embedding)
+    products = compute_logits(context, head["embedding"])
+    logits = finish_logits(products, **finish)
     scaled = apply_temperature(logits, temperature)
     kept = keep_top_k(scaled, k)
     probs = softmax(kept)
@@ -77,7 +104,8 @@ def describe(
         f"prompt {prompt}: {prompts[prompt]['text']!r}",
         "",
         f"context vector   d = {len(context)} numbers from {context.min():.2f} to {context.max():.2f}",
-        f"compute_logits   V = {len(logits):,} scores from {logits.min():.2f} to {logits.max():.2f}",
+        f"compute_logits   V = {len(logits):,} scores from {products.min():.2f} to {products.max():.2f}",
+        *([f"finish_logits    {_steps(finish)}: from {logits.min():.2f} to {logits.max():.2f}"] if finish else []),
         f"temperature      every score divided by {temperature:g}",
         f"top-k            {survivors} survive, {len(logits) - survivors:,} become -inf; "
         f"the cut-off tail held {1 - unfiltered[kept > -np.inf].sum(dtype=np.float64):.1%} of the probability",
