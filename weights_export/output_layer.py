@@ -44,9 +44,12 @@ class OutputLayer:
             numbers["epsilon"] = self.norm.epsilon
         for name, number in numbers.items():
             if not _positive(number):
-                raise BundleError(f"output_layer: {name} is {number!r}: it must be a finite number above 0")
-        if self.norm is not None and not (_number(self.norm.weight_offset) and math.isfinite(self.norm.weight_offset)):
-            raise BundleError(f"output_layer: weight_offset is {self.norm.weight_offset!r}: it must be a finite number")
+                raise BundleError(
+                    f"output_layer: {name} is {number!r}: it must be a finite number above 0, also in float32"
+                )
+        offset = self.norm.weight_offset if self.norm is not None else 0.0
+        if not _number(offset) or not (offset == 0 or _positive(abs(offset))):
+            raise BundleError(f"output_layer: weight_offset is {offset!r}: it must be a finite number, also in float32")
 
     @classmethod
     def read(cls, content: Any) -> "OutputLayer":
@@ -103,7 +106,9 @@ def _number(value: Any) -> bool:
 
 
 def _positive(value: Any) -> bool:
-    return _number(value) and 0 < value < math.inf
+    """Whether a value is a number above 0, also once it is rounded to float32, in which heads compute."""
+    with np.errstate(over="ignore"):
+        return _number(value) and abs(value) < 1e300 and 0 < float(np.float32(value)) < math.inf
 
 
 def finished(

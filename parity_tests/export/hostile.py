@@ -228,7 +228,7 @@ def output_layer(folder: Path, draw: Draw) -> None:
     place = said["norm"] if draw(st.booleans()) else said
     key = draw(st.sampled_from(sorted(set(place) - {"norm"})))
     words: list[Any] = [True, "1", [], {}, *([] if key == "cap" else [None])]
-    words += [] if key == "weight_offset" else [0, -1, 1e999]
+    words += [1e999, 1e60, *([] if key == "weight_offset" else [0, -1, 1e-60])]
     if draw(st.booleans()):
         place[key] = draw(st.sampled_from(words))
     elif draw(st.booleans()):

@@ -78,6 +78,10 @@ UNDEFINED: dict[str, tuple[str, Damage]] = {
     "no output layer": ("output_layer is not asked for", _resealed(output_layer=None)),
     "a cap of 0": ("a cap of 0 is taken for none", _resealed(output_layer=_with(cap=0))),
     "a divisor below 0": ("the numbers of output_layer are not checked", _resealed(output_layer=_with(divisor=-1.0))),
+    "a multiplier that is 0 in float32": (
+        "the numbers of output_layer are not checked as float32 has them",
+        _resealed(output_layer=_with(multiplier=1e-60)),
+    ),
     "a bias that is too short": (
         "the length of the bias is not checked",
         _resealed(tensors=lambda old: {**old, "bias": {**old["bias"], "shape": [BASES[3].vocab_size - 1]}}),
