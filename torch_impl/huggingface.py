@@ -60,7 +60,11 @@ def processed_lm_head(
     `TopKLogitsWarper` keeps every token tied with the k-th: it equals `keep_top_k(..., ties="all")`, and `lm_head`
     unless there is a tie for the k-th place.
     """
-    logits = _output_logits(model, last_token_context_vector)
+    return processed(_output_logits(model, last_token_context_vector), temperature, k)
+
+
+def processed(logits: Tensor, temperature: float = 0.7, k: int = 50) -> Tensor:
+    """The distribution that `model.generate()` makes of these logits, `(..., V) -> (..., V)`."""
     no_input_ids = torch.empty(0, dtype=torch.long)  # both processors ignore them
     scores = TemperatureLogitsWarper(float(temperature))(no_input_ids, logits)
     scores = TopKLogitsWarper(top_k=validation.check_count("k", k))(no_input_ids, scores)
@@ -78,12 +82,19 @@ def _output_logits(model: PreTrainedModel, context: Tensor) -> Tensor:
         return output_layer.finish_logits(logits, **finish) if finish else logits
 
 
-# Which families do what their configuration names to the product with the output embedding.
-_FINISHES = {
-    "logit_scale": ("multiplier", ("cohere",)),
-    "lm_head_multiplier": ("multiplier", ("falcon_h1",)),
-    "logits_scaling": ("divisor", ("granite",)),
-    "final_logit_softcapping": ("cap", ("gemma", "vaultgemma", "nanochat", "beam")),
+# Which models do what their configuration names to the product with the output embedding, by their model_type.
+_FINISHES: dict[str, dict[str, tuple[str, ...]]] = {
+    "logit_scale": {"multiplier": ("cohere", "cohere2", "cohere2_moe", "cohere_compass_text")},
+    "lm_head_multiplier": {"multiplier": ("falcon_h1",)},
+    "logits_scaling": {
+        "divisor": ("granite", "granite_swa", "granitemoe", "granitemoe_swa", "granitemoehybrid", "granitemoeshared"),
+        "multiplier": ("hyperclovax",),
+    },
+    "final_logit_softcapping": {
+        "cap": ("gemma2", "gemma3_text", "gemma3n_text", "gemma4_text", "gemma4_unified_text", "vaultgemma", "nanochat")
+    },
+    "logits_soft_cap": {"cap": ("recurrent_gemma",)},
+    "output_logit_soft_cap": {"cap": ("xlstm",)},
 }
 
 
@@ -94,11 +105,12 @@ def _finish(model: PreTrainedModel) -> dict[str, Any]:
     """
     config = model.config.get_text_config()
     finish: dict[str, Any] = {}
-    for key, (argument, families) in _FINISHES.items():
+    for key, known in _FINISHES.items():
         value = getattr(config, key, None)
         if value is None or value == 1:
             continue
-        if not str(config.model_type).startswith(families) or not isinstance(value, int | float):
+        argument = next((name for name, families in known.items() if config.model_type in families), None)
+        if argument is None or not isinstance(value, int | float):
             raise ValueError(
                 f"model is a {type(model).__name__} whose configuration has {key} = {value!r}: what it does to the "
                 "logits is not known here, so they would be wrong; take model(...).logits instead"

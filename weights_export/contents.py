@@ -8,7 +8,7 @@ import numpy as np
 
 from . import heads, tokens
 from .errors import BundleError
-from .families import FAMILIES, text_config
+from .families import known_family
 from .heads import Head
 from .progress import Report, silent
 from .source import Source, read_config, weight_files
@@ -30,7 +30,7 @@ class Contents:
 
 
 def head_alone(source: Source, tied: bool | None) -> Contents:
-    """The head as the files hold it, without PyTorch and Transformers; `tied` overrules config.json.
+    """The head as the files hold it, without loading the model; `tied` overrules config.json.
 
     Raises: BundleError for files that do not hold the head of a known family.
     """
@@ -40,11 +40,16 @@ def head_alone(source: Source, tied: bool | None) -> Contents:
             return Contents(head, head.rows, None, "the file has no vocabulary")
         return Contents(head, len(found.tokens), found)
     head = heads.from_files(source, tied)
-    tokenizer, beside = tokens.load_tokenizer(source.folder), tokens.added_beside(source.folder)
-    config = read_config(source.folder)
-    counted = tokens.vocabulary_size(tokenizer, beside) if tokenizer else int(config.get("vocab_size", head.rows))
-    read = Contents(head, min(head.rows, counted), None, "there is no tokenizer that is read here")
-    return read if tokenizer is None else _with_tokens(read, tokenizer, beside)
+    if not any((source.folder / name).is_file() for name in tokens.VOCABULARIES):
+        return Contents(head, head.rows, None, "there is no tokenizer")
+    from . import model as transformers_model
+
+    try:
+        tokenizer = transformers_model.load_tokenizer(source)
+    except BundleError as error:
+        return Contents(head, head.rows, None, str(error))
+    vocab_size = min(head.rows, tokens.vocabulary_size(tokenizer))
+    return _with_tokens(Contents(head, vocab_size, None), tokenizer)
 
 
 def with_contexts(source: Source, tied: bool | None, prompts: Sequence[str], report: Report = silent) -> Contents:
@@ -53,36 +58,35 @@ def with_contexts(source: Source, tied: bool | None, prompts: Sequence[str], rep
     Raises: BundleError for whatever is no whole decoder with a tokenizer, and for an output layer of no known kind.
     """
     known, its_tokens = heads.from_gguf(source) if source.gguf else (None, None)
-    if not source.gguf and text_config(read_config(source.folder))["model_type"] in FAMILIES:
+    if not source.gguf and known_family(read_config(source.folder)) is not None:
         known = heads.from_files(source, tied)  # refuses what is ambiguous before anything takes time
     report("loading PyTorch and Transformers", 0, 1)
     from . import model as transformers_model
 
     report("loading PyTorch and Transformers", 1, 1)
     model, tokenizer = transformers_model.load(source, tied)
-    vocab_size = len(its_tokens.tokens) if its_tokens else 1 + max(tokenizer.get_vocab().values())
     window = transformers_model.window(model)
     ids = tuple(tokens.encode(tokenizer, text, window) for text in prompts)
     run = transformers_model.run(model, ids, report)
     try:
-        head = heads.from_model(model, run)
+        head = heads.proved(known, [known.layer], run) if source.gguf and known else heads.from_model(model, run)
     except BundleError as error:
-        raise BundleError(f"{source.name}: {error}") from None
+        also = "; Transformers' loader of GGUF files may leave something out: pass --head-only" if source.gguf else ""
+        raise BundleError(f"{source.name}: {error}{also}") from None
     if known is not None:
-        _same_table(source, head, known)
+        _same_table(source, heads.from_model(model, run) if source.gguf else head, known)
     files = (source.gguf,) if source.gguf else tuple(weight_files(source.folder))
-    read = Contents(replace(head, files=files), vocab_size, None, ids=ids, run=run)
-    if its_tokens is not None:
-        return replace(read, tokens=its_tokens)
+    vocab_size = len(its_tokens.tokens) if its_tokens else tokens.vocabulary_size(tokenizer)
+    read = Contents(replace(head, files=files), vocab_size, its_tokens, ids=ids, run=run)
+    return read if its_tokens else _with_tokens(read, tokenizer)
+
+
+def _with_tokens(read: Contents, tokenizer: Any) -> Contents:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return replace(read, no_tokens=f"a {type(tokenizer).__name__} does not say which bytes its tokens stand for")
-    return _with_tokens(read, backend, {})
-
-
-def _with_tokens(read: Contents, tokenizer: Any, beside: dict[int, tuple[str, bool]]) -> Contents:
     try:
-        return replace(read, tokens=tokens.read_tokens(tokenizer, read.vocab_size, beside), no_tokens="")
+        return replace(read, tokens=tokens.read_tokens(backend, read.vocab_size))
     except BundleError as error:
         return replace(read, no_tokens=str(error))
 

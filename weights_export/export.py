@@ -164,6 +164,7 @@ def _version(read: Contents, options: Options) -> int:
     layer, norm = read.head.layer, read.head.layer.norm
     beyond = {
         "its output layer has more than a layer norm": not norm or norm.kind != "layer_norm" or norm.weight_offset != 0,
+        "its epsilon is not below 1": norm is not None and norm.epsilon >= 1,
         "its logits are scaled or capped": not layer.plain,
         "its output layer has a bias": read.head.bias is not None,
         read.no_tokens: read.run is not None and read.tokens is None,
@@ -236,7 +237,7 @@ def _as_stored(block: np.ndarray, dtype: str, wanted: str) -> np.ndarray:
 
 def _narrowed(head: Head, start: int, stop: int, dtype: str, report: Report) -> Iterator[np.ndarray]:
     """Rows of a checkpoint's table as `dtype` stores them; a number that is too large for it is refused."""
-    where = f"{head.name}, as {dtype} (pass --dtype float32),"
+    where = f"{head.name}" + ("" if dtype == "float32" else f", as {dtype} (pass --dtype float32),")
     for first, block in head.table(start, stop):
         narrow = _as_stored(block, head.dtype, dtype)
         tensors.check_stored(narrow, dtype, where, first)

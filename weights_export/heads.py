@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import BundleError
-from .families import FAMILIES, family_of, output_layer, text_config
+from .families import family_of, known_family, output_layer, possible_finishes, text_config
 from .output_layer import Norm, OutputLayer, finished
 from .source import Source, read_config
 from .tensors import BLOCK, widen
@@ -57,15 +57,17 @@ class Head:
 def from_files(source: Source, tied: bool | None = None) -> Head:
     """The head as the files of a checkpoint hold it, by its family. Raises: BundleError."""
     weights, where = Weights(source.folder), str(source.folder / "config.json")
-    config = text_config(read_config(source.folder))
+    config = read_config(source.folder)
     family = family_of(config, where)
+    config = text_config(config)
     layer = output_layer(config, family, where)
     name, is_tied = find_head(weights, family.names, bool(config.get("tie_word_embeddings", family.tied)), tied)
     shape = weights.shape(name)
     if len(shape) != 2 or 0 in shape:
         raise BundleError(f"{weights.folder}: {name} has shape {shape}: it must be (rows, hidden size)")
     rows, d = shape
-    for key, size in (("n_embd", d), ("hidden_size", d), ("vocab_size", rows)):
+    width = "n_embd" if "n_embd" in config and "hidden_size" not in config else "hidden_size"
+    for key, size in ((width, d), ("vocab_size", rows)):
         if config.get(key, size) != size:
             raise BundleError(
                 f"{weights.folder}: {name} has shape {shape}, config.json says {key} = {config[key]}: Transformers "
@@ -80,6 +82,8 @@ def from_files(source: Source, tied: bool | None = None) -> Head:
     if weight is None and config.get("model_type") not in WITHOUT_WEIGHT:
         weights.shape(f"{family.names.norm[-1]}.weight")  # raises
     norm_bias_name, norm_bias = small(family.names.norm, "bias", d)
+    if norm_bias_name and family.kind == "rms_norm":
+        raise BundleError(f"{weights.folder} has {norm_bias_name}, for which a {config['model_type']} has no place")
     bias_name, bias = small(family.names.head, "bias", rows)
     if (bias is not None) != family.bias:
         has, needs = ("no", "one") if bias is None else ("a", "none")
@@ -134,7 +138,7 @@ def from_model(model: "PreTrainedModel", run: "Run") -> Head:
 
     Raises: BundleError for a model whose output layer is of no known kind, with the size of the difference.
     """
-    config, output = text_config(model.config.to_dict()), model.get_output_embeddings()
+    config, output = model.config.get_text_config().to_dict(), model.get_output_embeddings()
     stored = output.weight.detach().numpy()
     rows, d = stored.shape
 
@@ -160,53 +164,69 @@ def from_model(model: "PreTrainedModel", run: "Run") -> Head:
         small(run.norm, "bias"),
         small(output, "bias"),
     )
-    head = replace(head, layer=_proved_norm(head, config, run))
-    _prove_logits(head, run)
-    return head
+    known = known_family(model.config.to_dict())
+    described = [] if known is None else [output_layer(config, known, "its configuration")]
+    return proved(head, described, run, config)
 
 
-def _proved_norm(head: Head, config: dict[str, Any], run: "Run") -> OutputLayer:
-    """The output layer with the norm that takes every block output to its context, within the bounds of both."""
-    described = output_layer(config, FAMILIES.get(str(config.get("model_type")), _UNKNOWN), "its configuration")
+def proved(head: Head, described: list[OutputLayer], run: "Run", config: dict[str, Any] | None = None) -> Head:
+    """The head with the output layer that the model has: one of those described, or what else its configuration names.
+
+    Raises: BundleError for a model whose output layer is of no known kind, with the size of the difference.
+    """
+    norm = _proved_norm(head, described, run)
+    layers = [replace(layer, norm=norm) for layer in described]
+    layers += [OutputLayer(norm, **finish) for finish in possible_finishes(config)] if config is not None else []
+    away = []
+    for layer in dict.fromkeys(layers):
+        complete = replace(head, layer=layer)
+        ratio, message = _furthest_logit(complete, run)
+        if ratio <= 1:
+            return complete
+        away.append((ratio, message))
+    raise BundleError(min(away)[1])
+
+
+def _proved_norm(head: Head, described: list[OutputLayer], run: "Run") -> Norm | None:
+    """The norm that takes every block output to its context, within the bounds of both. Raises: BundleError if none."""
     if run.norm is None:
-        return replace(described, norm=None)
+        return None
+    likely = [layer.norm for layer in described if layer.norm is not None]
     epsilons = [getattr(run.norm, name, None) for name in ("eps", "variance_epsilon", "epsilon")]
-    epsilon = next((float(value) for value in epsilons if isinstance(value, float)), None)
-    assert described.norm is not None
-    likely = [replace(described.norm, epsilon=epsilon or described.norm.epsilon), described.norm]
-    kinds = [
-        Norm(kind, n.epsilon, offset) for n in likely for kind in ("layer_norm", "rms_norm") for offset in (0.0, 1.0)
-    ]
+    own = [value for value in epsilons if isinstance(value, float)] + [norm.epsilon for norm in likely]
+    kinds = [Norm(kind, epsilon, at) for epsilon in own for kind in ("layer_norm", "rms_norm") for at in (0.0, 1.0)]
     away = {}
     for norm in dict.fromkeys([*likely, *kinds]):
-        layer = replace(described, norm=norm)
-        complete = replace(head, layer=layer)  # with the ones and zeros of what the norm lacks
+        complete = replace(head, layer=OutputLayer(norm))  # with the ones and zeros of what the norm lacks
         arguments = (run.block_output, complete.norm_weight, complete.norm_bias)
-        error = np.abs(layer.normed(*arguments) - run.context)
-        if (error <= 2 * layer.norm_bound(*arguments)).all():  # the model rounds, and so does the reference
-            return layer
+        error = np.abs(complete.layer.normed(*arguments) - run.context)
+        if (error <= 2 * complete.layer.norm_bound(*arguments)).all():  # the model rounds, and so does the reference
+            return norm
         away[norm] = float(error.max())
+    name = type(run.norm).__name__
+    if not away:
+        raise BundleError(f"its final norm, a {name}, has no epsilon: a bundle cannot describe it")
     nearest = min(away, key=lambda norm: away[norm])
     raise BundleError(
-        f"its final norm, a {type(run.norm).__name__}, is none that a bundle describes: the nearest is {nearest.kind} "
-        f"with epsilon {nearest.epsilon:g} and weight offset {nearest.weight_offset:g}, up to {away[nearest]:.3g} away"
+        f"its final norm, a {name}, is none that a bundle describes: the nearest is {nearest.kind} with epsilon "
+        f"{nearest.epsilon:g} and weight offset {nearest.weight_offset:g}, up to {away[nearest]:.3g} away"
     )
 
 
-_UNKNOWN = replace(FAMILIES["llama"])
-
-
-def _prove_logits(head: Head, run: "Run") -> None:
-    """Raises: BundleError unless the described logits are the model's own, within the bounds of both."""
+def _furthest_logit(head: Head, run: "Run") -> tuple[float, str]:
+    """How far the described logits are from the model's own, in bounds of both, and where, in words."""
+    worst, message = 0.0, ""
     for start, rows in head.float32(0, head.rows):
         stop = start + len(rows)
         finish = head.layer.finish(None if head.bias is None else head.bias[start:stop])
         ours, bound = finished(run.context, rows, finish)
-        error = np.abs(ours - run.logits[:, start:stop])
-        if not (error <= 2 * bound).all():
-            n, v = np.unravel_index(np.nanargmax(error / bound), error.shape)
-            raise BundleError(
+        ratio = np.abs(ours - run.logits[:, start:stop]) / (2 * bound)
+        if not (ratio.max() <= max(worst, 1.0)):  # written so that nan is worse
+            n, v = (int(i) for i in np.unravel_index(int(np.nanargmax(ratio)), ratio.shape))
+            worst = float(ratio[n, v])
+            message = (
                 f"its logits are not those of {head.layer.entry()}: for prompt {n}, token {start + v} the model gives "
-                f"{run.logits[n, start + v]:.6g} and the description {ours[n, v]:.6g}, {error[n, v] / bound[n, v]:.3g} "
-                "times the bound: it does something else between final norm and logits, which a bundle cannot say"
+                f"{run.logits[n, start + v]:.6g} and the description {ours[n, v]:.6g}, {2 * worst:.3g} times the "
+                "bound: it does something else between final norm and logits, which a bundle cannot say"
             )
+    return worst, message

@@ -15,9 +15,9 @@ import torch
 
 from .errors import BundleError
 from .progress import Report, silent
-from .source import Source, read_config
+from .source import Source, read_config, refuse_pointer
 from .tensors import check_finite
-from .tokens import VOCABULARIES
+from .tokens import TOKENIZER_FILES, VOCABULARIES
 from .weights import Weights, unwrapped
 
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ def one_thread() -> Iterator[None]:
 
 def load(source: Source, tied: bool | None = None) -> tuple["PreTrainedModel", Any]:
     """The model and its tokenizer. Raises: as the two functions below; BundleError for ids without a row."""
+    with _one_sentence(source, "configuration"):
+        from transformers import AutoConfig
+
+        AutoConfig.from_pretrained(source.folder, **_settings(source))
     tokenizer, model = load_tokenizer(source), load_model(source, tied)
     highest, rows = max(tokenizer.get_vocab().values()), len(model.get_output_embeddings().weight)
     if highest >= rows:
@@ -57,11 +61,10 @@ def load_model(source: Source, tied: bool | None = None) -> "PreTrainedModel":
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    settings: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    if source.gguf:
-        settings["gguf_file"] = source.gguf
-    else:
+    settings, state = _settings(source), None
+    if not source.gguf:
         _refuse_quantised(source)
+        state = _renamed(source)
     with _one_sentence(source, "model"):
         config = AutoConfig.from_pretrained(source.folder, **settings)
         if tied is not None:
@@ -69,7 +72,7 @@ def load_model(source: Source, tied: bool | None = None) -> "PreTrainedModel":
         if not source.gguf:
             settings |= {"use_safetensors": True, "ignore_mismatched_sizes": True}
         settings |= {"config": config, "dtype": torch.float32, "output_loading_info": True}
-        if not source.gguf and (state := _renamed(source)):
+        if state is not None:
             with torch.device("meta"):
                 of_family: Any = type(AutoModelForCausalLM.from_config(config))
             model, info = of_family.from_pretrained(None, state_dict=state, **settings)
@@ -86,6 +89,11 @@ def load_model(source: Source, tied: bool | None = None) -> "PreTrainedModel":
     return model.eval().requires_grad_(False)
 
 
+def _settings(source: Source) -> dict[str, Any]:
+    of_file = {"gguf_file": source.gguf} if source.gguf else {}
+    return {"local_files_only": True, "trust_remote_code": False, **of_file}
+
+
 def load_tokenizer(source: Source) -> Any:
     """The tokenizer. Raises: BundleError, one sentence, if there is none, or an empty one."""
     import tokenizers  # noqa: F401  without it, Transformers fails in a way that does not name it
@@ -97,11 +105,12 @@ def load_tokenizer(source: Source) -> Any:
             f"{source.name} has no tokenizer ({', '.join(VOCABULARIES[:3])} or the like): "
             "add the files of its tokenizer, or pass --head-only"
         )
-    settings: dict[str, Any] = {"gguf_file": source.gguf} if source.gguf else {}
+    for path in (source.folder / name for name in TOKENIZER_FILES if not source.gguf):
+        if path.is_file():
+            with path.open("rb") as file:
+                refuse_pointer(file.read(64), path)
     with _one_sentence(source, "tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(
-            source.folder, local_files_only=True, trust_remote_code=False, **settings
-        )
+        tokenizer = AutoTokenizer.from_pretrained(source.folder, **_settings(source))
     if len(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)) == 0:
         raise BundleError(
             f"{source.folder}: Transformers makes an empty {type(tokenizer).__name__} of {', '.join(found)}: name the "
@@ -120,12 +129,14 @@ def _one_sentence(source: Source, what: str) -> Iterator[None]:
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # the loader of GGUF files has a progress bar of its own
             yield
-    except ModuleNotFoundError:
+    except (ModuleNotFoundError, BundleError):
         raise
     except Exception as error:  # Transformers raises nearly everything
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"[:300]
-        raise BundleError(f"{source.folder}: Transformers does not load its {what} as a decoder's: {reason}") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:400]
+        where, out = source.folder, ""
+        if source.gguf:
+            where, out = source.folder / source.gguf, "; the head alone can be read without it: pass --head-only"
+        raise BundleError(f"{where}: Transformers does not load its {what} as a decoder's: {reason}{out}") from error
     finally:
         logging.set_verbosity(verbosity)
 
@@ -149,9 +160,14 @@ def _refuse_incomplete(source: Source, info: dict[str, Any]) -> None:
         ("error_msgs", "does not load: {}"),
     ):
         names = sorted(_with_shapes(*name) if isinstance(name, tuple) else str(name) for name in info.get(key, ()))
+        names = [name for name in names if not name.endswith(_OLD_BUFFERS)]
         if names:
             shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more tensors" if len(names) > 3 else "")
             raise BundleError(f"{source.folder} {said.format(shown)}: complete the checkpoint, or correct config.json")
+
+
+# What older releases saved and newer ones make anew.
+_OLD_BUFFERS = ("attn.masked_bias", "attention.masked_bias", "rotary_emb.inv_freq")
 
 
 def _with_shapes(name: str, stored: Sequence[int], wanted: Sequence[int]) -> str:
@@ -189,8 +205,10 @@ def _renamed(source: Source) -> dict[str, torch.Tensor] | None:
 
 def window(model: "PreTrainedModel") -> int | None:
     """The length of the context window, whatever its configuration calls it; None if it has no end."""
-    length = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    return length if isinstance(length, int) else None
+    config = model.config.get_text_config()
+    names = ("max_position_embeddings", "max_target_positions", "max_seq_len", "n_positions", "n_ctx")
+    lengths = (getattr(config, name, None) for name in names)
+    return next((length for length in lengths if isinstance(length, int) and length > 0), None)
 
 
 @dataclass(frozen=True)
@@ -211,7 +229,7 @@ def run(model: "PreTrainedModel", prompts: Sequence[list[int]], report: Report =
     """
     seen: dict[str, Any] = {}
     handles = [
-        model.get_decoder().register_forward_hook(lambda _m, _a, out: seen.update(last=out[0])),
+        model.get_decoder().register_forward_hook(lambda _m, _a, out: _leaves(seen, out)),
         model.get_output_embeddings().register_forward_pre_hook(lambda _m, args: _last_position(seen, args)),
     ]
     for module in model.get_decoder().modules():
@@ -223,13 +241,14 @@ def run(model: "PreTrainedModel", prompts: Sequence[list[int]], report: Report =
         with one_thread():
             # The longest first: the others then fit into the memory that it has freed.
             for done, n in enumerate(sorted(range(len(prompts)), key=lambda n: -len(prompts[n])), 1):
-                logits = model(input_ids=torch.tensor([prompts[n]]), use_cache=False).logits
-                context = seen["last"][0, -1]
-                if not torch.equal(context, seen["entered"]):
-                    away = float((context - seen["entered"]).abs().max())
+                logits = _logits(model, prompts[n])
+                context, entered = seen.get("last", seen["entered"][None, None])[0, -1], seen["entered"]
+                if context.shape != entered.shape or not torch.equal(context, entered):
+                    same = context.shape == entered.shape
+                    away = f"by up to {float((context - entered).abs().max()):.3g}" if same else "in their shape"
                     raise BundleError(
                         f"{type(model).__name__} changes its hidden states between the final norm and the output "
-                        f"embedding, by up to {away:.3g}: a bundle has no place for that"
+                        f"embedding, {away}: a bundle has no place for that"
                     )
                 norm, before = _final_norm(seen)
                 rows[n] = tuple(part.numpy().copy() for part in (before[0, -1], context, logits[0, -1]))
@@ -237,8 +256,26 @@ def run(model: "PreTrainedModel", prompts: Sequence[list[int]], report: Report =
     finally:
         for handle in handles:
             handle.remove()
-    block_output, context, logits = (np.stack(parts) for parts in zip(*rows, strict=True))
-    return Run(block_output, context, logits, norm)
+    outputs, contexts, own = (np.stack(parts) for parts in zip(*rows, strict=True))
+    return Run(outputs, contexts, own, norm)
+
+
+def _leaves(seen: dict[str, Any], output: Any) -> None:
+    """Keep what the decoder returns: hidden states, perhaps the first of several things."""
+    hidden = output if isinstance(output, torch.Tensor) else output[0]
+    if hidden.dim() == 3:
+        seen["last"] = hidden
+
+
+def _logits(model: "PreTrainedModel", prompt: list[int]) -> torch.Tensor:
+    try:
+        logits: torch.Tensor = model(input_ids=torch.tensor([prompt]), use_cache=False).logits
+        return logits
+    except Exception as error:  # of whatever kind a family's forward raises
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise BundleError(
+            f"{type(model).__name__} does not run on a prompt of {len(prompt)} tokens: {reason}; correct config.json"
+        ) from error
 
 
 def _last_position(seen: dict[str, Any], args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -250,8 +287,8 @@ def _last_position(seen: dict[str, Any], args: tuple[Any, ...]) -> tuple[Any, ..
 
 def _final_norm(seen: dict[str, Any]) -> tuple[torch.nn.Module | None, torch.Tensor]:
     """The last norm that ran, if its output is that of the whole model, and what entered it."""
-    last = seen["last"]
-    if "norm" in seen:
+    last = seen.get("last", seen["entered"][None, None])
+    if "norm" in seen and "last" in seen:
         module, args, out = seen["norm"]
         if isinstance(out, torch.Tensor) and out.shape[-1:] == last.shape[-1:] and out.data_ptr() == last.data_ptr():
             return module, args[0]

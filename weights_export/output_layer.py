@@ -39,7 +39,7 @@ class OutputLayer:
     cap: float | None = None
 
     def __post_init__(self) -> None:
-        numbers = {"multiplier": self.multiplier, "divisor": self.divisor, "cap": self.cap or 1.0}
+        numbers = {"multiplier": self.multiplier, "divisor": self.divisor, "cap": 1.0 if self.cap is None else self.cap}
         if self.norm is not None:
             numbers["epsilon"] = self.norm.epsilon
         for name, number in numbers.items():

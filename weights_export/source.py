@@ -9,7 +9,7 @@ from .errors import BundleError
 from .strict_json import integer, parse
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
-SIZES = ("vocab_size", "n_positions", "max_position_embeddings", "n_embd", "hidden_size", "n_layer", "n_head")
+SIZES = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")  # of a GPT-2
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     raw = path.read_bytes()
     refuse_pointer(raw, path)
-    config = parse(raw, str(path))
+    config = parse(raw, str(path), constants=True)  # as older releases of Transformers write them
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
         raise BundleError(
             f"{path} has no model_type, so nobody can know what these weights are: add it, such as "
@@ -67,7 +67,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise BundleError(
             f"{path}: {config['model_type']} is an encoder-decoder: only decoders have the head meant here"
         )
-    for key in SIZES:
+    for key in SIZES if config["model_type"] == "gpt2" else ():
         if key in config and not (integer(config[key]) and config[key] >= 1):
             raise BundleError(f"{path}: {key} is {str(config[key])[:80]!r}: it must be an integer >= 1")
     return config
@@ -116,6 +116,7 @@ def choose(names: Iterable[str], config: dict[str, Any], where: str) -> str:
 
 def shard_names(raw: bytes, where: str) -> list[str]:
     """The shards of an index; a name that leaves the folder is refused."""
+    refuse_pointer(raw, where)
     index = parse(raw, where)
     weight_map = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(weight_map, dict) or not weight_map:

@@ -7,7 +7,7 @@ two readers could understand them in two ways.
 
 import json
 from collections import Counter
-from typing import Any, NoReturn
+from typing import Any
 
 from .errors import BundleError
 
@@ -15,8 +15,10 @@ MAX_BYTES = 32 << 20
 MAX_VALUES = 1 << 20  # tokens.json of a vocabulary of a million; about 100 bytes each once parsed
 
 
-def parse(raw: bytes, where: str, *, max_bytes: int = MAX_BYTES, max_values: int = MAX_VALUES) -> Any:
-    """The value that `raw` holds; `where` names the file in messages.
+def parse(
+    raw: bytes, where: str, *, max_bytes: int = MAX_BYTES, max_values: int = MAX_VALUES, constants: bool = False
+) -> Any:
+    """The value that `raw` holds; `where` names the file in messages. With `constants`, NaN and Infinity are numbers.
 
     Raises: BundleError if it is too large, not UTF-8, not JSON, or ambiguous.
 
@@ -32,7 +34,9 @@ def parse(raw: bytes, where: str, *, max_bytes: int = MAX_BYTES, max_values: int
             raise BundleError(f"{where}: the key {twice[:80]!r} appears twice in one object")
         return result
 
-    def constant(name: str) -> NoReturn:
+    def constant(name: str) -> float:
+        if constants:
+            return float(name)
         raise BundleError(f"{where}: {name} is not JSON: a number must be finite")
 
     if len(raw) > max_bytes:

@@ -4,12 +4,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from .errors import BundleError
-from .source import refuse_pointer
-from .strict_json import are_ids, parse
+from .strict_json import are_ids
 
 # Files that can hold a vocabulary, and what Transformers reads beside them.
 VOCABULARIES = ("tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model", "vocab.txt", "tekken.json")
@@ -33,53 +31,9 @@ class Tokens:
         return said if version == 2 else {**said, "leading_space": self.leading_space}
 
 
-def load_tokenizer(folder: Path) -> Any | None:
-    """The `tokenizers.Tokenizer` of a checkpoint folder: `tokenizer.json`, or GPT-2's `vocab.json` and `merges.txt`.
-
-    For a head alone, where Transformers is not asked. None if there is neither. Raises: BundleError if the files cannot
-    be read.
-    """
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-
-    try:
-        if (folder / "tokenizer.json").is_file():
-            refuse_pointer((folder / "tokenizer.json").read_bytes()[:64], folder / "tokenizer.json")
-            return Tokenizer.from_file(str(folder / "tokenizer.json"))
-        if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-            tokenizer = Tokenizer(models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt")))
-            tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-            tokenizer.decoder = decoders.ByteLevel()
-            if tokenizer.token_to_id("<|endoftext|>") is not None:
-                tokenizer.add_special_tokens([AddedToken("<|endoftext|>", special=True)])
-            return tokenizer
-    except BundleError:
-        raise
-    except Exception as error:  # the tokenizers library raises bare Exception
-        raise BundleError(f"{folder}: its tokenizer cannot be read: {error}") from None
-    return None
-
-
-def added_beside(folder: Path) -> dict[int, tuple[str, bool]]:
-    """The tokens that `added_tokens.json` and `tokenizer_config.json` add: by id, their text and whether special."""
-    added: dict[int, tuple[str, bool]] = {}
-    if (path := folder / "added_tokens.json").is_file():
-        content = parse(path.read_bytes(), str(path))
-        if not isinstance(content, dict) or not all(isinstance(i, int) and i >= 0 for i in content.values()):
-            raise BundleError(f"{path} must map the text of each added token to its id")
-        added |= {i: (text, False) for text, i in content.items()}
-    if (path := folder / "tokenizer_config.json").is_file():
-        content = parse(path.read_bytes(), str(path))
-        entries = content.get("added_tokens_decoder") if isinstance(content, dict) else None
-        for i, entry in (entries if isinstance(entries, dict) else {}).items():
-            if i.isdecimal() and isinstance(entry, dict) and isinstance(entry.get("content"), str):
-                added[int(i)] = (entry["content"], bool(entry.get("special")))
-    return added
-
-
-def vocabulary_size(tokenizer: Any, added: Mapping[int, Any] | None = None) -> int:
-    """One more than the highest id; gaps count. 0 for an empty vocabulary."""
-    vocabulary: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
-    return 1 + max([*vocabulary.values(), *(added or {})], default=-1)
+def vocabulary_size(tokenizer: Any) -> int:
+    """One more than the highest id of a tokenizer of Transformers; gaps count."""
+    return 1 + max(tokenizer.get_vocab().values())
 
 
 def byte_level(token: str) -> bytes | None:
@@ -109,15 +63,14 @@ def sentencepiece(token: str, byte_tokens: bool = True) -> bytes:
     return token.replace("▁", " ").encode()
 
 
-def read_tokens(tokenizer: Any, vocab_size: int, beside: dict[int, tuple[str, bool]] | None = None) -> Tokens:
+def read_tokens(tokenizer: Any, vocab_size: int) -> Tokens:
     """The bytes of each id of a `tokenizers.Tokenizer`; each is checked against what the tokenizer itself decodes.
 
     An added token is its own text; an id without a token has no bytes.
     Raises: BundleError where joined bytes would not be the text, as with WordPiece, which writes spaces of its own.
     """
-    added = {i: (token.content, token.special) for i, token in tokenizer.get_added_tokens_decoder().items()}
-    added = {i: found for i, found in ((beside or {}) | added).items() if i < vocab_size}
-    special = frozenset(i for i, (_, is_special) in added.items() if is_special)
+    added = {i: token for i, token in tokenizer.get_added_tokens_decoder().items() if i < vocab_size}
+    special = frozenset(i for i, token in added.items() if token.special)
     decoder = "" if tokenizer.decoder is None else json.dumps(json.loads(tokenizer.decoder.__getstate__()))
     pieces = [tokenizer.id_to_token(i) or "" for i in range(vocab_size)]
     if '"ByteLevel"' in decoder:
@@ -127,8 +80,8 @@ def read_tokens(tokenizer: Any, vocab_size: int, beside: dict[int, tuple[str, bo
         tokens = [sentencepiece(piece, '"ByteFallback"' in decoder) for piece in pieces]
     else:
         raise BundleError("not a byte-level tokenizer, nor one of SentencePiece's kind: its tokens have no bytes")
-    tokens = [added[i][0].encode() if i in added else token for i, token in enumerate(tokens)]
-    known = [i for i in range(vocab_size) if pieces[i]]  # a token beside the tokenizer is not known to it
+    tokens = [added[i].content.encode() if i in added else token for i, token in enumerate(tokens)]
+    known = [i for i in range(vocab_size) if pieces[i]]  # ids may have gaps
     return Tokens(tokens, special, _check(tokenizer, tokens, added, known))
 
 

@@ -51,7 +51,9 @@ class Weights:
             for name, tensor in read_header(mapped, str(folder / file)).items():
                 known = self._tensors.get(short(name))
                 if known and known[0] != name:
-                    raise BundleError(f"{folder / file}: {known[0]!r} and {name!r} are both {short(name)!r}")
+                    raise BundleError(
+                        f"{folder / file}: {known[0]!r} and {name!r} are both {short(name)!r}: leave one of them out"
+                    )
                 self._tensors[short(name)] = (name, file, mapped, tensor)
 
     def __contains__(self, name: str) -> bool:

@@ -25,6 +25,7 @@ class Step:
     logits: np.ndarray  # (B, V)
     noise: np.ndarray  # (B, V)
     token_ids: np.ndarray  # (B,), what the NumPy head drew
+    theirs: torch.Tensor  # (B, V), the model's own logits
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class _Drawing(LogitsProcessor):
         kept = reference.keep_top_k(reference.apply_temperature(logits, self.temperature), self.k, ties="all")
         drawn = reference.multinomial(reference.softmax(kept), rng=self._rng)[:, 0]
         chosen = drawn if self.follow is None else self.follow[:, len(self.steps)]
-        self.steps.append(Step(self._context, logits, self._rng.noise, drawn))
+        self.steps.append(Step(self._context, logits, self._rng.noise, drawn, scores))
         return torch.full_like(scores, -torch.inf).scatter_(1, torch.from_numpy(chosen)[:, None], 0.0)
 
 

@@ -15,6 +15,7 @@ import torch_impl
 from torch_impl import huggingface
 from weights_export.checkpoint import Checkpoint
 from weights_export.model import window as context_window
+from weights_export.tokens import encode
 
 from ..heads import to_numpy
 from ..local_torch_rng import local_stream_is_mt19937
@@ -92,7 +93,7 @@ def side_by_side(
     Raises: ValueError if the prompt and the new tokens do not fit the context window; and as the stages do.
     """
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
-    ids = tokenizer.encode(prompt)
+    ids = encode(tokenizer, prompt, None)
     window = context_window(model)
     if window is not None and len(ids) + tokens > window:
         raise ValueError(
@@ -103,7 +104,10 @@ def side_by_side(
     mask = torch.ones_like(input_ids)
     settings: dict[str, Any] = {"temperature": temperature, "k": k, "seed": seed}
     head = NumpyHead.of(model, ids)
-    theirs = transformers_generate(model, input_ids, mask, tokens, **settings)
+    try:
+        theirs = transformers_generate(model, input_ids, mask, tokens, **settings)
+    except RuntimeError as error:
+        raise ValueError(f"generate() fails at temperature {temperature:g} and top-k {k}: {error}") from None
     # One more run of the model, along the tokens of generate(), gives everything that NumPy and PyTorch need.
     followed = steps(head, input_ids, mask, tokens, follow=theirs, **settings)
     ours = np.stack([step.token_ids for step in followed], axis=1)
@@ -113,7 +117,7 @@ def side_by_side(
     context = torch.from_numpy(h)
     by_numpy = reference.softmax(reference.keep_top_k(reference.apply_temperature(logits, temperature), k))
     by_torch = _by_torch(head, context, temperature, k)
-    by_transformers = huggingface.processed_lm_head(model, context, temperature, k).numpy()
+    by_transformers = huggingface.processed(followed[0].theirs, temperature, k).numpy()
     inputs: dict[str, Any] = {
         "context": h,
         "embedding": head.embedding,

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file, save_model
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
-from transformers import AutoTokenizer, GPT2LMHeadModel, T5Config, T5ForConditionalGeneration
+from transformers import AutoConfig, AutoTokenizer, GPT2LMHeadModel, T5Config, T5ForConditionalGeneration
 
-from weights_export import BundleError, open_bundle
+from weights_export import BundleError, heads, open_bundle
 from weights_export import __main__ as command
 from weights_export.checkpoint import load
 from weights_export.export import Options, export
+from weights_export.families import WRAPPERS, known_family, text_config
+from weights_export.model import run
 from weights_export.source import local
 
 from ..__main__ import main as parity_tests
 from .checkpoints import byte_tokenizer, make
-from .families import make_folder
+from .families import make_folder, make_model
 
 PROMPTS = ("Hello", "a b")
 
@@ -368,3 +371,95 @@ def test_a_folder_is_not_changed(tmp_path: Path) -> None:
         assert path.read_bytes() == (tmp_path / "model" / path.name).read_bytes()
     assert len([*(tmp_path / "before").iterdir()]) == len([*(tmp_path / "model").iterdir()])
     assert byte_tokenizer(300).get_vocab_size() == 300
+
+
+@pytest.mark.parametrize("head_only", [False, True])
+def test_keys_that_a_family_ignores(tmp_path: Path, head_only: bool) -> None:
+    """A Llama does nothing with a scale or a cap, whatever its configuration names."""
+    folder = tmp_path / "model"
+    make_folder(folder, "llama")
+    change(folder / "config.json", logit_scale=0.3, logits_scaling=7.0, final_logit_softcapping=3.0)
+    assert exported(folder, tmp_path / "bundle", head_only=head_only).output_layer.plain
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "expected"),
+    [
+        ("recurrent_gemma", {"logits_soft_cap": 3.3, "num_hidden_layers": 3}, {"cap": 3.3}),
+        ("hyperclovax", {"logits_scaling": 0.3}, {"multiplier": 0.3}),
+        ("mpt", {"d_model": 32, "n_heads": 4, "n_layers": 1, "logit_scale": "inv_sqrt_d_model"}, {}),
+    ],
+)
+def test_a_family_that_is_proved_by_its_keys(
+    tmp_path: Path, family: str, settings: dict[str, Any], expected: dict[str, float]
+) -> None:
+    """Not in the table: what each key does is what fits the model's own logits; and the lesson's head agrees."""
+    model = make_folder(tmp_path / "model", family, **settings)
+    layer = exported(tmp_path / "model", tmp_path / "bundle").output_layer
+    assert {name: getattr(layer, name) for name in expected} == expected
+    assert layer.plain is not bool(expected)
+    assert parity_tests(["side-by-side", "Hello", "--model", str(tmp_path / "model")]) == 0
+    assert model.config.model_type == family
+
+
+def test_the_outer_configuration_says_whether_the_head_is_tied() -> None:
+    """And its class, where it is silent: as Transformers 5 does for models that also see."""
+    for name, (nested, tied) in WRAPPERS.items():
+        config = AutoConfig.for_model(name)
+        assert (config.get_text_config().model_type, config.tie_word_embeddings) == (nested, tied)
+        assert text_config({"model_type": name, "text_config": {}})["tie_word_embeddings"] is tied
+        inner = {"model_type": nested, "tie_word_embeddings": True}
+        outer = {"model_type": name, "text_config": inner, "tie_word_embeddings": False}
+        assert text_config(outer)["tie_word_embeddings"] is False
+    assert known_family({"model_type": "aya_vision", "text_config": {"model_type": "cohere"}}) is None
+
+
+def test_configurations_that_transformers_reads(tmp_path: Path) -> None:
+    """Infinity, as older releases wrote it; a key of another family; buffers of older releases."""
+    folder = tmp_path / "model"
+    make_folder(folder, "llama")
+    change(folder / "config.json", time_step_limit=[0.0, float("inf")], n_embd=99, n_positions=0)
+    tensors = load_file(folder / "model.safetensors")
+    buffer = {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)}
+    save_file({**tensors, **buffer}, folder / "model.safetensors")
+    for to, head_only in (("bundle", False), ("head", True)):
+        assert exported(folder, tmp_path / to, head_only=head_only).manifest["hidden_size"] == 32
+
+
+def test_the_special_tokens_of_the_tokenizer_count_for_a_head_alone(tmp_path: Path) -> None:
+    """A token that tokenizer_config.json alone names gets an id from Transformers, and is no padding."""
+    folder = tmp_path / "model"
+    make_folder(folder, "llama")
+    change(folder / "tokenizer_config.json", pad_token="[PAD]")
+    whole, alone = (exported(folder, tmp_path / str(only), head_only=only) for only in (False, True))
+    assert whole.manifest["vocab_size"] == alone.manifest["vocab_size"] == 301
+    assert (whole.token_bytes, whole.special) == (alone.token_bytes, alone.special)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+def test_pointers_among_the_files_of_the_tokenizer(tmp_path: Path, name: str) -> None:
+    make_folder(tmp_path / "model", "llama")
+    lfs(tmp_path / "model" / name)
+    with pytest.raises(BundleError, match=rf"{name} is a git-lfs pointer"):
+        exported(tmp_path / "model", tmp_path / "bundle")
+
+
+def test_a_forward_that_fails_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_folder(tmp_path / "model", "cohere")
+    change(tmp_path / "model" / "config.json", logit_scale="0.3")
+    assert command.main([str(tmp_path / "model"), "-o", str(tmp_path / "bundle")]) == 1
+    assert "Traceback" not in capsys.readouterr().err
+    make_folder(tmp_path / "tiny", "llama")
+    assert parity_tests(["side-by-side", "Hello", "--model", str(tmp_path / "tiny"), "--temperature", "1e-45"]) == 2
+    assert "generate() fails at temperature 1e-45" in capsys.readouterr().err
+
+
+def test_a_gguf_whose_cap_the_loader_leaves_out() -> None:
+    """The head that the file describes must be the one that Transformers makes of it."""
+    model = make_model("gemma2")
+    found = run(model, [[5, 6], [7]])
+    head = heads.from_model(model, found)
+    assert heads.proved(head, [head.layer], found) == head
+    other = replace(head, layer=replace(head.layer, cap=30.0))
+    with pytest.raises(BundleError, match=r"'cap': 30.0.* the model gives .* and the description"):
+        heads.proved(other, [other.layer], found)
