@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ import reference
 from reference import bounds
 from weights_export import BundleError, manifest, mask_padding, open_bundle, tokens
 from weights_export.checkpoint import PROMPTS, TINY, load
-from weights_export.exact import exact_logits
+from weights_export.exact import exact_logits, rounded_sum
 from weights_export.export import Options, export
 from weights_export.model import one_thread
 from weights_export.source import local
@@ -159,6 +160,18 @@ def test_exact_logits_are_rounded_once() -> None:
         for v, logit in enumerate(row):
             pairs = zip(map(float, h[n]), map(float, w[v]), strict=True)
             assert logit == float(sum(Fraction(a) * Fraction(b) for a, b in pairs))
+
+
+def test_sums_are_rounded_once() -> None:
+    """Against `math.fsum`: numbers of very different size, ties at the middle, sums that cancel or are zero."""
+    rng = np.random.default_rng(4)
+    for n in range(1, 13):
+        shape = (n, 2_000)
+        spread = rng.standard_normal(shape) * 2.0 ** rng.integers(-60, 60, shape)
+        ties = np.rint(rng.standard_normal(shape) * 4) * 2.0 ** rng.integers(-54, 1, shape)
+        cancelling = np.concatenate([spread, -spread[::-1], np.full((1, shape[1]), 2.0**-70)])
+        for terms in (spread, ties, cancelling, np.concatenate([spread, -spread])):
+            np.testing.assert_array_equal(rounded_sum(terms), [math.fsum(column) for column in terms.T.tolist()])
 
 
 @spec("DRAW-2", "LOGITS-1")
