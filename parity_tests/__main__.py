@@ -25,8 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     side.add_argument(
         "--model",
         default="tiny",
-        metavar="DIR",
-        help="a checkpoint folder, a .gguf file or a Hub id (default: tiny, the embedded GPT-2)",
+        metavar="MODEL",
+        help="a folder, a .gguf file, smollm2 or a Hub id (default: tiny, the embedded GPT-2)",
     )
     side.add_argument("--json", action="store_true", help="print JSON")
     bench = commands.add_parser("bench", help="time the heads against each other, in one process")
@@ -50,7 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
         return command(options)
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]
-        print(f"{options.command}: this needs {package}: pip install '.[dev]' in a clone", file=sys.stderr)
+        extra = "torch" if options.command == "side-by-side" else "dev"
+        print(f"{options.command}: this needs {package}: pip install '.[{extra}]' in a clone", file=sys.stderr)
         return 2
 
 

@@ -46,10 +46,12 @@ def _files(bundle: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
     if version not in (2, 3):
         raise ValueError(f"{bundle} has version {version} of the bundle's format: this command reads versions 2 and 3")
     if container != "safetensors" or dtype not in ("float32", "float16") or not prompts:
-        raise ValueError(
-            f"{bundle} holds {dtype} in {container} (prompts: {prompts}): this command reads float32 and float16 in "
-            "safetensors, with prompts; python -m weights_export tiny -o DIR writes such a bundle"
-        )
+        why = "it has no prompts: leave out --head-only"
+        if container != "safetensors":
+            why = f"its tensors are in {container}: leave out --format"
+        elif dtype not in ("float32", "float16"):
+            why = f"its embedding is {dtype}: leave out --dtype"
+        raise ValueError(f"{bundle} is not read by this command, because {why} and export it again")
     # Of version 3, a bundle need not have tokens.json: a tokenizer may put spaces of its own between tokens.
     shown = [name for name in SHOWN_FILES if name != "tokens.json" or version == 2 or name in digests]
     read = {name: (bundle / name).read_bytes() for name in shown}

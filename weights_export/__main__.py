@@ -59,12 +59,12 @@ def _export(arguments: list[str]) -> int:
         "model",
         nargs="?",
         default="tiny",
-        help="tiny (the embedded GPT-2), smollm2, a folder, a .gguf file or a Hub id",
+        help="tiny (the embedded GPT-2, the default), smollm2, a folder, a .gguf file or a Hub id",
     )
     add("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder to create")
     add("--revision", metavar="REV", help="a branch, tag or commit of a Hub's model (default: its main branch)")
     add("--prompts", type=Path, metavar="FILE", help="one prompt per line, or a JSON list of strings in *.json")
-    add("--dtype", choices=HEAD_DTYPES, default="float32", help="of the embedding")
+    add("--dtype", choices=HEAD_DTYPES, default="float32", help="of the embedding (default: float32)")
     add("--rows", choices=("all", "vocab"), default="all", help="keep the table's padding rows, or leave them out")
     add("--format", choices=CONTAINERS, default="safetensors", help="of the files with tensors")
     add("--head-only", action="store_true", help="no contexts and answers; of a Hub's model, fetch only the head")

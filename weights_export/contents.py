@@ -48,7 +48,8 @@ def head_alone(source: Source, tied: bool | None) -> Contents:
         tokenizer = transformers_model.load_tokenizer(source)
     except BundleError as error:
         return Contents(head, head.rows, None, str(error))
-    vocab_size = min(head.rows, tokens.vocabulary_size(tokenizer))
+    vocab_size = tokens.vocabulary_size(tokenizer)
+    transformers_model.refuse_missing_rows(source, vocab_size, head.rows)
     return _with_tokens(Contents(head, vocab_size, None), tokenizer)
 
 

@@ -91,7 +91,7 @@ def from_files(source: Source, tied: bool | None = None) -> Head:
         raise BundleError(f"{where}: a {config['model_type']} has {needs}")
     read = [found for found in (name, weight_name, norm_bias_name, bias_name) if found]
     return Head(
-        name,
+        f"{weights.folder}: {name}",
         str(config["model_type"]),
         rows,
         d,

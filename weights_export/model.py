@@ -17,7 +17,7 @@ from .errors import BundleError
 from .progress import Report, silent
 from .source import Source, read_config, refuse_pointer
 from .tensors import check_finite
-from .tokens import TOKENIZER_FILES, VOCABULARIES
+from .tokens import TOKENIZER_FILES, VOCABULARIES, vocabulary_size
 from .weights import Weights, unwrapped
 
 if TYPE_CHECKING:
@@ -45,13 +45,17 @@ def load(source: Source, tied: bool | None = None) -> tuple["PreTrainedModel", A
 
         AutoConfig.from_pretrained(source.folder, **_settings(source))
     tokenizer, model = load_tokenizer(source), load_model(source, tied)
-    highest, rows = max(tokenizer.get_vocab().values()), len(model.get_output_embeddings().weight)
-    if highest >= rows:
+    refuse_missing_rows(source, vocabulary_size(tokenizer), len(model.get_output_embeddings().weight))
+    return model, tokenizer
+
+
+def refuse_missing_rows(source: Source, vocab_size: int, rows: int) -> None:
+    """Raises: BundleError for a tokenizer with ids that the embedding has no row for."""
+    if vocab_size > rows:
         raise BundleError(
-            f"{source.name}: its tokenizer has ids up to {highest}, its embedding rows up to {rows - 1} only: "
+            f"{source.name}: its tokenizer has ids up to {vocab_size - 1}, its embedding rows up to {rows - 1} only: "
             "resize the embedding to the tokenizer (resize_token_embeddings), or remove the added tokens"
         )
-    return model, tokenizer
 
 
 def load_model(source: Source, tied: bool | None = None) -> "PreTrainedModel":
@@ -79,7 +83,7 @@ def load_model(source: Source, tied: bool | None = None) -> "PreTrainedModel":
         else:
             loaded: Any = AutoModelForCausalLM.from_pretrained(source.folder, **settings)
             model, info = loaded
-    _refuse_incomplete(source, info)
+    _refuse_incomplete(f"{source.folder}, as a {type(model).__name__},", info)
     for name, parameter in model.named_parameters():
         check_finite(parameter.detach().numpy(), f"{source.folder}: {name}")
     if model.get_output_embeddings() is None:
@@ -103,7 +107,7 @@ def load_tokenizer(source: Source) -> Any:
     if not source.gguf and not found:
         raise BundleError(
             f"{source.name} has no tokenizer ({', '.join(VOCABULARIES[:3])} or the like): "
-            "add the files of its tokenizer, or pass --head-only"
+            "add the files of its tokenizer, or export it with --head-only"
         )
     for path in (source.folder / name for name in TOKENIZER_FILES if not source.gguf):
         if path.is_file():
@@ -152,7 +156,7 @@ def _refuse_quantised(source: Source) -> None:
         )
 
 
-def _refuse_incomplete(source: Source, info: dict[str, Any]) -> None:
+def _refuse_incomplete(where: str, info: dict[str, Any]) -> None:
     for key, said in (
         ("missing_keys", "lacks {}, which Transformers would fill with random numbers"),
         ("mismatched_keys", "has {}, which config.json says"),
@@ -163,7 +167,7 @@ def _refuse_incomplete(source: Source, info: dict[str, Any]) -> None:
         names = [name for name in names if not name.endswith(_OLD_BUFFERS)]
         if names:
             shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more tensors" if len(names) > 3 else "")
-            raise BundleError(f"{source.folder} {said.format(shown)}: complete the checkpoint, or correct config.json")
+            raise BundleError(f"{where} {said.format(shown)}: complete the checkpoint, or correct config.json")
 
 
 # What older releases saved and newer ones make anew.

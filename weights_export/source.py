@@ -46,7 +46,7 @@ def _not_a_checkpoint(folder: Path) -> str:
         return f"{folder} is an adapter, not a model: {_MERGE}"
     if ggufs := sorted(path.name for path in folder.glob("*.gguf")):
         return f"{folder} has no config.json; pass its GGUF file itself: {folder / ggufs[0]}"
-    return f"{folder} has no config.json; pass 'tiny' or a checkpoint folder"
+    return f"{folder} has no config.json; pass a folder that save_pretrained wrote, a .gguf file, 'tiny' or 'smollm2'"
 
 
 _MERGE = "merge it into its base (PEFT's merge_and_unload, then save_pretrained) and pass that folder"
