@@ -257,7 +257,7 @@ def test_a_token_without_a_row(tmp_path: Path) -> None:
 def test_head_only_needs_no_tokenizer(tmp_path: Path) -> None:
     tensors = make(tmp_path / "model", rows=347)
     (tmp_path / "model" / "tokenizer.json").unlink()
-    refused(tmp_path, r"has no tokenizer .* or pass --head-only")
+    refused(tmp_path, r"has no tokenizer .* or export it with --head-only")
     bundle = exported(tmp_path / "model", tmp_path / "bundle", head_only=True)
     np.testing.assert_array_equal(bundle.embedding, tensors["wte.weight"])
     np.testing.assert_array_equal(bundle.final_norm_weight, tensors["ln_f.weight"])

@@ -94,7 +94,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
         r"no tensor 'norm.weight'",
     ),
     "an encoder-decoder": (encoder_decoder, r"t5 is an encoder-decoder"),
-    "no tokenizer": (no_tokenizer, r"has no tokenizer \(.*\): add the files of its tokenizer, or pass --head-only"),
+    "no tokenizer": (no_tokenizer, r"has no tokenizer \(.*\): add the files of its tokenizer, or export it with --head-only"),
     "an empty tokenizer": (empty_tokenizer, r"Transformers does not load its tokenizer"),
     "a small embedding": (
         lambda f: change(f / "tokenizer.json", added_tokens=[_added(i) for i in range(299, 320)]),

@@ -1,6 +1,8 @@
 """Somebody's own head by name: taken as it is if it can be called as the reference is, refused in one line if not."""
 
 import argparse
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -111,3 +113,28 @@ def test_tests_that_do_not_apply_are_skipped(said: Any, test: Any, params: Any, 
     item = SimpleNamespace(**vars(test), callspec=SimpleNamespace(params=params))
     found = conftest._otherwise(Contract.read(said), cast(pytest.Item, item))
     assert reason in found if reason else not found
+
+
+@pytest.mark.parametrize(
+    ("contract", "tests", "skipped"),
+    [
+        ({"dtypes": ["float32"]}, ["test_inverse_cdf.py", "test_multinomial.py"], "has none of its dtypes"),
+        (
+            {"refusals": "none"},
+            ["test_layer_norm.py", "test_finish_logits.py"],
+            "its contract leaves bad input undefined",
+        ),
+        ({"stream": "own"}, ["test_torch_rng.py"], "its contract has a random stream of its own"),
+    ],
+)
+def test_the_suite_asks_a_head_what_its_contract_has(
+    tmp_path: Path, contract: dict[str, Any], tests: list[str], skipped: str
+) -> None:
+    """Under `--head`, the reference with a narrower contract passes, and what it does not have is skipped."""
+    (tmp_path / "narrow_head.py").write_text(f"from reference import *\ncontract = {contract!r}\n")
+    folder = Path(conftest.__file__).parent
+    command = [sys.executable, "-m", "pytest", "-q", "--head", "narrow_head", *(str(folder / name) for name in tests)]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    result = subprocess.run(command, cwd=folder.parent, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stdout
+    assert skipped in result.stdout
