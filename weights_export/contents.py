@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import heads, tokens
+from . import heads, proof, tokens
 from .errors import BundleError
 from .families import known_family
 from .heads import Head
@@ -14,7 +14,7 @@ from .progress import Report, silent
 from .source import Source, read_config, weight_files
 
 if TYPE_CHECKING:
-    from .model import Run
+    from .forward import Run
 
 
 @dataclass(frozen=True)
@@ -62,20 +62,21 @@ def with_contexts(source: Source, tied: bool | None, prompts: Sequence[str], rep
     if not source.gguf and known_family(read_config(source.folder)) is not None:
         known = heads.from_files(source, tied)  # refuses what is ambiguous before anything takes time
     report("loading PyTorch and Transformers", 0, 1)
+    from . import forward
     from . import model as transformers_model
 
     report("loading PyTorch and Transformers", 1, 1)
     model, tokenizer = transformers_model.load(source, tied)
-    window = transformers_model.window(model)
+    window = forward.window(model)
     ids = tuple(tokens.encode(tokenizer, text, window) for text in prompts)
-    run = transformers_model.run(model, ids, report)
+    run = forward.run(model, ids, report)
     try:
-        head = heads.proved(known, [known.layer], run) if source.gguf and known else heads.from_model(model, run)
+        head = proof.proved(known, [known.layer], run) if source.gguf and known else proof.from_model(model, run)
     except BundleError as error:
         also = "; Transformers' loader of GGUF files may leave something out: pass --head-only" if source.gguf else ""
         raise BundleError(f"{source.name}: {error}{also}") from None
     if known is not None:
-        _same_table(source, heads.from_model(model, run) if source.gguf else head, known)
+        _same_table(source, proof.from_model(model, run) if source.gguf else head, known)
     files = (source.gguf,) if source.gguf else tuple(weight_files(source.folder))
     vocab_size = len(its_tokens.tokens) if its_tokens else tokens.vocabulary_size(tokenizer)
     read = Contents(replace(head, files=files), vocab_size, its_tokens, ids=ids, run=run)

@@ -1,6 +1,6 @@
 """Writing a bundle: read, run, write beside the target, reopen, recompute, and only then rename."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,23 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import reference
-
-from . import containers, manifest, staging, tensors
+from . import manifest, staging
 from .bundle import Bundle, open_unnamed
+from .bundle_files import TensorFiles, head_tensors, read_back, write_contexts_and_answers
 from .contents import Contents, head_alone, with_contexts
 from .errors import BundleError
-from .exact import exact_logits
-from .heads import Head
 from .plain_files import map_file, sha256
 from .progress import Report, silent
 from .prompts import PROMPTS
 from .source import Source
 from .strict_json import dump
-from .tensors import Content, Tensor
 
 if TYPE_CHECKING:
-    from .model import Run
+    from .forward import Run
 
 
 @dataclass(frozen=True)
@@ -64,11 +60,11 @@ def export(source: Source, options: Options, report: Report = silent) -> str:
             )
             version = _version(read, options)
             of_source = submit(_checkpoint_files, source, read.head.files, unless_stopped)
-            files = _TensorFiles(folder, options.container)
-            files.write("head", _head(read, options, report))
+            files = TensorFiles(folder, options.container)
+            files.write("head", head_tensors(read, options.dtype, options.rows, report))
             submit(staging.flush, folder)  # the largest file, to disk while it is read back
             of_head = submit(_fingerprint, folder / f"head.{options.container}", unless_stopped)
-            _read_back(files, read.head, options.dtype, report)
+            read_back(files, read.head, options.dtype, report)
             content = _write_files(folder, source, read, options, version, files, report)
             names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("head."))
             of_files = {name: _fingerprint(folder / name, report) for name in names}
@@ -124,7 +120,7 @@ def _write_files(
     read: Contents,
     options: Options,
     version: int,
-    files: "_TensorFiles",
+    files: TensorFiles,
     report: Report,
 ) -> dict[str, Any]:
     """Write all files but the head and the manifest; what the manifest says, but for their hashes."""
@@ -132,7 +128,7 @@ def _write_files(
     if read.tokens is not None:
         (folder / "tokens.json").write_bytes(dump(read.tokens.content(version)))
     if read.run is not None:
-        _write_contexts_and_answers(files, read, read.run, version, report)
+        write_contexts_and_answers(files, read, read.run, version, report)
         pairs = zip(options.prompts, read.ids, strict=True)
         (folder / "prompts.json").write_bytes(dump([{"text": text, "token_ids": ids} for text, ids in pairs]))
     assert head.layer.norm is not None or version > 2
@@ -176,99 +172,6 @@ def _version(read: Contents, options: Options) -> int:
             f"a bundle of version 2 cannot hold this head, because {why[0]}: leave out --bundle-version 2"
         )
     return options.version or (2 if read.head.model_type == "gpt2" and not why else 3)
-
-
-class _TensorFiles:
-    """The files with tensors that have been written, and where each tensor lies."""
-
-    def __init__(self, folder: Path, container: str) -> None:
-        self._folder, self._container = folder, container
-        self.tensors: dict[str, tuple[str, Tensor]] = {}
-
-    def write(self, part: str, contents: Mapping[str, Content]) -> None:
-        file = f"{part}.{self._container}"
-        written = containers.write(self._folder / file, self._container, contents)
-        self.tensors |= {name: (file, tensor) for name, tensor in written.items()}
-
-    def blocks(self, name: str) -> Iterator[np.ndarray]:
-        file, tensor = self.tensors[name]
-        return (block for _, block in tensors.blocks(map_file(self._folder / file), tensor))
-
-    def stored_blocks(self, name: str) -> Iterator[tuple[int, np.ndarray]]:
-        file, tensor = self.tensors[name]
-        return tensors.stored_blocks(map_file(self._folder / file), tensor)
-
-
-def _read_back(files: _TensorFiles, head: Head, dtype: str, report: Report) -> None:
-    """Read the table that was written and compare it with the checkpoint's, number for number.
-
-    Raises: BundleError if they differ.
-    """
-    start = 0
-    for name in [name for name in ("embedding", "padding") if name in files.tensors]:
-        for first, written in files.stored_blocks(name):
-            at = start + first
-            read = [_as_stored(block, head.dtype, dtype) for _, block in head.table(at, at + len(written))]
-            if not all(map(np.array_equal, np.split(written, np.cumsum([len(part) for part in read])[:-1]), read)):
-                raise BundleError(f"{name} reads back otherwise than it was written, from row {first} on: export again")
-            report(f"{name}, read back", first + len(written), files.tensors[name][1].shape[0])
-        start += files.tensors[name][1].shape[0]
-
-
-def _head(read: Contents, options: Options, report: Report) -> dict[str, Content]:
-    head, vocab_size = read.head, read.vocab_size
-    small = {"final_norm.weight": head.norm_weight, "final_norm.bias": head.norm_bias}
-    contents = {name: Content.of(values) for name, values in small.items() if values is not None and head.layer.norm}
-    parts = {"embedding": (0, vocab_size), "padding": (vocab_size, head.rows if options.rows == "all" else vocab_size)}
-    for name, (start, stop) in parts.items():
-        if start < stop:
-            blocks = _narrowed(head, start, stop, options.dtype, report)
-            contents[name] = Content(options.dtype, (stop - start, head.d), blocks)
-    for name, (start, stop) in zip(("bias", "padding_bias"), parts.values(), strict=True):
-        if head.bias is not None and start < stop:
-            contents[name] = Content.of(head.bias[start:stop])
-    return contents
-
-
-def _as_stored(block: np.ndarray, dtype: str, wanted: str) -> np.ndarray:
-    """Stored numbers of one dtype as another one stores them."""
-    return block if dtype == wanted else tensors.narrow(tensors.widen(block, dtype), wanted)
-
-
-def _narrowed(head: Head, start: int, stop: int, dtype: str, report: Report) -> Iterator[np.ndarray]:
-    """Rows of a checkpoint's table as `dtype` stores them; a number that is too large for it is refused."""
-    where = f"{head.name}" + ("" if dtype == "float32" else f", as {dtype} (pass --dtype float32),")
-    for first, block in head.table(start, stop):
-        narrow = _as_stored(block, head.dtype, dtype)
-        tensors.check_stored(narrow, dtype, where, first)
-        report("the embedding", first + len(block), stop)
-        yield narrow
-
-
-def _write_contexts_and_answers(files: _TensorFiles, read: Contents, run: "Run", version: int, report: Report) -> None:
-    from .logits import logits
-
-    context, v, finish = run.context, read.vocab_size, read.head.layer.finish(read.head.bias)
-    if read.head.bias is not None:
-        finish["bias"] = read.head.bias[:v]
-    files.write("contexts", {"block_output": Content.of(run.block_output), "context": Content.of(context)})
-
-    def joined(what: str, blocks: Iterator[np.ndarray]) -> np.ndarray:
-        columns: list[np.ndarray] = []
-        for block in blocks:
-            columns.append(block)
-            report(what, sum(part.shape[1] for part in columns), v)
-        return np.concatenate(columns, axis=1)
-
-    by_torch = joined("logits by PyTorch", logits(context, files.blocks("embedding"), **finish))
-    exact = joined("exact logits", exact_logits(context, files.blocks("embedding"), finish.get("bias")))
-    if finish:  # scale and cap, in float64
-        exact = reference.finish_logits(exact, **{**finish, "bias": None})
-    if version == 2:
-        files.write("expected", {"logits_exact": Content.of(exact), "logits": Content.of(by_torch)})
-    else:  # a file each: not every library reads float64
-        files.write("exact", {"logits_exact": Content.of(exact)})
-        files.write("expected", {"logits": Content.of(by_torch)})
 
 
 def _checkpoint_files(source: Source, names: tuple[str, ...], report: Report) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 A family says which norm comes last, under which key its epsilon stands, whether the head is tied where config.json says
 nothing, what its tensors are called, and what it does to its logits. Where the model can be run, its own logits prove
-what is read here (`heads.py`); `--head-only` must know the family.
+what is read here (`proof.py`); `--head-only` must know the family.
 """
 
 from collections.abc import Iterator, Mapping

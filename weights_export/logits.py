@@ -8,7 +8,7 @@ import torch
 
 import torch_impl
 
-from .model import one_thread
+from .forward import one_thread
 
 
 @torch.no_grad()

@@ -10,8 +10,8 @@ import torch
 from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel
 
 import reference
-from weights_export import heads
-from weights_export.model import run
+from weights_export import proof
+from weights_export.forward import run
 
 from ..judges.draws import judge_draw
 from ..verdict import Verdict, Word
@@ -39,7 +39,7 @@ class NumpyHead:
     @classmethod
     def of(cls, model: PreTrainedModel, token_ids: list[int]) -> "NumpyHead":
         """The head of a model in float32. Raises: BundleError where its logits for a prompt are others."""
-        head = heads.from_model(model, run(model, [token_ids]))
+        head = proof.from_model(model, run(model, [token_ids]))
         return cls(model, model.get_output_embeddings().weight.detach().numpy(), head.layer.finish(head.bias))
 
     def logits(self, context: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import reference
 import torch_impl
 from torch_impl import huggingface
 from weights_export.checkpoint import Checkpoint
-from weights_export.model import window as context_window
+from weights_export.forward import window as context_window
 from weights_export.tokens import encode
 
 from ..heads import to_numpy

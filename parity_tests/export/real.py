@@ -25,7 +25,7 @@ from torch_impl import huggingface
 from weights_export import Bundle, open_bundle
 from weights_export.checkpoint import Checkpoint, find, load
 from weights_export.export import Options, export
-from weights_export.model import run
+from weights_export.forward import run
 
 from ..demo.decoding import NumpyHead, compare_with_generate, transformers_generate
 from ..heads import MIRROR

@@ -17,7 +17,7 @@ from weights_export import Bundle, BundleError, mask_padding, open_bundle
 from weights_export import __main__ as command
 from weights_export.checkpoint import load
 from weights_export.export import Options, export
-from weights_export.model import one_thread
+from weights_export.forward import one_thread
 from weights_export.source import local
 
 from .checkpoints import SMALL, make

@@ -11,11 +11,11 @@ from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM
 import reference
 from reference import bounds
 from torch_impl import huggingface
-from weights_export import BundleError, heads, open_bundle
+from weights_export import BundleError, heads, open_bundle, proof
 from weights_export.checkpoint import load
 from weights_export.export import Options, export
 from weights_export.families import FAMILIES, output_layer, text_config
-from weights_export.model import run
+from weights_export.forward import run
 from weights_export.output_layer import finished
 from weights_export.source import local
 from weights_export.weights import short
@@ -26,6 +26,7 @@ from ..meta.test_vocab_parallel import demonstrated, drawn_by_one
 from ..verdict import Word, compare
 from . import families
 from .families import make_folder, make_model
+from .test_format import VALIDATOR
 
 spec = pytest.mark.spec
 PROMPTS = ("Hello", "a", "x = 1\n" * 40)
@@ -48,6 +49,7 @@ def test_export(tmp_path: Path, family: str, tied: bool) -> None:
         307,
     )
     np.testing.assert_array_equal(bundle.embedding, model.get_output_embeddings().weight.detach()[:300])
+    VALIDATOR.validate(m)
     bundle.verify()
     bundle.reproduce()
     logits = torch.stack([_logits(model, prompt["token_ids"]) for prompt in bundle.prompts])[:, :300].numpy()
@@ -123,7 +125,7 @@ def test_a_forward_that_does_something_else_is_refused() -> None:
     with pytest.raises(
         BundleError, match=r"prompt 0, token \d+ the model gives .* and the description .* times the bound"
     ):
-        heads.from_model(model, run(model, [[5, 6]]))
+        proof.from_model(model, run(model, [[5, 6]]))
 
 
 def test_hidden_states_that_change_again_are_refused() -> None:
@@ -140,7 +142,7 @@ def test_a_norm_of_no_known_kind_is_refused() -> None:
     norm = model.get_decoder().norm
     norm.forward = lambda hidden: type(norm).forward(norm, hidden) + 0.01
     with pytest.raises(BundleError, match=r"its final norm, a LlamaRMSNorm, .*: the nearest is rms_norm .* 0.01 away"):
-        heads.from_model(model, run(model, [[5, 6]]))
+        proof.from_model(model, run(model, [[5, 6]]))
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))

@@ -15,12 +15,12 @@ from safetensors.torch import load_file, save_file, save_model
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import AutoConfig, AutoTokenizer, GPT2LMHeadModel, T5Config, T5ForConditionalGeneration
 
-from weights_export import BundleError, heads, open_bundle
+from weights_export import BundleError, open_bundle, proof
 from weights_export import __main__ as command
 from weights_export.checkpoint import load
 from weights_export.export import Options, export
 from weights_export.families import WRAPPERS, known_family, text_config
-from weights_export.model import run
+from weights_export.forward import run
 from weights_export.source import local
 
 from ..__main__ import main as parity_tests
@@ -94,7 +94,10 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
         r"no tensor 'norm.weight'",
     ),
     "an encoder-decoder": (encoder_decoder, r"t5 is an encoder-decoder"),
-    "no tokenizer": (no_tokenizer, r"has no tokenizer \(.*\): add the files of its tokenizer, or export it with --head-only"),
+    "no tokenizer": (
+        no_tokenizer,
+        r"has no tokenizer \(.*\): add the files of its tokenizer, or export it with --head-only",
+    ),
     "an empty tokenizer": (empty_tokenizer, r"Transformers does not load its tokenizer"),
     "a small embedding": (
         lambda f: change(f / "tokenizer.json", added_tokens=[_added(i) for i in range(299, 320)]),
@@ -458,8 +461,8 @@ def test_a_gguf_whose_cap_the_loader_leaves_out() -> None:
     """The head that the file describes must be the one that Transformers makes of it."""
     model = make_model("gemma2")
     found = run(model, [[5, 6], [7]])
-    head = heads.from_model(model, found)
-    assert heads.proved(head, [head.layer], found) == head
+    head = proof.from_model(model, found)
+    assert proof.proved(head, [head.layer], found) == head
     other = replace(head, layer=replace(head.layer, cap=30.0))
     with pytest.raises(BundleError, match=r"'cap': 30.0.* the model gives .* and the description"):
-        heads.proved(other, [other.layer], found)
+        proof.proved(other, [other.layer], found)

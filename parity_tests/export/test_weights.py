@@ -26,7 +26,7 @@ from weights_export import BundleError, manifest, mask_padding, open_bundle, tok
 from weights_export.checkpoint import PROMPTS, TINY, load
 from weights_export.exact import exact_logits, rounded_sum
 from weights_export.export import Options, export
-from weights_export.model import one_thread
+from weights_export.forward import one_thread
 from weights_export.source import local
 
 spec = pytest.mark.spec
