@@ -123,10 +123,36 @@ def finished(
     logits = product(context, embedding)
     if not finish:
         return logits, bounds.logits(context, embedding, dtype)
-    bias, rest = finish["bias"], {**finish, "bias": None}
-    if bias is not None:
-        logits = reference.finish_logits(logits, bias)
-        context = np.concatenate([context, np.ones_like(context[..., :1])], axis=-1)
-        embedding = np.concatenate([embedding, bias[:, None].astype(embedding.dtype)], axis=-1)
-    error = bounds.logits(context, embedding, dtype)
+    error = bounds.logits(*_with_bias(context, embedding, finish), dtype)
+    logits = reference.finish_logits(logits, finish["bias"])
+    rest = {**finish, "bias": None}
     return reference.finish_logits(logits, **rest), bounds.finish_logits(logits, **rest, dtype=dtype, error=error)
+
+
+def likely(
+    context: np.ndarray, embedding: np.ndarray, finish: Mapping[str, Any], logits: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of the error of float32 logits, the part that is not random, at most, and the deviation of the rest, at most.
+
+    The sum's roundings are random (`bounds.deviation`), and the scale multiplies them; the cap makes them no larger.
+    What finishing exact logits rounds is taken for certain. `logits` are the exact ones, finished.
+    """
+    deviation = bounds.deviation(*_with_bias(context, embedding, finish), "float32")
+    if not finish:
+        return np.zeros_like(deviation), deviation
+    rest = {**finish, "bias": None, "cap": np.inf}
+    scale = finish["multiplier"] / finish["divisor"]
+    unscaled = bounds.exact_logits(context, embedding)
+    always = bounds.finish_logits(unscaled, **rest, dtype="float32")
+    if finish["cap"] < np.inf:
+        always = always + bounds.gamma(2 * bounds.TANH_ULPS + 2, "float32") * np.abs(logits)
+    return always, deviation * scale
+
+
+def _with_bias(context: np.ndarray, embedding: np.ndarray, finish: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """The factors of a sum that has the bias among its products."""
+    bias = finish.get("bias")
+    if bias is None:
+        return context, embedding
+    context = np.concatenate([context, np.ones_like(context[..., :1])], axis=-1)
+    return context, np.concatenate([embedding, bias[:, None].astype(embedding.dtype)], axis=-1)
