@@ -107,9 +107,9 @@ def _finish(model: PreTrainedModel) -> dict[str, Any]:
     finish: dict[str, Any] = {}
     for key, known in _FINISHES.items():
         value = getattr(config, key, None)
-        if value is None or value == 1:
-            continue
         argument = next((name for name, families in known.items() if config.model_type in families), None)
+        if value is None or (value == 1 and "cap" not in known):  # a scale of 1 changes nothing
+            continue
         if argument is None or not isinstance(value, int | float):
             raise ValueError(
                 f"model is a {type(model).__name__} whose configuration has {key} = {value!r}: what it does to the "

@@ -62,7 +62,7 @@ def export(source: Source, options: Options, report: Report = silent) -> str:
             of_source = submit(_checkpoint_files, source, read.head.files, unless_stopped)
             files = TensorFiles(folder, options.container)
             files.write("head", head_tensors(read, options.dtype, options.rows, report))
-            submit(staging.flush, folder)  # the largest file, to disk while it is read back
+            flushed = submit(staging.flush, folder)  # the largest file, to disk while it is read back
             of_head = submit(_fingerprint, folder / f"head.{options.container}", unless_stopped)
             read_back(files, read.head, options.dtype, report)
             content = _write_files(folder, source, read, options, version, files, report)
@@ -76,6 +76,7 @@ def export(source: Source, options: Options, report: Report = silent) -> str:
                 bundle.verify(report)
                 bundle.reproduce(report)
                 _compare(bundle, read, read.run)
+            flushed.result()  # an error of the disk is reported once
             staging.flush(folder)
             folder.chmod(0o755)
             staging.put_in_place(folder, options.output, options.force)

@@ -22,7 +22,7 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from . import source
 from .errors import BundleError, HubError
-from .families import family_of, text_config
+from .families import family_of
 from .manifest import is_sha256
 from .safetensors_file import header_length, parse_header
 from .source import Source, read_config
@@ -88,7 +88,7 @@ def _holds_all(folder: Path) -> bool:
 
 def _names_of_head(folder: Path) -> set[str]:
     """The tensors that a head consists of, by their short names. Raises: BundleError for an unknown family."""
-    names = family_of(text_config(read_config(folder)), str(folder / "config.json")).names
+    names = family_of(read_config(folder), str(folder / "config.json")).names
     return {f"{name}.{leaf}" for part in (names.embedding, names.head, names.norm) for name in part for leaf in _LEAVES}
 
 

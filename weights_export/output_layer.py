@@ -123,7 +123,7 @@ def finished(
     logits = product(context, embedding)
     if not finish:
         return logits, bounds.logits(context, embedding, dtype)
-    error = bounds.logits(*_with_bias(context, embedding, finish), dtype)
+    error = bounds.logits(context, embedding, dtype, bias=finish["bias"])
     logits = reference.finish_logits(logits, finish["bias"])
     rest = {**finish, "bias": None}
     return reference.finish_logits(logits, **rest), bounds.finish_logits(logits, **rest, dtype=dtype, error=error)
@@ -137,7 +137,7 @@ def likely(
     The sum's roundings are random (`bounds.deviation`), and the scale multiplies them; the cap makes them no larger.
     What finishing exact logits rounds is taken for certain. `logits` are the exact ones, finished.
     """
-    deviation = bounds.deviation(*_with_bias(context, embedding, finish), "float32")
+    deviation = bounds.deviation(context, embedding, "float32", bias=finish.get("bias"))
     if not finish:
         return np.zeros_like(deviation), deviation
     rest = {**finish, "bias": None, "cap": np.inf}
@@ -147,12 +147,3 @@ def likely(
     if finish["cap"] < np.inf:
         always = always + bounds.gamma(2 * bounds.TANH_ULPS + 2, "float32") * np.abs(logits)
     return always, deviation * scale
-
-
-def _with_bias(context: np.ndarray, embedding: np.ndarray, finish: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """The factors of a sum that has the bias among its products."""
-    bias = finish.get("bias")
-    if bias is None:
-        return context, embedding
-    context = np.concatenate([context, np.ones_like(context[..., :1])], axis=-1)
-    return context, np.concatenate([embedding, bias[:, None].astype(embedding.dtype)], axis=-1)

@@ -117,9 +117,9 @@ def _furthest_logit(head: Head, run: "Run") -> tuple[float, str]:
         exact, slack = finished(run.context, rows, finish, "float64")
         bound = finished(run.context, rows, finish)[1] + slack
         error = np.abs(run.logits[:, start:stop] - exact)
-        ratio = error / bound
-        if not (ratio.max() <= max(worst, 1.0)):  # written so that nan is worse
-            n, v = (int(i) for i in np.unravel_index(int(np.nanargmax(ratio)), ratio.shape))
+        ratio = np.where(np.isnan(error), np.inf, error / bound)
+        if ratio.max() > max(worst, 1.0):
+            n, v = (int(i) for i in np.unravel_index(int(np.argmax(ratio)), ratio.shape))
             worst = float(ratio[n, v])
             message = (
                 f"for prompt {n}, token {start + v} the model gives {run.logits[n, start + v]:.6g} and the description "

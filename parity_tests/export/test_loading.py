@@ -454,7 +454,7 @@ def test_a_forward_that_fails_is_one_sentence(tmp_path: Path, capsys: pytest.Cap
     assert "Traceback" not in capsys.readouterr().err
     make_folder(tmp_path / "tiny", "llama")
     assert parity_tests(["side-by-side", "Hello", "--model", str(tmp_path / "tiny"), "--temperature", "1e-45"]) == 2
-    assert "generate() fails at temperature 1e-45" in capsys.readouterr().err
+    assert "generate() fails, at temperature 1e-45" in capsys.readouterr().err
 
 
 def test_a_gguf_whose_cap_the_loader_leaves_out() -> None:

@@ -22,7 +22,7 @@ __all__ = ["centred", "explain", "explains_better", "furthest", "rounded", "stor
 # be as large as D, but TF32 moves a logit by about 2^13 0.4 units, and any of five orders of summation by fewer than
 # sqrt(d) (`orders.py`). Where rounding errors all go one way, they do so in a whole row: hence the centring.
 CLOSER, MOVED, CHANCE = 4, 64, 1e-9
-_ROWS, _TOKENS = 8, 512  # how many of the worst logits are looked at: fourteen products in float64, in milliseconds
+_ROWS, _TOKENS = 8, 512  # how many of the worst logits are looked at: some ten products in float64, in milliseconds
 
 
 def explain(theirs: np.ndarray, context: np.ndarray, embedding: np.ndarray) -> str | None:

@@ -17,35 +17,38 @@ def exact_logits(context: Any, embedding: Any) -> np.ndarray:
     return exact
 
 
-def logits(context: Any, embedding: Any, dtype: str, *others: str, probabilistic: bool = False) -> np.ndarray:
+def logits(
+    context: Any, embedding: Any, dtype: str, *others: str, probabilistic: bool = False, bias: Any = None
+) -> np.ndarray:
     """`|z^ - z| <= gamma_d sum_i |h_i| |w_i|`: `(..., d), (V, d) -> (..., V)`  [LOGITS-2].
 
     Each product is rounded once and takes part in at most d - 1 additions. That makes d roundings, in any order of
     summation (Higham 2002, sec. 3.1, 4.2); a fused multiply-add only omits some of them. Each operation that underflows
     adds at most the smallest normal number. With several dtypes the result is the sum of their bounds: how far apart
-    two results in these dtypes can be.
+    two results in these dtypes can be. A `bias` `(V,)` may enter the sum at any place, as one more product.
     """
-    d = np.shape(context)[-1]
+    d = np.shape(context)[-1] + (bias is not None)
     relative = sum((probabilistic_gamma if probabilistic else gamma)(d, name) for name in (dtype, *others))
-    return relative * _magnitude(context, embedding) + 2 * d * sum(map(smallest_normal, (dtype, *others)))
+    return relative * _magnitude(context, embedding, bias) + 2 * d * sum(map(smallest_normal, (dtype, *others)))
 
 
-def _magnitude(context: Any, embedding: Any) -> np.ndarray:
-    """`sum_i |h_i| |w_i|`, not below the exact value: `(..., d), (V, d) -> (..., V)`."""
+def _magnitude(context: Any, embedding: Any, bias: Any = None) -> np.ndarray:
+    """`sum_i |h_i| |w_i|`, and the bias's magnitude, not below the exact value: `(..., d), (V, d) -> (..., V)`."""
     h, w = np.abs(np.asarray(context, dtype=np.float64)), np.asarray(embedding)
     blocks = [h @ np.abs(w[start : start + 8192].astype(np.float64)).T for start in range(0, len(w), 8192)]
     total: np.ndarray = np.concatenate(blocks, axis=-1) * (1 + 2 * gamma(h.shape[-1], "float64"))
-    return total
+    return total if bias is None else total + np.abs(np.asarray(bias, dtype=np.float64))
 
 
-def deviation(context: Any, embedding: Any, *dtypes: str) -> np.ndarray:
+def deviation(context: Any, embedding: Any, *dtypes: str, bias: Any = None) -> np.ndarray:
     """`sqrt(d) u sum_i |h_i| |w_i|`: no order of summation has a larger standard deviation  [LOGITS-2].
 
     The error is a sum of at most d independent roundings with mean zero, each at most `u sum_i |h_i| |w_i|` (Higham &
-    Mary 2019, theorem 3.1). With several dtypes: of the difference of two results in these dtypes.
+    Mary 2019, theorem 3.1). With several dtypes: of the difference of two results in these dtypes. `bias` is as in
+    `logits`.
     """
     units = float(np.sqrt(sum(unit_roundoff(dtype) ** 2 for dtype in dtypes)))
-    return np.sqrt(np.shape(context)[-1]) * units * _magnitude(context, embedding)
+    return np.sqrt(np.shape(context)[-1] + (bias is not None)) * units * _magnitude(context, embedding, bias)
 
 
 def never_rounds(context: Any, embedding: Any, dtype: str) -> np.ndarray:
