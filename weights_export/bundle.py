@@ -153,11 +153,16 @@ class Bundle:
         return digest.hexdigest(), error
 
     def reproduce(self, report: Report = silent) -> None:
-        """Recompute all logits with the reference, and check them and both stored answers against the derived bounds.
+        """Recompute contexts and logits with the reference, and check what is stored against the derived bounds.
 
-        Raises: BundleError that names the prompt, the token, the error and the bound.
+        Raises: BundleError that names the prompt, the element or token, the error and the bound.
         """
         context, finish = np.array(self.context), self.finish
+        if self.output_layer.norm is not None:
+            bias = np.array(self.final_norm_bias) if "final_norm.bias" in self._tensors else None
+            arguments = (np.array(self.block_output), np.array(self.final_norm_weight), bias)
+            bound = 2 * self.output_layer.norm_bound(*arguments)  # the model rounds, and so does the reference
+            _within("context", context, self.output_layer.normed(*arguments), bound, 0, self.folder)
         for start, block in blocks(*self._place("embedding")):
             stop = start + len(block)
             if self.bias is not None:

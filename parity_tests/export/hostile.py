@@ -31,17 +31,17 @@ def small_bundle(folder: Path, container: str = "safetensors", dtype: str = "flo
     folder.mkdir()
     rng = np.random.default_rng(0)
     table = rng.integers(-8, 9, (ROWS, D)).astype(np.float32)  # small integers: every sum is exact
-    context = rng.integers(-8, 9, (N, D)).astype(np.float32)
-    logits = context @ table[:V].T
+    context: np.ndarray = rng.permuted(np.tile(np.array([-8, 0, 8], np.float32), (N, 1)), axis=1)
+    logits: np.ndarray = context @ table[:V].T
     stored = table.view(np.uint32) >> 16 if dtype == "bfloat16" else table
     files: dict[str, dict[str, Content]] = {
         "head": {
-            "final_norm.weight": Content.of(np.ones(D, np.float32)),
+            "final_norm.weight": Content.of(np.full(D, 8 / 1.5**0.5, np.float32)),
             "final_norm.bias": Content.of(np.zeros(D, np.float32)),
             "embedding": Content(dtype, (V, D), [stored[:V]]),
             "padding": Content(dtype, (ROWS - V, D), [stored[V:]]),
         },
-        "contexts": {"block_output": Content.of(context), "context": Content.of(context)},
+        "contexts": {"block_output": Content.of(1000 * context), "context": Content.of(context)},
     }
     said: dict[str, Any] = {"layer_norm_epsilon": 1e-5}
     if version == 3:

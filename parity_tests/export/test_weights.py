@@ -206,21 +206,27 @@ def test_damage_is_found(tmp_path: Path, bundle_folder: Path) -> None:
         open_bundle(tmp_path / "newer")
 
 
-def test_answers_that_do_not_belong_to_the_contexts_are_found(tmp_path: Path, bundle_folder: Path) -> None:
-    """A bundle with every hash right and one logit off by 1e-3."""
+@pytest.mark.parametrize(
+    ("tensor", "start", "named"), [("logits", 2048 * 3 + 7, r"logits\[3, 7\]"), ("block_output", 5, r"context\[0, 5\]")]
+)
+def test_answers_that_do_not_belong_to_the_contexts_are_found(
+    tmp_path: Path, bundle_folder: Path, tensor: str, start: int, named: str
+) -> None:
+    """A bundle with every hash right and one number off by 1e-3."""
     shutil.copytree(bundle_folder, tmp_path / "bundle")
-    path = tmp_path / "bundle" / "expected.safetensors"
     content = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
+    file = content["tensors"][tensor]["file"]
+    path = tmp_path / "bundle" / file
     raw = bytearray(path.read_bytes())
-    start = content["tensors"]["logits"]["offset"] + 4 * (2048 * 3 + 7)
+    start = content["tensors"][tensor]["offset"] + 4 * start
     raw[start : start + 4] = (np.frombuffer(raw[start : start + 4], "<f4") + np.float32(1e-3)).tobytes()
     path.write_bytes(raw)
-    content["files"]["expected.safetensors"]["sha256"] = hashlib.sha256(raw).hexdigest()
+    content["files"][file]["sha256"] = hashlib.sha256(raw).hexdigest()
     del content["sha256"]
     (tmp_path / "bundle" / "manifest.json").write_bytes(manifest.seal(content))
     bundle = open_bundle(tmp_path / "bundle")
     bundle.verify()
-    with pytest.raises(BundleError, match=r"logits\[3, 7\] is .*: contexts, embedding and answers do not belong"):
+    with pytest.raises(BundleError, match=rf"{named} is .*: contexts, embedding and answers do not belong"):
         bundle.reproduce()
 
 

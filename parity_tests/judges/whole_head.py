@@ -49,8 +49,8 @@ def lm_head(
     The bound of the logits is carried through the temperature and the softmax (HEAD-1). What does not depend on it is
     judged without it: the sum of each row, and the rows whose logits are exact in any order of summation. The reference
     is judged in the same way, so that its own errors are noticed. `ties` is the rule of the implementation; the
-    reference's is `lowest_id`. `finish` are arguments of `finish_logits`, for a head that finishes its logits before
-    the temperature.
+    reference's is `lowest_id`. `finish` are all arguments of `finish_logits`, for a head that finishes its logits
+    before the temperature.
     """
     context, embedding = np.asarray(context), np.asarray(embedding)
     dtype = dtype or compute_dtype(expected)
@@ -81,7 +81,13 @@ def lm_head(
         return replace(worst, word=Word.IDENTICAL)
     same_support = np.array_equal(expected > 0, actual > 0)
     worst = replace(worst, word=Word.WITHIN_BOUND if same_support else Word.TIE_BREAK)
-    return worst if finish else _by_its_logits(worst, actual, exact, divisor, dtype, context, embedding)
+    if not finish:
+        return _by_its_logits(worst, actual, exact, divisor, dtype, context, embedding)
+    if finish["cap"] < np.inf:  # probabilities tell logits up to a constant: too little to undo a cap
+        return worst
+    divisor *= finish["divisor"] / finish["multiplier"]
+    exact = bounds.exact_logits(context, embedding)
+    return _by_its_logits(worst, actual, exact, divisor, dtype, context, embedding, finish["bias"], roundings=4)
 
 
 def _rows(
@@ -179,22 +185,26 @@ def _by_its_logits(
     dtype: str,
     context: np.ndarray,
     embedding: np.ndarray,
+    bias: np.ndarray | None = None,
+    roundings: int = 1,
 ) -> Verdict:
     """The verdict on probabilities within the bound, by what they tell about the logits of the survivors.
 
-    `T log p` is the logit but for a constant of its row. It must not be explained by a rounding of the inputs
-    (LOGITS-2). And its errors have a statistical figure: what the softmax may add is taken for certain, the rest for
-    random.
+    `T log p` is the logit with its `bias`, but for a constant of its row. The logit must not be explained by a rounding
+    of the inputs (LOGITS-2). And its errors have a statistical figure: what the softmax may add is taken for certain,
+    the rest for random. Between sum and softmax a logit is rounded so many times: `roundings`.
     """
     told = probs >= bounds.smallest_normal(dtype)
     logs = np.log(probs.astype(np.float64), out=np.full(probs.shape, np.nan), where=told)
+    added = 0.0 if bias is None else np.asarray(bias, dtype=np.float64)
+    logits = logs * divisor - added
     if dtype == "float32":
-        explanation = precision.explains_better(logs * divisor, context, embedding, exact)
+        explanation = precision.explains_better(logits, context, embedding, exact)
         if explanation:
             reason = f"within the bound, but not by the rounding of float32 ({explanation})"
             return diverged("LOGITS-2", reason, ratio=verdict.ratio)
-    variance = bounds.deviation(context, embedding, dtype, "float64") ** 2
-    deviation = np.sqrt(variance + (bounds.unit_roundoff(dtype) * exact) ** 2) / divisor
+    variance = bounds.deviation(context, embedding, dtype, "float64", bias=bias) ** 2
+    deviation = np.sqrt(variance + roundings * (bounds.unit_roundoff(dtype) * (exact + added)) ** 2) / divisor
     softmax = np.where(told, bounds.softmax(np.where(told, logs, -np.inf), dtype) / np.where(told, probs, 1), 0.0)
 
     def errors(quotients: np.ndarray) -> np.ndarray:
@@ -202,16 +212,16 @@ def _by_its_logits(
         return precision.centred(quotients - exact / divisor, told, deviation)
 
     found = figure(
-        np.where(told, errors(logs) * deviation, np.nan),
+        np.where(told, errors(logits / divisor) * deviation, np.nan),
         deviation,
         softmax,
-        along=precision.centred(exact, told, deviation) * deviation,
+        along=precision.centred(exact + added, told, deviation) * deviation,
     )
     if found <= 1:
         return replace(verdict, figure=found)
 
-    def size(logits: np.ndarray) -> float:
-        return float(np.linalg.norm(errors(logits.reshape(exact.shape) / divisor)))
+    def size(of: np.ndarray) -> float:
+        return float(np.linalg.norm(errors(of.reshape(exact.shape) / divisor)))
 
     h, w = context.reshape(-1, context.shape[-1]).astype(dtype), embedding.astype(dtype)
-    return replace(verdict, figure=found, reason=next_to_others(h, w, size(logs * divisor), size))
+    return replace(verdict, figure=found, reason=next_to_others(h, w, size(logits), size))

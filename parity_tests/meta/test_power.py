@@ -47,23 +47,36 @@ def test_no_order_of_summation_is_unusual(name: str, d: int) -> None:
 
 @spec("LOGITS-2")
 @at_every_size
-def test_a_head_in_reduced_precision_is_caught_by_its_probabilities(d: int) -> None:
+@pytest.mark.parametrize("finishes", [False, True])
+def test_a_head_in_reduced_precision_is_caught_by_its_probabilities(d: int, finishes: bool) -> None:
     """`T log p` tells the logits of 200 survivors. Those of correct heads are not even unusual."""
     context, embedding = power.inputs(d, 0)
+    bias = np.random.default_rng(d).standard_normal(len(embedding)).astype(np.float32)
+    finish = {"bias": bias, "multiplier": 1.1, "divisor": 3.0, "cap": np.inf} if finishes else {}
     for name, product in power.ROUNDINGS.items():
         logits = product(context, embedding)
-        assert _of_head(logits, context, embedding).word == Word.DIVERGED, name
+        assert _of_head(logits, context, embedding, finish).word == Word.DIVERGED, name
     for name, product in power.PRODUCTS.items():
-        verdict = _of_head(product(context, embedding), context, embedding)
+        verdict = _of_head(product(context, embedding), context, embedding, finish)
         assert verdict.conforms, (name, verdict)
         assert not verdict.unusual, (name, verdict)
 
 
-def _of_head(logits: np.ndarray, context: np.ndarray, embedding: np.ndarray) -> Verdict:
+def _of_head(logits: np.ndarray, context: np.ndarray, embedding: np.ndarray, finish: dict[str, Any]) -> Verdict:
     """The verdict on the head that computes these logits, and everything else right."""
-    inputs: dict[str, Any] = {"context": context, "embedding": embedding, "temperature": 10.0, "k": 200}
-    probs = reference.softmax(reference.keep_top_k(reference.apply_temperature(logits, 10.0), 200))
-    return compare("lm_head", reference.lm_head(**inputs), probs, **inputs)
+
+    def probs(logits: np.ndarray) -> np.ndarray:
+        finished = reference.finish_logits(logits, **finish) if finish else logits
+        return reference.softmax(reference.keep_top_k(reference.apply_temperature(finished, 10.0), 200))
+
+    inputs: dict[str, Any] = {
+        "context": context,
+        "embedding": embedding,
+        "temperature": 10.0,
+        "k": 200,
+        "finish": finish,
+    }
+    return compare("lm_head", probs(reference.compute_logits(context, embedding)), probs(logits), **inputs)
 
 
 @spec("HEAD-1", "SOFTMAX-2", "TEMP-1")
