@@ -35,6 +35,7 @@ class Family:
     epsilon_key: str | None  # None: the epsilon is fixed
     epsilon: float
     weight_offset: float = 0.0
+    weight: bool = True  # whether the norm has one
     tied: bool = False
     bias: bool = False  # whether the output layer has one
     names: Names = Names()
@@ -60,7 +61,7 @@ FAMILIES: Mapping[str, Family] = {
     "stablelm": _LAYER_EPS,
     "starcoder2": replace(_LAYER, epsilon_key="norm_epsilon", tied=True),
     "nemotron": replace(_LAYER, epsilon_key="norm_eps", weight_offset=1.0),
-    "olmo": replace(_LAYER, epsilon_key=None),
+    "olmo": replace(_LAYER, epsilon_key=None, weight=False),
     **dict.fromkeys(("cohere", "cohere2"), _COHERE),
     **dict.fromkeys(
         ("llama", "mistral", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "seed_oss", "deepseek_v2", "deepseek_v3"), _RMS

@@ -73,7 +73,7 @@ def from_files(source: Source, tied: bool | None = None) -> Head:
         return found, None if found is None else weights.read(found, (size,))
 
     weight_name, weight = small(family.names.norm, "weight", d)
-    if weight is None and config.get("model_type") not in WITHOUT_WEIGHT:
+    if weight is None and family.weight:
         weights.shape(f"{family.names.norm[-1]}.weight")  # raises
     norm_bias_name, norm_bias = small(family.names.norm, "bias", d)
     if norm_bias_name and family.kind == "rms_norm":
@@ -122,6 +122,3 @@ def from_gguf(source: Source) -> tuple[Head, Tokens | None]:
         (source.gguf,),
     )
     return head, file.tokens
-
-
-WITHOUT_WEIGHT = ("olmo",)  # its last norm has no weight

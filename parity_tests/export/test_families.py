@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM
 import reference
 from reference import bounds
 from torch_impl import huggingface
-from weights_export import BundleError, heads, open_bundle, proof
+from weights_export import BundleError, open_bundle, proof
 from weights_export.checkpoint import load
 from weights_export.export import Options, export
 from weights_export.families import FAMILIES, output_layer, text_config
@@ -22,7 +22,7 @@ from weights_export.source import local
 from weights_export.weights import short
 
 from ..demo.side_by_side import side_by_side
-from ..local_torch_rng import local_stream_is_mt19937
+from ..local_torch_rng import OTHER_STREAM, local_stream_is_mt19937
 from ..meta.test_vocab_parallel import demonstrated, drawn_by_one
 from ..verdict import Word, compare
 from . import families
@@ -72,7 +72,7 @@ def _logits(model: Any, ids: list[int]) -> torch.Tensor:
 
 
 @spec("HEAD-1", "RNG-5", "DRAW-1", "OUT-5", "OUT-6")
-@pytest.mark.skipif(not local_stream_is_mt19937(), reason="another random stream than MT19937")
+@pytest.mark.skipif(not local_stream_is_mt19937(), reason=OTHER_STREAM)
 @pytest.mark.parametrize(("family", "tied"), SMALL)
 def test_side_by_side(tmp_path: Path, family: str, tied: bool) -> None:
     """Probabilities and tokens of NumPy, PyTorch and `generate()`."""
@@ -178,7 +178,7 @@ def test_the_table_says_what_transformers_does(family: str) -> None:
     output, names = model.get_output_embeddings(), {short(name) for name in model.state_dict()}
     assert (output.bias is not None) is known.bias
     assert {f"{known.names.embedding[-1]}.weight", f"{known.names.head[-1]}.weight"} <= names
-    assert (f"{known.names.norm[-1]}.weight" in names) is (family not in heads.WITHOUT_WEIGHT)
+    assert (f"{known.names.norm[-1]}.weight" in names) is known.weight
 
 
 def test_a_family_that_is_not_known_needs_contexts(tmp_path: Path) -> None:
