@@ -301,10 +301,13 @@ def test_peak_memory_is_bounded_whatever_the_vocabulary(function: str, of_contex
     for vocab_size in (2_048, 16_384):
         embedding = rng.standard_normal((vocab_size, d), dtype=np.float32).astype(of_embedding)
         argument = k if function == "top_k" else rng.integers(0, vocab_size, positions)
-        tracemalloc.start()
-        getattr(reference.scoring, function)(context, embedding, argument, 0.7, block)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
+        runs = []
+        for _ in range(3):  # other threads of the process, such as those that run the tests, only add to it
+            tracemalloc.start()
+            getattr(reference.scoring, function)(context, embedding, argument, 0.7, block)
+            runs.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+        peaks.append(min(runs))
     one_block = positions * (block + k) * itemsize
     # rank compares, top_k holds two blocks with their ids in 64 bits; the rest is a few numbers for each position and
     # the two buffers of 8,192 numbers in which NumPy's reductions convert.
