@@ -20,8 +20,23 @@ DEFAULTS: dict[str, Any] = {
     "multiplier": 1.0,
     "divisor": 1.0,
     "cap": float("inf"),
+    "p": 0.9,  # but 0.05 in `keep_min_p`
+    "until": "reached",
+    "mass": 0.9,
+    "cutoff": 3e-4,
+    "h": 0.4,
+    "n": 1.0,
+    "threshold": 0.1,
+    "probability": 0.5,
+    "penalty": 1.1,
+    "ngram_size": 3,
+    "length": 1,
+    "ignore_index": -100,
+    "steps": [],
+    "prompt_length": 0,
 }
 
+UNTIL = ("reached", "exceeded")  # whether a running sum of exactly p is enough: FILTER-2 and FILTER-3
 TIES = ("lowest_id", "all")  # the two rules for ties at the k-th place: TOPK-2 and TOPK-7
 
 # The codes of `ports/PROTOCOL.md`: what each code refuses, and the rules that say so.
@@ -29,20 +44,21 @@ REFUSALS: dict[str, tuple[str, tuple[str, ...]]] = {
     "bad_dtype": ("a tensor of integers or bools where floats belong", ("HEAD-2",)),
     "bad_shape": (
         "last axes that do not match, a missing or an empty one, `noise` or `uniform` of another shape",
-        ("LOGITS-4", "SOFTMAX-4", "CDF-3", "OUT-4", "OUT-7"),
+        ("LOGITS-4", "SOFTMAX-4", "CDF-3", "OUT-4", "OUT-7", "FILTER-11", "PENALTY-7", "LOGPROB-5"),
     ),
-    "bad_logits": ("nan or +inf, or a row of only -inf", ("SOFTMAX-4",)),
+    "bad_logits": ("nan or +inf, or a row of only -inf, as a ban of every token leaves", ("SOFTMAX-4", "PENALTY-7")),
     "bad_temperature": ("nan, infinite, 0, negative, not a number, or so in the dtype of the logits", ("TEMP-2",)),
     "overflow": (
-        "a quotient by the temperature, a running sum of probabilities, a norm or a finished logit that overflows",
-        ("TEMP-3", "CDF-4", "OUT-4", "OUT-7"),
+        "a quotient by the temperature, a running sum of probabilities, a norm, or a finished or penalised logit that "
+        "overflows",
+        ("TEMP-3", "CDF-4", "OUT-4", "OUT-7", "PENALTY-7"),
     ),
     "bad_k": ("below 1, or not an integer", ("TOPK-5",)),
-    "bad_ties": ("neither `lowest_id` nor `all`", ("TOPK-7",)),
+    "bad_ties": ("neither `lowest_id` nor `all`", ("TOPK-7", "FILTER-11", "LOGPROB-5")),
     "bad_probs": ("negative, nan, infinite, or a row that sums to zero", ("DRAW-5", "CDF-4")),
     "bad_noise": ("negative, nan or infinite", ("DRAW-5",)),
     "bad_num_samples": ("below 1, not an integer, or more than the tokens of non-zero probability", ("DRAW-6",)),
-    "bad_uniform": ("outside [0, 1), or nan", ("CDF-3",)),
+    "bad_uniform": ("outside [0, 1), or nan", ("CDF-3", "FILTER-11")),
     "bad_seed": ("not an integer, or outside -2⁶³ to 2⁶⁴ - 1", ("RNG-1",)),
     "bad_hidden": ("nan or infinite", ("OUT-4",)),
     "bad_weight": ("a weight, a bias or a weight offset that is nan or infinite", ("OUT-4", "OUT-7")),
@@ -51,6 +67,27 @@ REFUSALS: dict[str, tuple[str, tuple[str, ...]]] = {
         "a multiplier, a divisor or a cap that is nan, 0, negative, not a number, or so in the compute dtype; "
         "an infinite multiplier or divisor",
         ("OUT-7",),
+    ),
+    "bad_share": (
+        "`p`, `mass`, `cutoff`, `h`, `threshold` or `probability` outside its range, nan or not a number",
+        ("FILTER-11",),
+    ),
+    "bad_until": ("neither `reached` nor `exceeded`", ("FILTER-11",)),
+    "bad_n": ("nan, infinite, 0, negative or not a number", ("FILTER-11",)),
+    "bad_penalty": (
+        "not finite or not a number, also in the dtype of the logits; 0 or below for a repetition",
+        ("PENALTY-7",),
+    ),
+    "bad_biases": ("nan, +inf, or more than one for an id", ("PENALTY-7",)),
+    "bad_count": ("an n-gram size or a length below 1, or not an integer", ("PENALTY-7",)),
+    "bad_token_ids": (
+        "outside [0, V), not integers, or, of those that are scored, all ignored",
+        ("PENALTY-7", "LOGPROB-5"),
+    ),
+    "bad_steps": (
+        "no list of names with their arguments, a function or an argument that is not there, `counts` that is none of "
+        "its values, a `prompt_length` beyond the history",
+        ("PIPE-4",),
     ),
     "bad_bundle": ("a bundle that is missing, damaged, or of another format or version", ()),
 }
@@ -104,6 +141,13 @@ class Operation:
 
 _CONTEXT, _EMBEDDING, _ROWS = {"context": "(…, d)"}, {"embedding": "(V, d)"}, "(…, V)"
 _NORM = {"epsilon": "", "weight_offset": ""}
+_HISTORY = {"history": "(…, n)"}
+_BAD_LOGITS = ("bad_dtype", "bad_shape", "bad_logits")
+_OF_FILTERS, _OF_PENALTIES, _OF_LOG_PROBS = (
+    ("FILTER-11", "SOFTMAX-4"),
+    ("PENALTY-7", "SOFTMAX-4"),
+    ("LOGPROB-5", "SOFTMAX-4"),
+)
 
 _TABLE = (
     Operation(
@@ -231,6 +275,213 @@ _TABLE = (
         exact_without="cap",
     ),
     Operation(
+        name="keep_top_p",
+        arguments={"logits": _ROWS, "p": "", "until": "", "ties": ""},
+        results={"logits": _ROWS},
+        rule="FILTER-2",
+        rules=("FILTER-1", "FILTER-2", "FILTER-3", *_OF_FILTERS),
+        refusals=(*_BAD_LOGITS, "bad_share", "bad_until", "bad_ties"),
+        file="keep_top_p",
+    ),
+    Operation(
+        name="keep_min_p",
+        arguments={"logits": _ROWS, "p": ""},
+        results={"logits": _ROWS},
+        rule="FILTER-4",
+        rules=("FILTER-1", "FILTER-4", *_OF_FILTERS),
+        refusals=(*_BAD_LOGITS, "bad_share"),
+        file="keep_min_p",
+        own_defaults={"p": 0.05},
+    ),
+    Operation(
+        name="keep_typical",
+        arguments={"logits": _ROWS, "mass": "", "until": ""},
+        results={"logits": _ROWS},
+        rule="FILTER-5",
+        rules=("FILTER-1", "FILTER-5", *_OF_FILTERS),
+        refusals=(*_BAD_LOGITS, "bad_share", "bad_until"),
+        file="keep_typical",
+    ),
+    Operation(
+        name="keep_epsilon",
+        arguments={"logits": _ROWS, "cutoff": ""},
+        results={"logits": _ROWS},
+        rule="FILTER-6",
+        rules=("FILTER-1", "FILTER-6", *_OF_FILTERS),
+        refusals=(*_BAD_LOGITS, "bad_share"),
+        file="keep_epsilon",
+    ),
+    Operation(
+        name="keep_eta",
+        arguments={"logits": _ROWS, "cutoff": ""},
+        results={"logits": _ROWS},
+        rule="FILTER-6",
+        rules=("FILTER-1", "FILTER-6", *_OF_FILTERS),
+        refusals=(*_BAD_LOGITS, "bad_share"),
+        file="keep_eta",
+    ),
+    Operation(
+        name="keep_top_h",
+        arguments={"logits": _ROWS, "h": ""},
+        results={"logits": _ROWS},
+        rule="FILTER-7",
+        rules=("FILTER-1", "FILTER-7", *_OF_FILTERS),
+        refusals=(*_BAD_LOGITS, "bad_share"),
+        file="keep_top_h",
+    ),
+    Operation(
+        name="keep_top_n_sigma",
+        arguments={"logits": _ROWS, "n": ""},
+        results={"logits": _ROWS},
+        rule="FILTER-8",
+        rules=("FILTER-1", "FILTER-8", *_OF_FILTERS),
+        refusals=(*_BAD_LOGITS, "bad_n"),
+        file="keep_top_n_sigma",
+    ),
+    Operation(
+        name="keep_xtc",
+        arguments={"logits": _ROWS, "threshold": "", "probability": "", "uniform": "(…)"},
+        results={"logits": _ROWS},
+        rule="FILTER-9",
+        rules=("FILTER-1", "FILTER-9", *_OF_FILTERS),
+        refusals=(*_BAD_LOGITS, "bad_share", "bad_uniform"),
+        file="keep_xtc",
+    ),
+    Operation(
+        name="greedy",
+        arguments={"logits": _ROWS},
+        results={"token_ids": "(…)"},
+        rule="FILTER-10",
+        rules=("FILTER-10", "SOFTMAX-4"),
+        refusals=_BAD_LOGITS,
+        file="greedy",
+    ),
+    Operation(
+        name="repetition_penalty",
+        arguments={"logits": _ROWS, **_HISTORY, "penalty": ""},
+        results={"logits": _ROWS},
+        rule="PENALTY-2",
+        rules=("PENALTY-1", "PENALTY-2", *_OF_PENALTIES),
+        refusals=(*_BAD_LOGITS, "bad_token_ids", "bad_penalty", "overflow"),
+        file="repetition_penalty",
+    ),
+    Operation(
+        name="frequency_penalty",
+        arguments={"logits": _ROWS, **_HISTORY, "penalty": ""},
+        results={"logits": _ROWS},
+        rule="PENALTY-3",
+        rules=("PENALTY-1", "PENALTY-3", *_OF_PENALTIES),
+        refusals=(*_BAD_LOGITS, "bad_token_ids", "bad_penalty", "overflow"),
+        file="frequency_penalty",
+        rounds=True,
+        own_defaults={"penalty": 0.5},
+    ),
+    Operation(
+        name="presence_penalty",
+        arguments={"logits": _ROWS, **_HISTORY, "penalty": ""},
+        results={"logits": _ROWS},
+        rule="PENALTY-4",
+        rules=("PENALTY-1", "PENALTY-4", *_OF_PENALTIES),
+        refusals=(*_BAD_LOGITS, "bad_token_ids", "bad_penalty", "overflow"),
+        file="presence_penalty",
+        own_defaults={"penalty": 0.5},
+    ),
+    Operation(
+        name="logit_bias",
+        arguments={"logits": _ROWS, "biased": "(n,)", "biases": "(n,)"},
+        results={"logits": _ROWS},
+        rule="PENALTY-5",
+        rules=("PENALTY-5", *_OF_PENALTIES),
+        refusals=(*_BAD_LOGITS, "bad_token_ids", "bad_biases", "overflow"),
+        file="logit_bias",
+    ),
+    Operation(
+        name="ban",
+        arguments={"logits": _ROWS, "banned": "(n,)"},
+        results={"logits": _ROWS},
+        rule="PENALTY-6",
+        rules=("PENALTY-6", *_OF_PENALTIES),
+        refusals=(*_BAD_LOGITS, "bad_token_ids"),
+        file="ban",
+    ),
+    Operation(
+        name="no_repeat_ngram",
+        arguments={"logits": _ROWS, **_HISTORY, "ngram_size": ""},
+        results={"logits": _ROWS},
+        rule="PENALTY-6",
+        rules=("PENALTY-1", "PENALTY-6", *_OF_PENALTIES),
+        refusals=(*_BAD_LOGITS, "bad_token_ids", "bad_count"),
+        file="no_repeat_ngram",
+    ),
+    Operation(
+        name="min_length",
+        arguments={"logits": _ROWS, **_HISTORY, "length": "", "end_ids": "(m,)"},
+        results={"logits": _ROWS},
+        rule="PENALTY-6",
+        rules=("PENALTY-1", "PENALTY-6", *_OF_PENALTIES),
+        refusals=(*_BAD_LOGITS, "bad_token_ids", "bad_count"),
+        file="min_length",
+    ),
+    Operation(
+        name="process",
+        arguments={
+            "logits": _ROWS,
+            "steps": "a list of `[name, {argument: value, …}]`",
+            **_HISTORY,
+            "prompt_length": "",
+            "uniform": "(…)",
+        },
+        results={"logits": _ROWS},
+        rule="PIPE-1",
+        rules=("PIPE-1", "PIPE-2", "PIPE-3", "PIPE-4", "SOFTMAX-4"),
+        refusals=(*_BAD_LOGITS, "bad_steps"),
+        file="process",
+        rounds=True,
+        note="`history` and `uniform` may be left out where no step takes them; a step is refused as its function is",
+    ),
+    Operation(
+        name="log_probs",
+        arguments={"logits": _ROWS},
+        results={"log_probs": _ROWS},
+        rule="LOGPROB-1",
+        rules=("LOGPROB-1", *_OF_LOG_PROBS),
+        refusals=_BAD_LOGITS,
+        file="log_probs",
+        rounds=True,
+    ),
+    Operation(
+        name="top_log_probs",
+        arguments={"logits": _ROWS, "k": ""},
+        results={"log_probs": "(…, min(k, V))", "token_ids": "(…, min(k, V))"},
+        rule="LOGPROB-2",
+        rules=("LOGPROB-1", "LOGPROB-2", *_OF_LOG_PROBS),
+        refusals=(*_BAD_LOGITS, "bad_k"),
+        file="top_log_probs",
+        rounds=True,
+        parts=("top_k", "log_probs"),
+        own_defaults={"k": 5},
+    ),
+    Operation(
+        name="rank",
+        arguments={"logits": _ROWS, "token_ids": "(…)", "ties": ""},
+        results={"ranks": "(…)"},
+        rule="LOGPROB-3",
+        rules=("LOGPROB-3", *_OF_LOG_PROBS),
+        refusals=(*_BAD_LOGITS, "bad_token_ids", "bad_ties"),
+        file="rank",
+    ),
+    Operation(
+        name="cross_entropy",
+        arguments={"logits": _ROWS, "token_ids": "(…)", "ignore_index": ""},
+        results={"loss": "()"},
+        rule="LOGPROB-4",
+        rules=("LOGPROB-4", *_OF_LOG_PROBS),
+        refusals=(*_BAD_LOGITS, "bad_token_ids"),
+        file="cross_entropy",
+        rounds=True,
+        parts=("log_probs",),
+    ),
+    Operation(
         name="open_bundle",
         on="bundle",
         arguments={"path": "a folder in the [bundle format](../weights_export/FORMAT.md)"},
@@ -264,4 +515,13 @@ _TABLE = (
 
 OPERATIONS = {operation.name: operation for operation in _TABLE}
 STAGES = tuple(operation.name for operation in _TABLE if operation.on == "arrays")  # functions of a head
+# The functions from logits to logits: what a pipeline is made of.
+STEPS = tuple(
+    op.name
+    for op in _TABLE
+    if op.on == "arrays"
+    and "logits" in op.arguments
+    and op.results == {"logits": _ROWS}
+    and "steps" not in op.arguments
+)
 WITH_VECTORS = tuple(operation for operation in _TABLE if operation.file)

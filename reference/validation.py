@@ -64,7 +64,8 @@ def check_vocabulary(name: str, values: Any) -> np.ndarray:
     return array
 
 
-def _place(name: str, index: Any) -> str:
+def place(name: str, index: Any) -> str:
+    """An element as a person writes it: `logits[2, 417]`."""
     return f"{name}[{', '.join(str(i) for i in index)}]" if len(index) else name
 
 
@@ -90,7 +91,7 @@ def check_block(logits: np.ndarray, largest: np.ndarray, start: int, shape: tupl
         column = int(np.argmax(~(logits[row] < np.inf)))
         index = (*(int(i) for i in np.unravel_index(row, shape)), start + column)
         raise ValueError(
-            f"{_place(name, index)} is {logits[row, column]}: it must be finite, or -inf for a masked token; "
+            f"{place(name, index)} is {logits[row, column]}: it must be finite, or -inf for a masked token; "
             "look for nan, inf or an overflow in the context, the embedding or the mask, or for a tiny temperature"
         )
 
@@ -99,7 +100,7 @@ def check_some_finite(alive: np.ndarray, shape: tuple[int, ...], name: str) -> N
     """Refuses rows of which no logit is finite: `alive` `(N,)` is false for them."""
     if not alive.all():
         row = np.unravel_index(int(np.argmin(alive)), shape)
-        raise ValueError(f"{_place(name, row)} is -inf for every token: leave at least one token unmasked")
+        raise ValueError(f"{place(name, row)} is -inf for every token: leave at least one token unmasked")
 
 
 def check_scaled(values: np.ndarray, divisor: Any) -> np.ndarray:
@@ -114,13 +115,13 @@ def check_temperature(value: Any, dtype: np.dtype) -> np.floating:
 
 def check_positive(name: str, value: Any, dtype: np.dtype, advice: str = "") -> np.floating:
     """A number in `dtype`, in which it must be finite and above zero; `advice` ends the message."""
-    rounded = _in_dtype(name, value, dtype)
+    rounded = in_dtype(name, value, dtype)
     if not 0 < rounded < np.inf:
-        raise _bad_number(name, value, rounded, f"finite and > 0{advice}")
+        raise bad_number(name, value, rounded, f"finite and > 0{advice}")
     return rounded
 
 
-def _in_dtype(name: str, value: Any, dtype: np.dtype) -> np.floating:
+def in_dtype(name: str, value: Any, dtype: np.dtype) -> np.floating:
     """One real number, rounded to `dtype`."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise TypeError(f"{name} is {value!r}: it must be one real number")
@@ -132,7 +133,8 @@ def _in_dtype(name: str, value: Any, dtype: np.dtype) -> np.floating:
     return rounded
 
 
-def _bad_number(name: str, value: Any, rounded: np.floating, needed: str) -> ValueError:
+def bad_number(name: str, value: Any, rounded: np.floating, needed: str) -> ValueError:
+    """The refusal of a number, which says what it was rounded to, if that is another."""
     as_rounded = f" ({rounded} in {rounded.dtype})" if value == value != float(rounded) else ""
     return ValueError(f"{name} is {shown(value)}{as_rounded}: it must be {needed}")
 
@@ -165,7 +167,7 @@ def _check_non_negative(name: str, array: np.ndarray) -> np.ndarray:
     """Refuses nan, infinity and numbers below zero."""
     if array.size and not (array.min() >= 0 and array.max() < np.inf):  # written so that nan is refused
         index = tuple(np.argwhere(~((array >= 0) & (array < np.inf)))[0])
-        raise ValueError(f"{_place(name, index)} is {array[index]}: it must be finite and >= 0")
+        raise ValueError(f"{place(name, index)} is {array[index]}: it must be finite and >= 0")
     return array
 
 
@@ -202,10 +204,10 @@ def check_probabilities(values: Any, num_samples: int = 1) -> np.ndarray:
     if (available < num_samples).any():
         row = tuple(np.argwhere(available < num_samples)[0])
         if available[row] == 0:
-            raise ValueError(f"{_place('probs', row)} sums to zero: at least one token needs a probability above zero")
+            raise ValueError(f"{place('probs', row)} sums to zero: at least one token needs a probability above zero")
         tokens = f"{available[row]} token{'s' if available[row] > 1 else ''}"
         raise ValueError(
-            f"num_samples is {num_samples} but {_place('probs', row)} has only {tokens} of non-zero probability: "
+            f"num_samples is {num_samples} but {place('probs', row)} has only {tokens} of non-zero probability: "
             "draw fewer, or keep more tokens (a larger k)"
         )
     return probs
@@ -221,7 +223,7 @@ def check_uniform(values: Any, batch_shape: tuple[int, ...]) -> np.ndarray:
     bad = ~((array >= 0) & (array < 1))
     if bad.any():
         index = tuple(np.argwhere(bad)[0])
-        raise ValueError(f"{_place('uniform', index)} is {array[index]}: it must be in [0, 1)")
+        raise ValueError(f"{place('uniform', index)} is {array[index]}: it must be in [0, 1)")
     return array.astype(np.float64)
 
 
@@ -230,7 +232,7 @@ def check_total(running: np.ndarray) -> np.ndarray:
     finite = np.isfinite(running[..., -1])
     if not finite.all():
         row = tuple(np.argwhere(~finite)[0])
-        raise ValueError(f"the sum of {_place('probs', row)} overflows: divide the row by its largest value first")
+        raise ValueError(f"the sum of {place('probs', row)} overflows: divide the row by its largest value first")
     return running
 
 
@@ -245,7 +247,7 @@ def check_token_ids(values: Any, shape: tuple[int, ...], vocab_size: int, of: st
     if bad.any():
         index = tuple(np.argwhere(bad)[0])
         raise ValueError(
-            f"{_place('token_ids', index)} is {array[index]}: it must be in [0, {vocab_size}), the vocabulary; "
+            f"{place('token_ids', index)} is {array[index]}: it must be in [0, {vocab_size}), the vocabulary; "
             "leave out positions without a token"
         )
     return array.astype(np.int64)
@@ -261,7 +263,7 @@ def check_ascending(token_ids: np.ndarray, probs: np.ndarray) -> None:
         if step[(*row, last)] == 0:
             advice = "an id may stand once; add its probabilities"
         raise ValueError(
-            f"{_place('token_ids', (*row, last + 1))} is {token_ids[(*row, last + 1)]}, after "
+            f"{place('token_ids', (*row, last + 1))} is {token_ids[(*row, last + 1)]}, after "
             f"{token_ids[(*row, last)]}: {advice}"
         )
 
@@ -271,17 +273,17 @@ def check_norm(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.floating]:
     """Hidden states `(..., d)`, the weight with its offset and the bias `(d,)`, and epsilon, in the compute dtype."""
     hidden, weight, bias, dtype = _with_vectors("hidden", hidden, weight=weight, bias=bias)
-    _check_finite("hidden", hidden, "it must be finite; look for nan, inf or an overflow in the layers before")
+    check_finite("hidden", hidden, "it must be finite; look for nan, inf or an overflow in the layers before")
     with np.errstate(all="ignore"):  # refused in the next line
         factor = weight + check_finite_number("weight_offset", weight_offset, dtype)
-    return hidden, _check_finite("weight_offset + weight", factor), bias, check_positive("epsilon", epsilon, dtype)
+    return hidden, check_finite("weight_offset + weight", factor), bias, check_positive("epsilon", epsilon, dtype)
 
 
 def check_finite_number(name: str, value: Any, dtype: np.dtype) -> np.floating:
     """A number in `dtype`, in which it must be finite."""
-    rounded = _in_dtype(name, value, dtype)
+    rounded = in_dtype(name, value, dtype)
     if not np.isfinite(rounded):
-        raise _bad_number(name, value, rounded, "finite")
+        raise bad_number(name, value, rounded, "finite")
     return rounded
 
 
@@ -298,27 +300,27 @@ def _with_vectors(name: str, values: Any, **vectors: Any) -> tuple[Any, ...]:
             if vector.shape != rows.shape[-1:]:
                 one = f"one number for each of the last axis of {name} (shape {rows.shape})"
                 raise ValueError(f"{called} has shape {vector.shape}: it must be {rows.shape[-1:]}, {one}")
-            _check_finite(called, vector)
+            check_finite(called, vector)
         given.append(vector)
     in_dtype = (vector if vector is None else vector.astype(dtype) for vector in given)
     return np.asarray(rows, dtype, order="C"), *in_dtype, dtype
 
 
-def _check_finite(
+def check_finite(
     name: str, array: np.ndarray, words: str = "it must be finite; look for a damaged checkpoint"
 ) -> np.ndarray:
     """Refuses nan and infinity."""
     finite = np.isfinite(array)
     if not finite.all():
         index = tuple(int(i) for i in np.argwhere(~finite)[0])
-        raise ValueError(f"{_place(name, index)} is {array[index]}: {words}")
+        raise ValueError(f"{place(name, index)} is {array[index]}: {words}")
     return array
 
 
 def check_normed(normed: np.ndarray, mean_square: np.ndarray) -> np.ndarray:
     """The result `(..., d)` of a norm; refused where it overflows, or where the mean of the squares `(..., 1)` does."""
     for name, array in (("the mean square of hidden", mean_square[..., 0]), ("the norm of hidden", normed)):
-        _check_finite(name, array, "it overflows: use float64, or look for huge numbers in hidden or weight")
+        check_finite(name, array, "it overflows: use float64, or look for huge numbers in hidden or weight")
     return normed
 
 
@@ -328,9 +330,9 @@ def check_finish(
     """Logits `(..., V)` and their bias `(V,)` in the compute dtype, and the numbers rounded to it."""
     logits, bias, dtype = _with_vectors("logits", check_logits(logits), bias=bias)
     scales = (check_positive("multiplier", multiplier, dtype), check_positive("divisor", divisor, dtype))
-    limit = _in_dtype("cap", cap, dtype)
+    limit = in_dtype("cap", cap, dtype)
     if not limit > 0:  # written so that nan is refused
-        raise _bad_number("cap", cap, limit, "> 0; for no cap pass inf")
+        raise bad_number("cap", cap, limit, "> 0; for no cap pass inf")
     return logits, bias, *scales, limit
 
 
@@ -346,7 +348,7 @@ def check_finished(
         *rows, column = index = tuple(int(i) for i in np.argwhere(bad)[0])
         if shape is not None:
             rows = [int(i) for i in np.unravel_index(rows[0], shape)]
-        name = _place("((logits + bias) * multiplier / divisor)", (*rows, start + column))
+        name = place("((logits + bias) * multiplier / divisor)", (*rows, start + column))
         raise ValueError(
             f"{name} is {finished[index]}: it overflows; look for a huge logit or bias, or for a scale that is inverted"
         )

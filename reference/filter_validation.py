@@ -1,0 +1,145 @@
+"""What filters, penalties, log-probabilities and pipelines refuse besides what `validation.py` does."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .operations import OPERATIONS
+from .validation import (
+    COMPUTE_DTYPE,
+    bad_number,
+    check_integer,
+    check_some_finite,
+    check_token_ids,
+    in_dtype,
+    place,
+    shown,
+)
+
+
+def check_share(name: str, value: Any, lowest: float | None = None, highest: float | None = 1) -> float:
+    """A number between 0 and 1, in float64. 0 is refused unless it is the `lowest`, 1 unless it is the `highest`."""
+    share = float(in_dtype(name, value, np.dtype(np.float64)))
+    if not (0 < share < 1 or share in (lowest, highest)):
+        limits = f"{'(' if lowest is None else '['}0, 1{')' if highest is None else ']'}"
+        raise bad_number(name, value, np.float64(share), f"in {limits}")
+    return share
+
+
+def check_word(name: str, value: Any, *words: str) -> str:
+    """One of these words."""
+    if value not in words:
+        raise ValueError(f"{name} is {value!r}: it must be {' or '.join(map(repr, words))}")
+    return str(value)
+
+
+def _check_integers(name: str, values: Any) -> np.ndarray:
+    array = np.asarray(values)
+    if array.size == 0:  # an empty list has no dtype of its own
+        array = array.astype(np.int64)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise TypeError(f"{name} has dtype {array.dtype}: token ids are integers")
+    return array
+
+
+def _check_range(name: str, ids: np.ndarray, vocab_size: int) -> np.ndarray:
+    bad = (ids < 0) | (ids >= vocab_size)
+    if bad.any():
+        index = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(
+            f"{place(name, index)} is {ids[index]}: it must be in [0, {vocab_size}), the vocabulary; leave out padding"
+        )
+    return ids.astype(np.int64)
+
+
+def check_history(values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Token ids `(..., n)`, those of one row for each row of logits of this shape."""
+    ids = _check_integers("history", values)
+    if ids.ndim != len(shape) or ids.shape[:-1] != shape[:-1]:
+        wanted = f"({', '.join([*map(str, shape[:-1]), 'n'])})" if shape[:-1] else "(n,)"
+        raise ValueError(f"history has shape {ids.shape}: it must be {wanted}, the ids so far of each row of logits")
+    return _check_range("history", ids, shape[-1])
+
+
+def check_ids(name: str, values: Any, vocab_size: int) -> np.ndarray:
+    """Token ids `(n,)` that hold for every row."""
+    ids = _check_integers(name, values)
+    if ids.ndim != 1:
+        raise ValueError(f"{name} has shape {ids.shape}: it must be (n,), a list of token ids")
+    return _check_range(name, ids, vocab_size)
+
+
+def check_biases(biased: Any, biases: Any, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ids `(n,)`, each once, and their biases `(n,)`, finite or -inf, rounded to the dtype of the logits."""
+    ids, numbers = check_ids("biased", biased, logits.shape[-1]), np.asarray(biases, None if np.size(biases) else float)
+    if numbers.dtype.name not in COMPUTE_DTYPE:
+        raise TypeError(f"biases has dtype {numbers.dtype}: convert it to float32 or float64")
+    if numbers.shape != ids.shape:
+        raise ValueError(f"biases has shape {numbers.shape}: it must be {ids.shape}, one number for each id of biased")
+    with np.errstate(all="ignore"):  # refused in the next lines
+        rounded = numbers.astype(logits.dtype)
+    bad = ~((rounded < np.inf) & (np.isfinite(rounded) | (numbers == -np.inf)))  # written so that nan is bad
+    if bad.any():
+        index = int(np.argmax(bad))
+        raise ValueError(f"biases[{index}] is {numbers[index]}: it must be finite, or -inf to mask a token")
+    twice = np.flatnonzero(np.bincount(ids, minlength=1) > 1)
+    if len(twice):
+        index = int(np.flatnonzero(ids == twice[0])[1])
+        raise ValueError(f"biased[{index}] is {twice[0]} again: an id may stand once; add its biases")
+    return ids, rounded
+
+
+def check_penalised(penalised: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    """Logits after a penalty; refused where a finite one has become infinite."""
+    bad = np.isinf(penalised) & np.isfinite(logits)
+    if bad.any():
+        index = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(f"{place('(penalised logits)', index)} is {penalised[index]}: it overflows; lower the penalty")
+    return penalised
+
+
+def check_left(logits: np.ndarray) -> np.ndarray:
+    """Logits after a ban; refused where it leaves no token of a row."""
+    check_some_finite((logits.max(axis=-1) > -np.inf).reshape(-1), logits.shape[:-1], "(logits after the ban)")
+    return logits
+
+
+def check_targets(values: Any, shape: tuple[int, ...], ignore_index: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The id of each row of logits, 0 where it is to be ignored, and which rows count; at least one does."""
+    ids, ignored = _check_integers("token_ids", values), check_integer("ignore_index", ignore_index)
+    counted = ids != ignored
+    ids = check_token_ids(np.where(counted, ids, 0), shape[:-1], shape[-1], "row of logits")
+    if not counted.any():
+        raise ValueError(f"token_ids has no position that counts (shape {counted.shape}): the mean needs at least one")
+    return ids, counted
+
+
+def check_step(place: int, step: Any, functions: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A step's name and a copy of its arguments."""
+    if not (isinstance(step, Sequence) and len(step) == 2 and isinstance(step[1], Mapping)):
+        raise TypeError(f"steps[{place}] is {step!r}: it must be a name and a mapping of arguments")
+    name, arguments = step
+    if name not in functions:
+        raise ValueError(f"steps[{place}] is {name!r}: it must be one of {', '.join(functions)}")
+    known = OPERATIONS[name].arguments
+    taken = {"logits", "history", "uniform"}  # what a pipeline hands to its steps
+    allowed = [a for a in known if a not in taken] + (["counts"] if "history" in known else [])
+    for argument in arguments:
+        if argument not in allowed:
+            raise ValueError(f"steps[{place}] has {argument!r}: {name} takes {', '.join(allowed)}")
+    return name, dict(arguments)
+
+
+def counted(history: np.ndarray, prompt_length: Any, counts: Any) -> np.ndarray:
+    """The part of the history `(..., n)` that counts."""
+    n, prompt = history.shape[-1], check_integer("prompt_length", prompt_length)
+    if not 0 <= prompt <= n:
+        raise ValueError(f"prompt_length is {shown(prompt)}: it must be from 0 to {n}, the length of the history")
+    parts = {"all": slice(None), "prompt": slice(prompt), "output": slice(prompt, None)}
+    if isinstance(counts, str):
+        return history[..., parts[check_word("counts", counts, *parts)]]
+    last = check_integer("counts", counts)
+    if last < 0:
+        raise ValueError(f"counts is {shown(last)}: it must be 0 or more, how many of the last ids count")
+    return history[..., max(0, n - last) :]
