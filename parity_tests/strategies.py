@@ -18,7 +18,8 @@ import ml_dtypes
 import numpy as np
 from hypothesis import strategies as st
 
-from reference.operations import OPERATIONS, STAGES
+import reference
+from reference.operations import OPERATIONS, STAGES, STEPS, UNTIL
 from reference.validation import COMPUTE_DTYPE
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
@@ -91,13 +92,14 @@ def logits(
 ) -> np.ndarray:
     """Rows `(..., V)` of logits, finite or masked, with at least one finite logit in each row, in any memory layout.
 
-    V is at most `max_vocab`. The exception is one of eight kinds of rows, which has CROWD tokens and hundreds of ties;
+    V is at most `max_vocab`. The exception is one of nine kinds of rows, which has CROWD tokens and hundreds of ties;
     it is left out if `max_vocab` is below CROWD / 10.
     """
     dtype = _dtypes(draw, dtypes)
     shape = (*draw(batch_shapes() if shapes is None else shapes), draw(st.integers(1, max_vocab)))
     crowd = ["crowd"] if max_vocab >= CROWD // 10 else []
-    kind = draw(st.sampled_from(["ties", "plain", "near -100", "spread", "equal", "subnormal", "zeros", *crowd]))
+    kinds = ["ties", "plain", "near -100", "spread", "equal", "subnormal", "zeros", "power of two", *crowd]
+    kind = draw(st.sampled_from(kinds))
     if kind == "crowd":  # hundreds of tokens share three values
         shape = (*shape[:-1], CROWD)
         values = _seeded(draw).integers(-1, 2, shape).astype(dtype)
@@ -108,6 +110,11 @@ def logits(
         values = np.full(shape, draw(st.sampled_from([0.0, -100.0, 1.0])), dtype=dtype)
     elif kind == "zeros":  # +0 and -0 are equal
         values = np.where(_seeded(draw).random(shape) < 0.5, 0.0, -0.0).astype(dtype)
+    elif kind == "power of two":  # equal tokens of probability 2**-m, the rest masked: sums of them are exact
+        values = np.full(shape, -np.inf)
+        some = _seeded(draw).permutation(shape[-1])[: 2 ** draw(st.integers(0, shape[-1].bit_length() - 1))]
+        values[..., some] = draw(st.sampled_from([0.0, -100.0, 3.0]))
+        return draw(layouts(values.astype(dtype)))
     else:
         noise = _seeded(draw).standard_normal(shape)
         scale, shift = {
@@ -195,6 +202,80 @@ def biases(draw: st.DrawFn, n: int, dtype: np.dtype) -> np.ndarray:
     return draw(layouts((draw(st.sampled_from([0, 1, 8])) * _seeded(draw).standard_normal(n)).astype(dtype)))
 
 
+# Shares of a total: sums of powers of two reach some of them exactly, and a small one is below 1 / V.
+shares = st.one_of(
+    st.sampled_from([0.5, 0.25, 0.75, 0.875, 0.125, 0.9, 0.95, 0.05, 1e-3, 1e-6]),
+    st.floats(2.0**-20, 1, exclude_max=True, allow_subnormal=False),
+)
+
+
+@st.composite
+def token_ids(draw: st.DrawFn, shape: tuple[int, ...], vocab_size: int) -> np.ndarray:
+    """Ids in [0, V), some of them several times."""
+    most = draw(st.sampled_from([vocab_size, min(3, vocab_size)]))
+    return _seeded(draw).integers(0, most, shape)
+
+
+@st.composite
+def histories(draw: st.DrawFn, logits: np.ndarray) -> np.ndarray:
+    """The ids so far of each row `(..., n)`; some rows have none."""
+    return draw(token_ids((*logits.shape[:-1], draw(st.sampled_from([0, 1, 2, 5, 12]))), logits.shape[-1]))
+
+
+@st.composite
+def bans(draw: st.DrawFn, logits: np.ndarray) -> np.ndarray:
+    """Ids `(n,)` without which every row has a token left."""
+    ids = draw(token_ids((draw(st.sampled_from([0, 1, 3])),), logits.shape[-1]))
+    while len(ids) and (np.delete(logits, ids, axis=-1).max(axis=-1, initial=-np.inf) == -np.inf).any():
+        ids = ids[:-1]
+    return ids
+
+
+@st.composite
+def _repeats(draw: st.DrawFn, given: dict[str, Any]) -> dict[str, Any]:
+    """An n-gram size, and the history again, or an empty one if that would ban every token of a row."""
+    size = draw(st.integers(1, 4))
+    try:
+        reference.no_repeat_ngram(given["logits"], given["history"], size)
+    except ValueError:
+        return {"ngram_size": size, "history": given["history"][..., :0]}
+    return {"ngram_size": size}
+
+
+@st.composite
+def _biases(draw: st.DrawFn, given: dict[str, Any]) -> dict[str, Any]:
+    """Ids, each once, and a number for each, some of them -inf where that leaves a token."""
+    rows = given["logits"]
+    ids = np.unique(draw(token_ids((draw(st.integers(0, 4)),), rows.shape[-1])))
+    numbers = (_seeded(draw).standard_normal(len(ids)) * 4).astype(compute_dtype(rows))
+    numbers[np.isin(ids, draw(bans(rows)))] = -np.inf
+    return {"biased": ids, "biases": numbers}
+
+
+@st.composite
+def pipelines(draw: st.DrawFn, given: dict[str, Any]) -> dict[str, Any]:
+    """Up to five steps in any order, with what they need; steps that would leave no token are left out."""
+    rows = given["logits"]
+    common = {"history": draw(histories(rows)), "uniform": draw(uniforms(rows.shape[:-1]))}
+    common["prompt_length"] = draw(st.integers(0, common["history"].shape[-1]))
+    steps: list[tuple[str, dict[str, Any]]] = []
+    for name in draw(st.lists(st.sampled_from([name for name in STEPS if name != "finish_logits"]), max_size=5)):
+        drawn = {**common, "logits": rows}
+        for argument in OPERATIONS[name].arguments:
+            if argument in _DRAWN and argument not in drawn:
+                drawn |= _DRAWN[argument](draw, drawn, DTYPES)
+        step = {a: drawn[a] for a in OPERATIONS[name].arguments if a in drawn and a not in (*common, "logits")}
+        step = {a: value.tolist() if isinstance(value, np.ndarray) else value for a, value in step.items()}
+        if "history" in OPERATIONS[name].arguments:
+            step["counts"] = draw(st.sampled_from(["all", "prompt", "output", 0, 2, 64]))
+        try:
+            reference.process(rows, [*steps, (name, step)], **common)
+        except ValueError:  # a quotient that overflows, a ban of all that is left
+            continue
+        steps.append((name, step))
+    return {"steps": steps, **common}
+
+
 def uniforms(shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
     """One uniform for each row: 0, the largest float32 and the largest float64 below 1, and anything between."""
     number = st.one_of(
@@ -217,7 +298,7 @@ _DRAWN: dict[str, Callable[[st.DrawFn, dict[str, Any], tuple[str, ...]], dict[st
     "k": lambda draw, given, dtypes: {
         "k": draw(ks(given["logits"].shape[-1] if "logits" in given else len(given["embedding"])))
     },
-    "uniform": lambda draw, given, dtypes: {"uniform": draw(uniforms(given["probs"].shape[:-1]))},
+    "uniform": lambda draw, given, dtypes: {"uniform": draw(uniforms(_rows(given).shape[:-1]))},
     "noise": lambda draw, given, dtypes: {
         "noise": _seeded(draw).standard_exponential(given["probs"].shape).astype(compute_dtype(given["probs"]))
     },
@@ -229,7 +310,32 @@ _DRAWN: dict[str, Callable[[st.DrawFn, dict[str, Any], tuple[str, ...]], dict[st
     "multiplier": lambda draw, given, dtypes: {"multiplier": draw(scales)},
     "divisor": lambda draw, given, dtypes: {"divisor": draw(scales)},
     "cap": lambda draw, given, dtypes: {"cap": draw(caps)},
+    **{
+        name: lambda draw, given, dtypes, name=name: {name: draw(st.one_of(st.just(1.0), shares))}
+        for name in ("p", "h", "threshold", "probability")
+    },
+    **{name: lambda draw, given, dtypes, name=name: {name: draw(shares)} for name in ("mass", "cutoff")},
+    "until": lambda draw, given, dtypes: {"until": draw(st.sampled_from(UNTIL))},
+    "n": lambda draw, given, dtypes: {"n": draw(st.sampled_from([0.5, 1.0, 2.0, 0.1, 30.0]))},
+    "history": lambda draw, given, dtypes: {"history": draw(histories(given["logits"]))},
+    "penalty": lambda draw, given, dtypes: {"penalty": draw(st.sampled_from([1.0, 1.1, 1.3, 0.7, 2.0, 5.0]))},
+    "biased": lambda draw, given, dtypes: draw(_biases(given)),
+    "banned": lambda draw, given, dtypes: {"banned": draw(bans(given["logits"]))},
+    "end_ids": lambda draw, given, dtypes: {"end_ids": draw(bans(given["logits"]))},
+    "ngram_size": lambda draw, given, dtypes: draw(_repeats(given)),
+    "length": lambda draw, given, dtypes: {"length": draw(st.sampled_from([1, 2, 5, 6, 13]))},
+    "token_ids": lambda draw, given, dtypes: {
+        "token_ids": draw(token_ids(given["logits"].shape[:-1], given["logits"].shape[-1]))
+    },
+    "ignore_index": lambda draw, given, dtypes: {"ignore_index": -100},
+    "steps": lambda draw, given, dtypes: draw(pipelines(given)),
 }
+
+
+def _rows(given: dict[str, Any]) -> np.ndarray:
+    """The rows that the operation is about."""
+    rows: np.ndarray = given["probs"] if "probs" in given else given["logits"]
+    return rows
 
 
 def _last_axis(given: dict[str, Any]) -> tuple[int, np.dtype]:
@@ -249,7 +355,7 @@ def arguments(draw: st.DrawFn, operation: str, dtypes: tuple[str, ...] = DTYPES)
         raise ValueError(f"operation is {operation!r}: it must be one of {', '.join(STAGES)}")
     given: dict[str, Any] = {}
     for name in OPERATIONS[operation].arguments:
-        if name in _DRAWN:
+        if name in _DRAWN and name not in given:
             given |= _DRAWN[name](draw, given, dtypes)
     return given
 

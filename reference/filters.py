@@ -120,7 +120,7 @@ def keep_epsilon(logits: ArrayLike, cutoff: float) -> np.ndarray:
     """
     logits, cutoff = check_logits(logits), check_share("cutoff", cutoff, highest=None)
     weights, total = _weights(logits)
-    return np.where((weights >= cutoff * total) | (weights == 1), logits, -np.inf)
+    return np.where((weights >= cutoff * total) | (logits == logits.max(axis=-1, keepdims=True)), logits, -np.inf)
 
 
 def keep_eta(logits: ArrayLike, cutoff: float) -> np.ndarray:
@@ -137,7 +137,7 @@ def keep_eta(logits: ArrayLike, cutoff: float) -> np.ndarray:
     weights, total = _weights(logits)
     entropy = _surprise(weights, total)[1].sum(axis=-1, keepdims=True)
     threshold = np.minimum(cutoff, np.sqrt(cutoff) * np.exp(-entropy))
-    return np.where((weights >= threshold * total) | (weights == 1), logits, -np.inf)
+    return np.where((weights >= threshold * total) | (logits == logits.max(axis=-1, keepdims=True)), logits, -np.inf)
 
 
 def keep_top_h(logits: ArrayLike, h: float) -> np.ndarray:

@@ -18,11 +18,12 @@ COMPUTE_DTYPE[torch.float64] = torch.float64
 QUOTIENT = "(logits / temperature={})"  # the name under which scaled logits are refused
 
 
-def _place(name: str, index: Sequence[int]) -> str:
+def place(name: str, index: Sequence[int]) -> str:
+    """An element as a person writes it: `logits[2, 417]`."""
     return f"{name}[{', '.join(map(str, index))}]" if index else name
 
 
-def _first(mask: Tensor) -> tuple[int, ...]:
+def first(mask: Tensor) -> tuple[int, ...]:
     """The index of the first true element of `mask`."""
     return tuple(mask.nonzero()[0].tolist())
 
@@ -64,7 +65,7 @@ def _check_vocabulary(name: str, values: Any) -> Tensor:
 
 def _not_finite(name: str, index: Sequence[int], value: Tensor) -> ValueError:
     return ValueError(
-        f"{_place(name, index)} is {value.item()}: it must be finite, or -inf for a masked token; "
+        f"{place(name, index)} is {value.item()}: it must be finite, or -inf for a masked token; "
         "look for nan, inf or an overflow in the context, the embedding or the mask, or for a tiny temperature"
     )
 
@@ -74,27 +75,26 @@ def check_logits(values: Any, name: str = "logits") -> Tensor:
     tensor = _check_vocabulary(name, values)
     largest = tensor.amax(dim=-1)  # nan if the row has a nan, inf if it has an inf, -inf if it has nothing else
     if not largest.isfinite().all():
-        row = _first(~largest.isfinite())
+        row = first(~largest.isfinite())
         if largest[row] == -math.inf:
             check_some_unmasked(largest > -math.inf, name)  # raises, and for this row: all before it are finite
-        index = (*row, *_first(~(tensor[row] < math.inf)))
+        index = (*row, *first(~(tensor[row] < math.inf)))
         raise _not_finite(name, index, tensor[index])
     return tensor
 
 
-def check_block(block: Tensor, first: int, shape: Sequence[int], name: str = "logits") -> None:
-    """Refuses nan and +inf in some columns `(N, width)` of the logits `(*shape, V)`, those from token id `first` on."""
+def check_block(block: Tensor, start: int, shape: Sequence[int], name: str = "logits") -> None:
+    """Refuses nan and +inf in some columns `(N, width)` of the logits `(*shape, V)`, those from token id `start` on."""
     if block.numel() and not (block.amax(dim=1) < math.inf).all():
-        row, column = _first(~(block < math.inf))
-        place = torch.unravel_index(torch.tensor(row), tuple(shape))
-        raise _not_finite(name, (*map(int, place), first + column), block[row, column])
+        row, column = first(~(block < math.inf))
+        rows = torch.unravel_index(torch.tensor(row), tuple(shape))
+        raise _not_finite(name, (*map(int, rows), start + column), block[row, column])
 
 
 def check_some_unmasked(alive: Tensor, name: str = "logits") -> None:
     """Refuses rows of logits of which none is finite: `alive` `(...)` is false for them."""
     if not alive.all():
-        place = _place(name, _first(~alive))
-        raise ValueError(f"{place} is -inf for every token: leave at least one token unmasked")
+        raise ValueError(f"{place(name, first(~alive))} is -inf for every token: leave at least one token unmasked")
 
 
 def check_temperature(value: Any, like: Tensor) -> Tensor:
@@ -104,13 +104,21 @@ def check_temperature(value: Any, like: Tensor) -> Tensor:
 
 def check_positive(name: str, value: Any, like: Tensor, advice: str = "") -> Tensor:
     """A number as a 0-d tensor on the device and in the dtype of `like`, in which it must be finite and > 0."""
-    number = _in_dtype(name, value, like)
+    number = in_dtype(name, value, like)
     if not 0 < number < math.inf:
-        raise _bad_number(name, value, number, f"finite and > 0{advice}")
+        raise bad_number(name, value, number, f"finite and > 0{advice}")
     return number
 
 
-def _in_dtype(name: str, value: Any, like: Tensor) -> Tensor:
+def check_finite_number(name: str, value: Any, like: Tensor) -> Tensor:
+    """A number as a 0-d tensor on the device and in the dtype of `like`, in which it must be finite."""
+    number = in_dtype(name, value, like)
+    if not number.isfinite():
+        raise bad_number(name, value, number, "finite")
+    return number
+
+
+def in_dtype(name: str, value: Any, like: Tensor) -> Tensor:
     """One real number as a 0-d tensor on the device and in the dtype of `like`."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} is {value!r}: it must be one real number")
@@ -120,24 +128,30 @@ def _in_dtype(name: str, value: Any, like: Tensor) -> Tensor:
         return torch.tensor(math.inf if value == abs(value) else -math.inf, dtype=like.dtype, device=like.device)
 
 
-def _bad_number(name: str, value: Any, number: Tensor, needed: str) -> ValueError:
+def bad_number(name: str, value: Any, number: Tensor, needed: str) -> ValueError:
+    """The refusal of a number, which says what it was rounded to, if that is another."""
     rounded = number.item()
     as_rounded = f" ({rounded} in {number.dtype})" if value == value != rounded else ""
-    return ValueError(f"{name} is {_shown(value)}{as_rounded}: it must be {needed}")
+    return ValueError(f"{name} is {shown(value)}{as_rounded}: it must be {needed}")
 
 
 def check_count(name: str, value: Any) -> int:
     """An integer >= 1: how many tokens to keep or to draw."""
-    if isinstance(value, bool) or not isinstance(value, Integral):  # nor an array or tensor of one number
-        raise TypeError(f"{name} is {value!r}: it must be an integer")
-    number = int(value)
+    number = check_integer(name, value)
     if number < 1:
         hint = " (to keep every token pass k = V)" if name == "k" else ""
-        raise ValueError(f"{name} is {_shown(number)}: it must be at least 1{hint}")
+        raise ValueError(f"{name} is {shown(number)}: it must be at least 1{hint}")
     return number
 
 
-def _shown(number: Any) -> str:
+def check_integer(name: str, value: Any) -> int:
+    """One integer; not a bool, and not an array or tensor of one number."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} is {value!r}: it must be an integer")
+    return int(value)
+
+
+def shown(number: Any) -> str:
     """A number in a message: Python writes no integer of more than 4,300 digits."""
     try:
         return str(number)
@@ -150,16 +164,16 @@ def check_probabilities(values: Any, num_samples: int = 1) -> Tensor:
     probs = _check_vocabulary("probs", values)
     good = (probs >= 0) & (probs < math.inf)  # false for nan
     if not good.all():
-        index = _first(~good)
-        raise ValueError(f"{_place('probs', index)} is {probs[index].item()}: it must be finite and >= 0")
+        index = first(~good)
+        raise ValueError(f"{place('probs', index)} is {probs[index].item()}: it must be finite and >= 0")
     available = torch.count_nonzero(probs, dim=-1)
     if (available < num_samples).any():
-        row = _first(available < num_samples)
+        row = first(available < num_samples)
         if available[row] == 0:
-            raise ValueError(f"{_place('probs', row)} sums to zero: at least one token needs a probability above zero")
+            raise ValueError(f"{place('probs', row)} sums to zero: at least one token needs a probability above zero")
         tokens = "1 token" if available[row] == 1 else f"{available[row].item()} tokens"
         raise ValueError(
-            f"num_samples is {num_samples} but {_place('probs', row)} has only {tokens} of non-zero probability: "
+            f"num_samples is {num_samples} but {place('probs', row)} has only {tokens} of non-zero probability: "
             "draw fewer, or keep more tokens (a larger k)"
         )
     return probs
@@ -172,12 +186,25 @@ def check_generator(rng: Any) -> torch.Generator:
     return rng
 
 
+def as_tensor(name: str, values: Any, like: Tensor | None, needed: str) -> Tensor:
+    """`values` as a tensor; if it is none yet, on the device of `like`, Python's floats in float64.
+
+    PyTorch would round these to its default dtype, which is whatever the caller has set.
+    """
+    if isinstance(values, Tensor):
+        return values
+    device = None if like is None else like.device
+    try:
+        tensor = torch.as_tensor(values, device=device)
+        of_python = tensor.is_floating_point() and not hasattr(values, "dtype")
+        return torch.as_tensor(values, dtype=torch.float64, device=device) if of_python else tensor
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} has type {type(values).__name__}: {needed}") from None
+
+
 def check_uniform(values: Any, probs: Tensor) -> Tensor:
     """Numbers in [0, 1), one per row of `probs`, in float64."""
-    try:
-        tensor = values if isinstance(values, Tensor) else torch.as_tensor(values, device=probs.device)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"uniform has type {type(values).__name__}: it must be a torch.Tensor") from None
+    tensor = as_tensor("uniform", values, probs, "it must be a torch.Tensor")
     if tensor.dtype not in COMPUTE_DTYPE:
         raise TypeError(f"uniform has dtype {tensor.dtype}: convert it to float32 or float64")
     if tensor.shape != probs.shape[:-1]:
@@ -187,8 +214,8 @@ def check_uniform(values: Any, probs: Tensor) -> Tensor:
         )
     good = (tensor >= 0) & (tensor < 1)
     if not good.all():
-        index = _first(~good)
-        raise ValueError(f"{_place('uniform', index)} is {tensor[index].item()}: it must be in [0, 1)")
+        index = first(~good)
+        raise ValueError(f"{place('uniform', index)} is {tensor[index].item()}: it must be in [0, 1)")
     return tensor.double()
 
 
@@ -196,28 +223,38 @@ def check_total(values: Tensor) -> Tensor:
     """Running sums `(..., V)` of the probabilities; refused where the last, the total, overflows."""
     finite = values[..., -1].isfinite()
     if not finite.all():
-        row = _first(~finite)
-        raise ValueError(f"the sum of {_place('probs', row)} overflows: divide the row by its largest value first")
+        row = first(~finite)
+        raise ValueError(f"the sum of {place('probs', row)} overflows: divide the row by its largest value first")
     return values
 
 
-def check_token_ids(values: Any, shape: Sequence[int], vocab_size: int) -> Tensor:
-    """Integers in [0, V), one for each context vector."""
-    tensor = torch.as_tensor(values)
-    if tensor.dtype.is_floating_point or tensor.dtype.is_complex or tensor.dtype == torch.bool:
-        raise TypeError(f"token_ids has dtype {tensor.dtype}: token ids are integers")
+def check_token_ids(values: Any, shape: Sequence[int], vocab_size: int, of: str = "context vector") -> Tensor:
+    """Integers in [0, V), one for each of what has that shape, as int64."""
+    tensor = check_integers("token_ids", as_tensor("token_ids", values, None, INTEGERS))
     if tensor.shape != tuple(shape):
-        raise ValueError(
-            f"token_ids has shape {tuple(tensor.shape)}: it must be {tuple(shape)}, one id per context vector"
-        )
-    bad = (tensor < 0) | (tensor >= vocab_size)
-    if bad.any():
-        index = _first(bad)
-        raise ValueError(
-            f"{_place('token_ids', index)} is {tensor[index].item()}: it must be in [0, {vocab_size}), the vocabulary; "
-            "leave out positions without a token"
-        )
+        raise ValueError(f"token_ids has shape {tuple(tensor.shape)}: it must be {tuple(shape)}, one id per {of}")
+    check_range("token_ids", tensor, vocab_size, "leave out positions without a token")
+    return tensor
+
+
+INTEGERS = "token ids are integers"
+
+
+def check_integers(name: str, tensor: Tensor) -> Tensor:
+    """A tensor of integers, as int64: in a narrower dtype PyTorch would wrap what they are compared with."""
+    if tensor.dtype.is_floating_point or tensor.dtype.is_complex or tensor.dtype == torch.bool:
+        raise TypeError(f"{name} has dtype {tensor.dtype}: {INTEGERS}")
     return tensor.long()
+
+
+def check_range(name: str, ids: Tensor, vocab_size: int, advice: str) -> None:
+    """Refuses ids outside [0, V)."""
+    bad = (ids < 0) | (ids >= vocab_size)
+    if bad.any():
+        index = first(bad)
+        raise ValueError(
+            f"{place(name, index)} is {ids[index].item()}: it must be in [0, {vocab_size}), the vocabulary; {advice}"
+        )
 
 
 def check_norm(
@@ -226,10 +263,8 @@ def check_norm(
     """Hidden states `(..., d)`, the weight with its offset and the bias `(d,)`, and epsilon, in the compute dtype."""
     hidden, weight, bias = _with_vectors("hidden", hidden, weight=weight, bias=bias)
     _check_finite("hidden", hidden, "it must be finite; look for nan, inf or an overflow in the layers before")
-    offset = _in_dtype("weight_offset", weight_offset, hidden)
-    if not offset.isfinite():
-        raise _bad_number("weight_offset", weight_offset, offset, "finite")
-    factor = _check_finite("weight_offset + weight", weight + offset)
+    factor = weight + check_finite_number("weight_offset", weight_offset, hidden)
+    factor = _check_finite("weight_offset + weight", factor)
     return hidden, factor, bias, check_positive("epsilon", epsilon, hidden)
 
 
@@ -257,8 +292,8 @@ def _with_vectors(name: str, values: Any, **vectors: Any) -> list[Any]:
 def _check_finite(name: str, tensor: Tensor, words: str = "it must be finite; look for a damaged checkpoint") -> Tensor:
     """Refuses nan and infinity."""
     if not tensor.isfinite().all():
-        index = _first(~tensor.isfinite())
-        raise ValueError(f"{_place(name, index)} is {tensor[index].item()}: {words}")
+        index = first(~tensor.isfinite())
+        raise ValueError(f"{place(name, index)} is {tensor[index].item()}: {words}")
     return tensor
 
 
@@ -281,9 +316,9 @@ def check_finish(
     """Logits `(..., V)` and their bias `(V,)` in the compute dtype, and the numbers as tensors of that dtype."""
     logits, bias = _with_vectors("logits", check_logits(logits), bias=bias)
     scales = (check_positive("multiplier", multiplier, logits), check_positive("divisor", divisor, logits))
-    limit = _in_dtype("cap", cap, logits)
+    limit = in_dtype("cap", cap, logits)
     if not limit > 0:  # written so that nan is refused
-        raise _bad_number("cap", cap, limit, "> 0; for no cap pass inf")
+        raise bad_number("cap", cap, limit, "> 0; for no cap pass inf")
     return logits, bias, *scales, limit
 
 
@@ -294,10 +329,10 @@ def check_finished(finished: Tensor, logits: Tensor, start: int = 0, shape: Sequ
     """
     bad = finished.isinf() & logits.isfinite()
     if bad.any():
-        *rows, column = index = _first(bad)
+        *rows, column = index = first(bad)
         if shape is not None:
             rows = [int(i) for i in torch.unravel_index(torch.tensor(rows[0]), tuple(shape))]
-        name = _place("((logits + bias) * multiplier / divisor)", (*rows, start + column))
+        name = place("((logits + bias) * multiplier / divisor)", (*rows, start + column))
         raise ValueError(
             f"{name} is {finished[index].item()}: it overflows; "
             "look for a huge logit or bias, or for a scale that is inverted"

@@ -1,15 +1,9 @@
 #include "lm_head.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 
-#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
-#error "compile without -ffast-math: the head needs infinities, nan, true division and subnormal numbers"
-#endif
-#if FLT_EVAL_METHOD != 0
-#error "float must be computed as float (on 32-bit x86: -msse2 -mfpmath=sse): a quotient may be rounded only once"
-#endif
+#include "lm_shared.h"
 
 static const struct {
     const char *name, *remedy;
@@ -34,13 +28,6 @@ static const struct {
     [LM_BAD_BUNDLE] = {"bad_bundle", "export it again"},
 };
 
-static const lm_refusal FINE = {LM_OK, "", 0, -1, -1};
-
-static lm_refusal refuse(lm_code code, const char *argument, double value, int64_t row, int64_t column) {
-    lm_refusal refusal = {code, argument, value, row, column};
-    return refusal;
-}
-
 const char *lm_name(lm_code code) { return CODES[code].name; }
 
 void lm_describe(lm_refusal refusal, char *text, size_t size) {
@@ -50,21 +37,6 @@ void lm_describe(lm_refusal refusal, char *text, size_t size) {
     else if (refusal.row >= 0)
         snprintf(place, sizeof place, "[%lld]", (long long)refusal.row);
     snprintf(text, size, "%s%s is %.9g: %s", refusal.argument, place, refusal.value, CODES[refusal.code].remedy);
-}
-
-/* Logits are finite or -inf, and at least one of each row is finite. A comparison with nan is false, so the test is
- * written to refuse what is not below infinity: that includes nan. */
-static lm_refusal check_logits(const float *logits, size_t rows, size_t V, lm_code code) {
-    if (V == 0) return refuse(LM_BAD_SHAPE, "V", 0, -1, -1);
-    for (size_t row = 0; row < rows; row++, logits += V) {
-        int alive = 0;
-        for (size_t v = 0; v < V; v++) {
-            if (!(logits[v] < INFINITY)) return refuse(code, "logits", logits[v], (int64_t)row, (int64_t)v);
-            alive |= logits[v] > -INFINITY;
-        }
-        if (!alive) return refuse(code, "every one of logits", -INFINITY, (int64_t)row, -1);
-    }
-    return FINE;
 }
 
 /* Probabilities are finite and >= 0, and at least `num_samples` of each row are above zero. */

@@ -13,6 +13,7 @@ Approach to Probabilistic Rounding Error Analysis (2019); P. Blanchard, D. J. Hi
 Computing the Log-Sum-Exp and Softmax Functions (2021).
 """
 
+from . import filters
 from .arithmetic import (
     EXP_ULPS,
     LOG_ULPS,
@@ -27,17 +28,21 @@ from .arithmetic import (
 )
 from .head import deviation, exact_logits, logits, never_rounds, race, running_sum, softmax, temperature
 from .output_layer import finish_logits, layer_norm, rms_norm
+from .penalties import frequency_penalty, rounded_once
 from .quantised import quantised_logits
-from .scoring import log_probs
+from .scoring import cross_entropy, log_probs
 
 __all__ = [
     "EXP_ULPS",
     "LOG_ULPS",
     "RSQRT_ULPS",
     "TANH_ULPS",
+    "cross_entropy",
     "deviation",
     "exact_logits",
+    "filters",
     "finish_logits",
+    "frequency_penalty",
     "gamma",
     "largest",
     "layer_norm",
@@ -49,6 +54,7 @@ __all__ = [
     "quantised_logits",
     "race",
     "rms_norm",
+    "rounded_once",
     "running_sum",
     "smallest_normal",
     "softmax",

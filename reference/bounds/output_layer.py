@@ -44,6 +44,16 @@ def layer_norm(hidden: Any, weight: Any, bias: Any, epsilon: float, weight_offse
     One pass as `mean(h**2) - mean**2` is off by `u d q**2`, not by `u d q s`: it breaks the rule where q is far
     above s.
     """
+    centred, off, variance, moved = centred_square(hidden, dtype)
+    added = 0.0 if bias is None else np.asarray(bias, dtype=np.float64)
+    return _scaled(centred, off, variance, moved, _factor(weight, weight_offset), added, epsilon, dtype)
+
+
+def centred_square(hidden: Any, dtype: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """`h - mean` and what the mean may be off by; the variance and what it may be off by, as in `layer_norm`.
+
+    `(..., d) -> (..., d), (..., 1), (..., 1), (..., 1)`.
+    """
     h = np.asarray(hidden, dtype=np.float64)
     centred = h - h.mean(axis=-1, keepdims=True)
     centred = centred - centred.mean(axis=-1, keepdims=True)  # what the first mean was off by
@@ -53,8 +63,7 @@ def layer_norm(hidden: Any, weight: Any, bias: Any, epsilon: float, weight_offse
     with np.errstate(invalid="ignore"):  # inf times 0
         of_variance = 2 * np.sqrt(2 * variance) * off + off**2
         moved = of_variance + grows * (variance + of_variance)
-    added = 0.0 if bias is None else np.asarray(bias, dtype=np.float64)
-    return _scaled(centred, off, variance, moved, _factor(weight, weight_offset), added, epsilon, dtype)
+    return centred, off, variance, moved
 
 
 def _factor(weight: Any, weight_offset: float) -> np.ndarray:

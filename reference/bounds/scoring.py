@@ -41,3 +41,19 @@ def log_probs(logits: Any, dtype: str, error: Any = 0.0, blocks: int = 1) -> np.
         bound = error + u * (np.abs(x) + 2 * worst) + of_log + eps_log * (np.log(total) + of_log)
         bound = bound + u * (np.abs(x) + np.log(total) + bound) + smallest_normal(dtype)
     return np.where(alive, bound * covers_float64(n), 0.0)
+
+
+def cross_entropy(logits: Any, token_ids: Any, counted: Any, dtype: str, error: Any = 0.0) -> np.ndarray:
+    """Error of minus the mean of the log-probabilities of `token_ids` where `counted`: `(..., V), (...) -> ()`.
+
+    The mean of their bounds, `gamma_(n+1)` for a sum of n in any order and its quotient, and one rounding to the dtype.
+    """
+    z = np.asarray(logits, dtype=np.float64)
+    x = z - z.max(axis=-1, keepdims=True)
+    exact = x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
+    ids = np.where(counted, token_ids, 0)[..., None]
+    scores, off = (
+        np.take_along_axis(a, ids, axis=-1)[..., 0][np.asarray(counted)] for a in (exact, log_probs(z, dtype, error))
+    )
+    grows = gamma(scores.size + 2, dtype)
+    return np.asarray(off.mean() + grows * (np.abs(scores).mean() + off.mean()) + smallest_normal(dtype))

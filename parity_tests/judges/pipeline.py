@@ -1,0 +1,136 @@
+"""Judges a pipeline: whether some correct implementation of each step, one after the other, leads to the result.
+
+Most steps have one right result. Where rounding may decide which tokens a filter keeps, each way is followed, and so is
+the error that a frequency penalty, or a temperature by its reciprocal, leaves for the steps after it.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from reference import bounds
+from reference.filter_validation import counted
+from reference.operations import OPERATIONS
+from reference.pipeline import FUNCTIONS, Step
+
+from .cuts import MANY, Cut, near
+from .filters import cut_of
+from .penalties import counts
+from .words import Verdict, Word, diverged, same_bits
+
+State = tuple[np.ndarray, np.ndarray]  # logits of one row, and what they may be off by
+
+
+def process(
+    expected: np.ndarray,
+    actual: np.ndarray,
+    dtype: str | None,
+    *,
+    logits: Any,
+    steps: Sequence[Step],
+    history: Any = None,
+    prompt_length: int = 0,
+    uniform: Any = None,
+    exact: bool = True,
+) -> Verdict:
+    """The result of a pipeline. `exact=False` lets the temperature be a product with its reciprocal."""
+    logits = np.asarray(logits)
+    ids = np.zeros((*logits.shape[:-1], 0), np.int64) if history is None else np.asarray(history)
+    any_of_the_tied = any(arguments.get("ties") == "any" for _, arguments in steps)
+    word = Word.IDENTICAL
+    for row in np.ndindex(logits.shape[:-1]):
+        of_row = [(name, _arguments(name, given, ids[row], prompt_length, uniform, row)) for name, given in steps]
+        ends = list(_ends(logits[row].astype(expected.dtype), of_row, dtype or expected.dtype.name, exact))
+        for who, result in (("", actual[row]), ("the reference itself: ", expected[row])):
+            if len(ends) < MANY and not any(_fits(result, *end, any_of_the_tied) for end in ends):
+                kept = result > -np.inf
+                of_kept = [e for e in ends if np.array_equal(e[0] > -np.inf, kept)]
+                reason = who + ("other logits" if of_kept else "other survivors")
+                at = {"actual": result, "expected": expected[row]}
+                inputs = {"logits": logits[row], "steps": list(steps), "history": ids[row]}
+                return diverged("PIPE-1", reason, place=row, **at, inputs=inputs)
+        if not same_bits(actual[row], expected[row]) and word != Word.TIE_BREAK:
+            moved = not np.array_equal(actual[row] > -np.inf, expected[row] > -np.inf)
+            word = Word.TIE_BREAK if moved else Word.WITHIN_BOUND
+    return Verdict(word=word)
+
+
+def _arguments(
+    name: str, given: Any, ids: np.ndarray, prompt_length: int, uniform: Any, row: tuple[int, ...]
+) -> dict[str, Any]:
+    """The arguments of a step for one row, as the function takes them; ties may be "any"."""
+    arguments = dict(given)
+    if "history" in OPERATIONS[name].arguments:
+        arguments["history"] = counted(ids, prompt_length, arguments.pop("counts", "all"))
+    if "uniform" in OPERATIONS[name].arguments:
+        arguments["uniform"] = float(np.asarray(uniform)[row])
+    return OPERATIONS[name].defaults | arguments if "logits" in OPERATIONS[name].arguments else arguments
+
+
+def _ends(row: np.ndarray, steps: list[tuple[str, dict[str, Any]]], dtype: str, exact: bool) -> Iterator[State]:
+    """Where the steps may lead, at most MANY ways."""
+    states: list[State] = [(row, np.zeros(len(row)))]
+    for name, given in steps:
+        states = [end for state in states for end in _after(*state, name, given, dtype, exact)][:MANY]
+    yield from states
+
+
+def _after(
+    z: np.ndarray, error: np.ndarray, name: str, given: dict[str, Any], dtype: str, exact: bool
+) -> Iterator[State]:
+    """What one step may make of logits that are off by at most `error`."""
+    if OPERATIONS[name].rule.startswith("FILTER") or (name == "keep_top_k" and error.any()):
+        off = error if error.any() else 0.0
+        if name == "keep_top_k":
+            cut: Cut = near(
+                np.where(z > -np.inf, -z.astype(np.float64), np.inf), error, np.ones(len(z)), given["k"], 0, False
+            )
+        else:
+            if given.get("ties") == "any":
+                given = given | {"ties": "lowest_id"}
+            cut = cut_of(name, z, (dtype, "float64"), off, **given)
+        for kept in cut.choices():
+            yield np.where(kept, z, -np.inf).astype(z.dtype), np.where(kept, error, 0.0)
+        return
+    after = FUNCTIONS[name](z, **{k: v for k, v in given.items() if (k, v) != ("ties", "any")})
+    yield after, _error_after(z, after, error, name, given, dtype, exact)
+
+
+def _error_after(
+    z: np.ndarray, after: np.ndarray, error: np.ndarray, name: str, given: dict[str, Any], dtype: str, exact: bool
+) -> np.ndarray:
+    """How far off the logits may be after a step that is no filter."""
+    alive = np.isfinite(after)
+    if name == "frequency_penalty":
+        occurs, each = counts(given["history"], z.shape), float(z.dtype.type(given["penalty"]))
+        of_step: np.ndarray = 2 * bounds.frequency_penalty(z, occurs, each, dtype, error)
+        return np.where(alive, of_step, 0.0)
+    by_reciprocal = name == "apply_temperature" and not exact and given["temperature"] != 1
+    if not error.any() and not by_reciprocal:
+        return error  # one right rounding
+    scale = 1.0
+    if name == "apply_temperature":
+        scale = 1 / float(z.dtype.type(given["temperature"]))
+    elif name == "repetition_penalty":
+        scale = max(given["penalty"], 1 / given["penalty"])
+    elif name == "finish_logits":
+        scale = given["multiplier"] / given["divisor"]
+    rounds = (
+        4 * bounds.unit_roundoff(dtype) if scale != 1 or name == "presence_penalty" or name == "logit_bias" else 0.0
+    )
+    grown = error * scale + rounds * (np.abs(np.where(alive, after, 0)) + error * scale)
+    return np.where(alive, grown + bounds.smallest_normal(dtype), 0.0)
+
+
+def _fits(result: np.ndarray, z: np.ndarray, error: np.ndarray, any_of_the_tied: bool) -> bool:
+    """Whether a result is this end, within its error."""
+    if any_of_the_tied:
+        order, own = np.argsort(z, kind="stable"), np.argsort(result, kind="stable")
+        z, error, result = z[order], error[order], result[own]
+    if not np.array_equal(z > -np.inf, result > -np.inf):
+        return False
+    if not error.any():
+        return same_bits(result, z.astype(result.dtype))
+    with np.errstate(invalid="ignore"):
+        return bool(((result == z) | (np.abs(result.astype(np.float64) - z) <= error)).all())
