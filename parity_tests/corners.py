@@ -11,7 +11,8 @@ import numpy as np
 
 from reference.operations import DEFAULTS, OPERATIONS, STAGES
 
-NUMBERS = ("epsilon", "weight_offset", "multiplier", "divisor", "cap")
+# Numbers that must not be nan.
+NUMBERS = tuple(name for name, value in DEFAULTS.items() if isinstance(value, float) and name != "temperature")
 Case = dict[str, Any]
 V, D, ROWS = 4_101, 1_025, 3
 
@@ -39,6 +40,32 @@ def _values(rng: np.random.Generator, dtype: str, operation: str) -> dict[str, A
         "multiplier": 0.3,
         "divisor": 0.7,
         "cap": 30.0,
+        "p": 0.9,
+        "until": "exceeded",
+        "mass": 0.7,
+        "cutoff": 1e-3,
+        "h": 0.6,
+        "n": 1.5,
+        "threshold": 1e-3,
+        "probability": 1.0,
+        "penalty": 1.3,
+        "history": rng.integers(0, V, 300),
+        "biased": np.arange(0, V, 7),
+        "biases": rng.standard_normal(-(-V // 7)).astype(dtype),
+        "banned": np.arange(0, V, 5),
+        "ngram_size": 1,
+        "length": 301,
+        "end_ids": np.arange(0, V, 3),
+        "token_ids": np.array(V - 2),
+        "ignore_index": -100,
+        "steps": [
+            ("repetition_penalty", {"penalty": 1.3}),
+            ("frequency_penalty", {"penalty": 0.7, "counts": "output"}),
+            ("apply_temperature", {"temperature": 0.7}),
+            ("keep_top_p", {"p": 0.9}),
+            ("keep_min_p", {"p": 0.02}),
+        ],
+        "prompt_length": 100,
     }
 
 
@@ -88,6 +115,13 @@ def bad(operation: str) -> Iterator[Case]:
         "hidden": probs,
         "weight": probs[0],
         "bias": probs[0],
+        "history": np.ones((ROWS, 4), np.int64),
+        "token_ids": np.ones(ROWS, np.int64),
+        "biased": np.array([1, 2]),
+        "biases": probs[0][:2],
+        "banned": np.array([1, 2]),
+        "end_ids": np.array([1, 2]),
+        **{name: DEFAULTS[name] for name in ("ngram_size", "length", "steps")},
         **{name: DEFAULTS[name] for name in NUMBERS},
     }
     given = OPERATIONS[operation].given(good)
@@ -97,7 +131,12 @@ def bad(operation: str) -> Iterator[Case]:
         "noise": (np.nan, np.inf, -1.0),
         "uniform": (np.nan, 1.0, -0.5),
         **dict.fromkeys(("hidden", "weight", "bias"), (np.nan, np.inf, -np.inf)),
+        "biases": (np.nan, np.inf),
+        **dict.fromkeys(("history", "banned", "biased", "end_ids"), (-1, 71)),
+        "token_ids": (-1, 71),
     }
+    if "steps" in given:  # no step reads it
+        del last["uniform"]
     for name in given.keys() & last.keys():
         for value in last[name]:
             changed = np.array(given[name])
@@ -108,7 +147,7 @@ def bad(operation: str) -> Iterator[Case]:
         masked[-1] = -np.inf
         yield {**given, "logits": masked}
     no_rows = {
-        name: value[:0] if name not in ("embedding", "weight", "bias") and isinstance(value, np.ndarray) else value
+        name: value[:0] if isinstance(value, np.ndarray) and "…" in OPERATIONS[operation].arguments[name] else value
         for name, value in given.items()
     }
     for name, value in (("temperature", 0.0), ("k", 0), *((name, np.nan) for name in NUMBERS)):

@@ -207,6 +207,7 @@ shares = st.one_of(
     st.sampled_from([0.5, 0.25, 0.75, 0.875, 0.125, 0.9, 0.95, 0.05, 1e-3, 1e-6]),
     st.floats(2.0**-20, 1, exclude_max=True, allow_subnormal=False),
 )
+whole_or_shares = st.one_of(st.just(1.0), shares)
 
 
 @st.composite
@@ -256,8 +257,10 @@ def _biases(draw: st.DrawFn, given: dict[str, Any]) -> dict[str, Any]:
 def pipelines(draw: st.DrawFn, given: dict[str, Any]) -> dict[str, Any]:
     """Up to five steps in any order, with what they need; steps that would leave no token are left out."""
     rows = given["logits"]
-    common = {"history": draw(histories(rows)), "uniform": draw(uniforms(rows.shape[:-1]))}
-    common["prompt_length"] = draw(st.integers(0, common["history"].shape[-1]))
+    history = draw(histories(rows))
+    prompt_length = draw(st.integers(0, history.shape[-1]))
+    uniform = draw(uniforms(rows.shape[:-1]))
+    common: dict[str, Any] = {"history": history, "prompt_length": prompt_length, "uniform": uniform}
     steps: list[tuple[str, dict[str, Any]]] = []
     for name in draw(st.lists(st.sampled_from([name for name in STEPS if name != "finish_logits"]), max_size=5)):
         drawn = {**common, "logits": rows}
@@ -310,11 +313,12 @@ _DRAWN: dict[str, Callable[[st.DrawFn, dict[str, Any], tuple[str, ...]], dict[st
     "multiplier": lambda draw, given, dtypes: {"multiplier": draw(scales)},
     "divisor": lambda draw, given, dtypes: {"divisor": draw(scales)},
     "cap": lambda draw, given, dtypes: {"cap": draw(caps)},
-    **{
-        name: lambda draw, given, dtypes, name=name: {name: draw(st.one_of(st.just(1.0), shares))}
-        for name in ("p", "h", "threshold", "probability")
-    },
-    **{name: lambda draw, given, dtypes, name=name: {name: draw(shares)} for name in ("mass", "cutoff")},
+    "p": lambda draw, given, dtypes: {"p": draw(whole_or_shares)},
+    "h": lambda draw, given, dtypes: {"h": draw(whole_or_shares)},
+    "threshold": lambda draw, given, dtypes: {"threshold": draw(whole_or_shares)},
+    "probability": lambda draw, given, dtypes: {"probability": draw(whole_or_shares)},
+    "mass": lambda draw, given, dtypes: {"mass": draw(shares)},
+    "cutoff": lambda draw, given, dtypes: {"cutoff": draw(shares)},
     "until": lambda draw, given, dtypes: {"until": draw(st.sampled_from(UNTIL))},
     "n": lambda draw, given, dtypes: {"n": draw(st.sampled_from([0.5, 1.0, 2.0, 0.1, 30.0]))},
     "history": lambda draw, given, dtypes: {"history": draw(histories(given["logits"]))},

@@ -24,7 +24,7 @@ from .heads import Head
 from .judges.words import UnusualWarning
 from .local_torch_rng import local_stream_is_mt19937
 
-MODULES = {operation.name: f"test_{operation.file}" for operation in WITH_VECTORS}
+MODULES = {operation.name: f"test_{operation.family or operation.file}" for operation in WITH_VECTORS}
 COMMON = ("test_refusals", "test_lm_head")  # the refusals of each operation, and what holds for all operations
 
 settings.register_profile(

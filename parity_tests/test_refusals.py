@@ -39,7 +39,10 @@ TAKES_LOGITS = [name for name in STAGES if "logits" in OPERATIONS[name].argument
 
 
 def call_with_logits(head: Head, function: str, logits: Any) -> Any:
-    others = OPERATIONS[function].given(DEFAULTS)
+    batch, none = np.shape(logits)[:-1], np.zeros(0, np.int64)
+    of_rows = {"history": np.zeros((*batch, 0), np.int64), "token_ids": np.zeros(batch, np.int64)}
+    tensors = {**of_rows, "uniform": np.full(batch, 0.5), **dict.fromkeys(("biased", "banned", "end_ids"), none)}
+    others = OPERATIONS[function].given({**DEFAULTS, **tensors, "biases": np.zeros(0, f32)})
     others.pop("ties", None)  # some heads have no choice
     return getattr(head, function)(logits, **others)
 

@@ -115,31 +115,42 @@ def check_targets(values: Any, shape: tuple[int, ...], ignore_index: Any) -> tup
     return ids, counted
 
 
-def check_step(place: int, step: Any, functions: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """A step's name and a copy of its arguments."""
-    if not (isinstance(step, Sequence) and len(step) == 2 and isinstance(step[1], Mapping)):
-        raise TypeError(f"steps[{place}] is {step!r}: it must be a name and a mapping of arguments")
-    name, arguments = step
-    if name not in functions:
-        raise ValueError(f"steps[{place}] is {name!r}: it must be one of {', '.join(functions)}")
-    known = OPERATIONS[name].arguments
-    taken = {"logits", "history", "uniform"}  # what a pipeline hands to its steps
-    allowed = [a for a in known if a not in taken] + (["counts"] if "history" in known else [])
+def check_steps(steps: Any, functions: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The steps of a pipeline: names, and copies of their arguments."""
+    if isinstance(steps, str) or not isinstance(steps, Sequence):
+        raise TypeError(f"steps is {steps!r}: it must be a list of steps, each a name and its arguments")
+    return [_check_step(f"steps[{number}]", step, functions) for number, step in enumerate(steps)]
+
+
+def _check_step(name: str, step: Any, functions: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    if isinstance(step, str) or not isinstance(step, Sequence) or len(step) != 2 or not isinstance(step[1], Mapping):
+        raise TypeError(f"{name} is {step!r}: it must be a name and a mapping of arguments")
+    function, arguments = step
+    if function not in functions:
+        raise ValueError(f"{name} is {function!r}: it must be one of {', '.join(functions)}")
+    known = OPERATIONS[function].arguments
+    handed = ("logits", "history", "uniform")  # by the pipeline
+    allowed = [argument for argument in known if argument not in handed] + ["counts"] * ("history" in known)
     for argument in arguments:
         if argument not in allowed:
-            raise ValueError(f"steps[{place}] has {argument!r}: {name} takes {', '.join(allowed)}")
-    return name, dict(arguments)
+            raise ValueError(f"{name} has {argument!r}: {function} takes {', '.join(allowed)}")
+    return function, dict(arguments)
 
 
-def counted(history: np.ndarray, prompt_length: Any, counts: Any) -> np.ndarray:
-    """The part of the history `(..., n)` that counts."""
-    n, prompt = history.shape[-1], check_integer("prompt_length", prompt_length)
+def check_prompt_length(value: Any, history: np.ndarray) -> int:
+    """How many ids of the history `(..., n)` are the prompt."""
+    prompt, n = check_integer("prompt_length", value), history.shape[-1]
     if not 0 <= prompt <= n:
         raise ValueError(f"prompt_length is {shown(prompt)}: it must be from 0 to {n}, the length of the history")
+    return prompt
+
+
+def counted(history: np.ndarray, prompt: int, counts: Any) -> np.ndarray:
+    """The part of the history `(..., n)` that counts; its first `prompt` ids are the prompt."""
     parts = {"all": slice(None), "prompt": slice(prompt), "output": slice(prompt, None)}
     if isinstance(counts, str):
         return history[..., parts[check_word("counts", counts, *parts)]]
     last = check_integer("counts", counts)
     if last < 0:
         raise ValueError(f"counts is {shown(last)}: it must be 0 or more, how many of the last ids count")
-    return history[..., max(0, n - last) :]
+    return history[..., max(0, history.shape[-1] - last) :]

@@ -100,7 +100,7 @@ class Operation:
     - `arguments` and `results` map each name to its shape, or to a description.
     - `rule` defines the operation. It counts as broken where no rule is more precise, as by a result of a wrong shape.
     - `rules` are all rules that a result can break.
-    - `file` names the vectors `{file}.json`, their schema, and `parity_tests/test_{file}.py`.
+    - `file` names the vectors `{file}.json` and their schema. `family`, or else `file`, names `parity_tests/test_{family}.py`.
     - `rounds`: results are judged within bounds. All others must be exact.
     - `exact_without` names the argument without which, that is at its default, the result must be exact all the same.
     - `own_defaults` are those that differ from DEFAULTS.
@@ -115,6 +115,7 @@ class Operation:
     rules: tuple[str, ...] = ()
     refusals: tuple[str, ...] = ()
     file: str = ""
+    family: str = ""
     rounds: bool = False
     exact_without: str = ""
     own_defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -282,6 +283,7 @@ _TABLE = (
         rules=("FILTER-1", "FILTER-2", "FILTER-3", *_OF_FILTERS),
         refusals=(*_BAD_LOGITS, "bad_share", "bad_until", "bad_ties"),
         file="keep_top_p",
+        family="filters",
     ),
     Operation(
         name="keep_min_p",
@@ -291,6 +293,7 @@ _TABLE = (
         rules=("FILTER-1", "FILTER-4", *_OF_FILTERS),
         refusals=(*_BAD_LOGITS, "bad_share"),
         file="keep_min_p",
+        family="filters",
         own_defaults={"p": 0.05},
     ),
     Operation(
@@ -301,6 +304,7 @@ _TABLE = (
         rules=("FILTER-1", "FILTER-5", *_OF_FILTERS),
         refusals=(*_BAD_LOGITS, "bad_share", "bad_until"),
         file="keep_typical",
+        family="filters",
     ),
     Operation(
         name="keep_epsilon",
@@ -310,6 +314,7 @@ _TABLE = (
         rules=("FILTER-1", "FILTER-6", *_OF_FILTERS),
         refusals=(*_BAD_LOGITS, "bad_share"),
         file="keep_epsilon",
+        family="filters",
     ),
     Operation(
         name="keep_eta",
@@ -319,6 +324,7 @@ _TABLE = (
         rules=("FILTER-1", "FILTER-6", *_OF_FILTERS),
         refusals=(*_BAD_LOGITS, "bad_share"),
         file="keep_eta",
+        family="filters",
     ),
     Operation(
         name="keep_top_h",
@@ -328,6 +334,7 @@ _TABLE = (
         rules=("FILTER-1", "FILTER-7", *_OF_FILTERS),
         refusals=(*_BAD_LOGITS, "bad_share"),
         file="keep_top_h",
+        family="filters",
     ),
     Operation(
         name="keep_top_n_sigma",
@@ -337,6 +344,7 @@ _TABLE = (
         rules=("FILTER-1", "FILTER-8", *_OF_FILTERS),
         refusals=(*_BAD_LOGITS, "bad_n"),
         file="keep_top_n_sigma",
+        family="filters",
     ),
     Operation(
         name="keep_xtc",
@@ -346,6 +354,7 @@ _TABLE = (
         rules=("FILTER-1", "FILTER-9", *_OF_FILTERS),
         refusals=(*_BAD_LOGITS, "bad_share", "bad_uniform"),
         file="keep_xtc",
+        family="filters",
     ),
     Operation(
         name="greedy",
@@ -355,6 +364,7 @@ _TABLE = (
         rules=("FILTER-10", "SOFTMAX-4"),
         refusals=_BAD_LOGITS,
         file="greedy",
+        family="filters",
     ),
     Operation(
         name="repetition_penalty",
@@ -364,6 +374,7 @@ _TABLE = (
         rules=("PENALTY-1", "PENALTY-2", *_OF_PENALTIES),
         refusals=(*_BAD_LOGITS, "bad_token_ids", "bad_penalty", "overflow"),
         file="repetition_penalty",
+        family="penalties",
     ),
     Operation(
         name="frequency_penalty",
@@ -373,6 +384,7 @@ _TABLE = (
         rules=("PENALTY-1", "PENALTY-3", *_OF_PENALTIES),
         refusals=(*_BAD_LOGITS, "bad_token_ids", "bad_penalty", "overflow"),
         file="frequency_penalty",
+        family="penalties",
         rounds=True,
         own_defaults={"penalty": 0.5},
     ),
@@ -384,6 +396,7 @@ _TABLE = (
         rules=("PENALTY-1", "PENALTY-4", *_OF_PENALTIES),
         refusals=(*_BAD_LOGITS, "bad_token_ids", "bad_penalty", "overflow"),
         file="presence_penalty",
+        family="penalties",
         own_defaults={"penalty": 0.5},
     ),
     Operation(
@@ -394,6 +407,7 @@ _TABLE = (
         rules=("PENALTY-5", *_OF_PENALTIES),
         refusals=(*_BAD_LOGITS, "bad_token_ids", "bad_biases", "overflow"),
         file="logit_bias",
+        family="penalties",
     ),
     Operation(
         name="ban",
@@ -403,6 +417,7 @@ _TABLE = (
         rules=("PENALTY-6", *_OF_PENALTIES),
         refusals=(*_BAD_LOGITS, "bad_token_ids"),
         file="ban",
+        family="penalties",
     ),
     Operation(
         name="no_repeat_ngram",
@@ -412,6 +427,7 @@ _TABLE = (
         rules=("PENALTY-1", "PENALTY-6", *_OF_PENALTIES),
         refusals=(*_BAD_LOGITS, "bad_token_ids", "bad_count"),
         file="no_repeat_ngram",
+        family="penalties",
     ),
     Operation(
         name="min_length",
@@ -421,6 +437,7 @@ _TABLE = (
         rules=("PENALTY-1", "PENALTY-6", *_OF_PENALTIES),
         refusals=(*_BAD_LOGITS, "bad_token_ids", "bad_count"),
         file="min_length",
+        family="penalties",
     ),
     Operation(
         name="process",
@@ -436,6 +453,7 @@ _TABLE = (
         rules=("PIPE-1", "PIPE-2", "PIPE-3", "PIPE-4", "SOFTMAX-4"),
         refusals=(*_BAD_LOGITS, "bad_steps"),
         file="process",
+        family="pipeline",
         rounds=True,
         note="`history` and `uniform` may be left out where no step takes them; a step is refused as its function is",
     ),
@@ -447,6 +465,7 @@ _TABLE = (
         rules=("LOGPROB-1", *_OF_LOG_PROBS),
         refusals=_BAD_LOGITS,
         file="log_probs",
+        family="log_probabilities",
         rounds=True,
     ),
     Operation(
@@ -457,6 +476,7 @@ _TABLE = (
         rules=("LOGPROB-1", "LOGPROB-2", *_OF_LOG_PROBS),
         refusals=(*_BAD_LOGITS, "bad_k"),
         file="top_log_probs",
+        family="log_probabilities",
         rounds=True,
         parts=("top_k", "log_probs"),
         own_defaults={"k": 5},
@@ -469,6 +489,7 @@ _TABLE = (
         rules=("LOGPROB-3", *_OF_LOG_PROBS),
         refusals=(*_BAD_LOGITS, "bad_token_ids", "bad_ties"),
         file="rank",
+        family="log_probabilities",
     ),
     Operation(
         name="cross_entropy",
@@ -478,6 +499,7 @@ _TABLE = (
         rules=("LOGPROB-4", *_OF_LOG_PROBS),
         refusals=(*_BAD_LOGITS, "bad_token_ids"),
         file="cross_entropy",
+        family="log_probabilities",
         rounds=True,
         parts=("log_probs",),
     ),

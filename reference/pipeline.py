@@ -9,14 +9,14 @@ of the definition: a filter looks at the softmax of what reaches it, so before t
 than after it  [PIPE-1]. `profiles.py` builds steps from the settings of existing engines.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from . import filters, head, output_layer, penalties
-from .filter_validation import check_history, check_step, counted
+from .filter_validation import check_history, check_prompt_length, check_steps, counted
 from .operations import OPERATIONS, STEPS
 from .validation import check_logits
 
@@ -29,7 +29,7 @@ FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
 
 def process(
     logits: ArrayLike,
-    steps: Iterable[Step],
+    steps: Sequence[Step],
     history: ArrayLike | None = None,
     prompt_length: int = 0,
     uniform: ArrayLike | None = None,
@@ -50,10 +50,10 @@ def process(
     logits = check_logits(logits).copy()
     rows = logits.shape[:-1]
     history = check_history(np.zeros((*rows, 0), np.int64) if history is None else history, logits.shape)
-    for number, step in enumerate(steps):
-        name, arguments = check_step(number, step, FUNCTIONS)
+    prompt = check_prompt_length(prompt_length, history)
+    for name, arguments in check_steps(steps, FUNCTIONS):
         if "history" in OPERATIONS[name].arguments:
-            arguments["history"] = counted(history, prompt_length, arguments.pop("counts", "all"))
+            arguments["history"] = counted(history, prompt, arguments.pop("counts", "all"))
         if "uniform" in OPERATIONS[name].arguments:
             arguments["uniform"] = uniform
         if arguments.get("ties") == "any":

@@ -16,6 +16,7 @@ from torch import Tensor
 COMPUTE_DTYPE = dict.fromkeys((torch.float16, torch.bfloat16, torch.float32), torch.float32)
 COMPUTE_DTYPE[torch.float64] = torch.float64
 QUOTIENT = "(logits / temperature={})"  # the name under which scaled logits are refused
+INTEGERS = "token ids are integers"
 
 
 def place(name: str, index: Sequence[int]) -> str:
@@ -235,9 +236,6 @@ def check_token_ids(values: Any, shape: Sequence[int], vocab_size: int, of: str 
         raise ValueError(f"token_ids has shape {tuple(tensor.shape)}: it must be {tuple(shape)}, one id per {of}")
     check_range("token_ids", tensor, vocab_size, "leave out positions without a token")
     return tensor
-
-
-INTEGERS = "token ids are integers"
 
 
 def check_integers(name: str, tensor: Tensor) -> Tensor:

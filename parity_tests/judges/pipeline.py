@@ -15,6 +15,7 @@ from reference.operations import OPERATIONS
 from reference.pipeline import FUNCTIONS, Step
 
 from .cuts import MANY, Cut, near
+from .elements import worst_element
 from .filters import cut_of
 from .penalties import counts
 from .words import Verdict, Word, diverged, same_bits
@@ -38,22 +39,24 @@ def process(
     logits = np.asarray(logits)
     ids = np.zeros((*logits.shape[:-1], 0), np.int64) if history is None else np.asarray(history)
     any_of_the_tied = any(arguments.get("ties") == "any" for _, arguments in steps)
-    word = Word.IDENTICAL
+    word, worst = Word.IDENTICAL, 0.0
     for row in np.ndindex(logits.shape[:-1]):
         of_row = [(name, _arguments(name, given, ids[row], prompt_length, uniform, row)) for name, given in steps]
         ends = list(_ends(logits[row].astype(expected.dtype), of_row, dtype or expected.dtype.name, exact))
         for who, result in (("", actual[row]), ("the reference itself: ", expected[row])):
-            if len(ends) < MANY and not any(_fits(result, *end, any_of_the_tied) for end in ends):
+            ratio = min((_ratio(result, *end, any_of_the_tied) for end in ends), default=np.inf)
+            if len(ends) < MANY and not ratio <= 1:
                 kept = result > -np.inf
                 of_kept = [e for e in ends if np.array_equal(e[0] > -np.inf, kept)]
                 reason = who + ("other logits" if of_kept else "other survivors")
                 at = {"actual": result, "expected": expected[row]}
                 inputs = {"logits": logits[row], "steps": list(steps), "history": ids[row]}
-                return diverged("PIPE-1", reason, place=row, **at, inputs=inputs)
+                return diverged("PIPE-1", reason, ratio=ratio, place=row, **at, inputs=inputs)
+            worst = max(worst, ratio if not who and ratio <= 1 else 0.0)
         if not same_bits(actual[row], expected[row]) and word != Word.TIE_BREAK:
             moved = not np.array_equal(actual[row] > -np.inf, expected[row] > -np.inf)
             word = Word.TIE_BREAK if moved else Word.WITHIN_BOUND
-    return Verdict(word=word)
+    return Verdict(word=word, ratio=worst)
 
 
 def _arguments(
@@ -106,31 +109,27 @@ def _error_after(
         occurs, each = counts(given["history"], z.shape), float(z.dtype.type(given["penalty"]))
         of_step: np.ndarray = 2 * bounds.frequency_penalty(z, occurs, each, dtype, error)
         return np.where(alive, of_step, 0.0)
-    by_reciprocal = name == "apply_temperature" and not exact and given["temperature"] != 1
+    by_reciprocal = "temperature" in given and not exact and given["temperature"] != 1
     if not error.any() and not by_reciprocal:
         return error  # one right rounding
-    scale = 1.0
-    if name == "apply_temperature":
+    scale, rounds = 1.0, 0.0 if OPERATIONS[name].rule == "PENALTY-6" else 4 * bounds.unit_roundoff(dtype)
+    if "temperature" in given:
         scale = 1 / float(z.dtype.type(given["temperature"]))
-    elif name == "repetition_penalty":
-        scale = max(given["penalty"], 1 / given["penalty"])
-    elif name == "finish_logits":
+    elif "multiplier" in given:
         scale = given["multiplier"] / given["divisor"]
-    rounds = (
-        4 * bounds.unit_roundoff(dtype) if scale != 1 or name == "presence_penalty" or name == "logit_bias" else 0.0
-    )
+    elif OPERATIONS[name].rule == "PENALTY-2":
+        scale = max(given["penalty"], 1 / given["penalty"])
     grown = error * scale + rounds * (np.abs(np.where(alive, after, 0)) + error * scale)
     return np.where(alive, grown + bounds.smallest_normal(dtype), 0.0)
 
 
-def _fits(result: np.ndarray, z: np.ndarray, error: np.ndarray, any_of_the_tied: bool) -> bool:
-    """Whether a result is this end, within its error."""
+def _ratio(result: np.ndarray, z: np.ndarray, error: np.ndarray, any_of_the_tied: bool) -> float:
+    """The largest error of a result that may be this end, over its bound; infinite if it is another."""
     if any_of_the_tied:
         order, own = np.argsort(z, kind="stable"), np.argsort(result, kind="stable")
         z, error, result = z[order], error[order], result[own]
     if not np.array_equal(z > -np.inf, result > -np.inf):
-        return False
+        return np.inf
     if not error.any():
-        return same_bits(result, z.astype(result.dtype))
-    with np.errstate(invalid="ignore"):
-        return bool(((result == z) | (np.abs(result.astype(np.float64) - z) <= error)).all())
+        return 0.0 if same_bits(result, z.astype(result.dtype)) else np.inf
+    return worst_element(result, z.astype(np.float64), error)[0]

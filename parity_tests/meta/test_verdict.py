@@ -36,6 +36,17 @@ VALUES = {
     "weight": LOGITS,
     "bias": ONES,
     "cap": 30.0,
+    "p": 0.6,
+    "mass": 0.6,
+    "cutoff": 0.2,
+    "probability": 1.0,
+    "history": np.array([1, 1, 2, 0, 3]),
+    "biased": np.array([1, 3]),
+    "biases": np.array([0.5, -1], f32),
+    "banned": np.array([1]),
+    "end_ids": np.array([1]),
+    "token_ids": np.array(1),
+    "steps": [("frequency_penalty", {"penalty": 0.1}), ("keep_top_k", {"k": 3})],
 }
 INPUTS = {stage: OPERATIONS[stage].given(VALUES) for stage in STAGES}
 
@@ -56,8 +67,9 @@ def test_identical(stage: str) -> None:
 def test_within_bound(stage: str) -> None:
     """One unit in the last place is rounding, for stages that sum."""
     result = ours(stage)
-    nudged = np.where(result > 0, np.nextafter(result, f32(np.inf)), result)
-    verdict = compare(stage, result, nudged, **INPUTS[stage])
+    first, *others = result if isinstance(result, tuple) else (result,)
+    nudged = np.where((first != 0) & np.isfinite(first), np.nextafter(first, f32(np.inf)), first)
+    verdict = compare(stage, result, (nudged, *others) if others else nudged, **INPUTS[stage])
     assert verdict.word == Word.WITHIN_BOUND
     assert 0 < verdict.ratio <= 1
 

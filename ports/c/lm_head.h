@@ -15,6 +15,8 @@
  * the same buffer as its input; this is allowed, so that one buffer can go through the whole head. A stage that refuses
  * its input says so in its return value, and its output must not be used then. The rules in brackets are those of
  * reference/SPEC.md.
+ *
+ * lm_filters.h, lm_penalties.h and lm_scores.h have what may come between the logits and the softmax, or in its place.
  */
 #ifndef LM_HEAD_H
 #define LM_HEAD_H
@@ -40,6 +42,14 @@ typedef enum {
     LM_BAD_WEIGHT, /* or bias */
     LM_BAD_EPSILON,
     LM_BAD_SCALE,
+    LM_BAD_SHARE, /* from here on, codes of lm_filters.h, ... */
+    LM_BAD_UNTIL,
+    LM_BAD_N,
+    LM_BAD_PENALTY, /* ... lm_penalties.h ... */
+    LM_BAD_BIASES,
+    LM_BAD_COUNT,
+    LM_BAD_TOKEN_IDS, /* ... and lm_scores.h */
+    LM_BAD_STEPS, /* for callers that read steps from text */
     LM_BAD_SEED,  /* for callers that read seeds from text */
     LM_BAD_BUNDLE /* for callers that read bundles */
 } lm_code;

@@ -167,7 +167,15 @@ class Row:
             if abs(keys[a] - keys[b]) <= off[a] + off[b]:
                 raise ValueError(f"rounding decides which of tokens {a} and {b} comes first: no case for a vector")
 
+    def require_gap(self, kept: Sequence[int]) -> list[int]:
+        """The ids; raises where the least that stays and the largest that falls differ, but by next to nothing."""
+        fall = [i for i in self.ranked if i not in set(kept)]
+        if fall and self.logits[fall[0]] != self.logits[kept[-1]]:
+            self.require_order(self.x, self.off, [[kept[-1]], [fall[0]]])
+        return list(kept)
+
 
 def _first(exact: int, counts: Sequence[int]) -> Iterator[int]:
+    """The exact one, then the others."""
     yield exact
     yield from (count for count in counts if count != exact)
