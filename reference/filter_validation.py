@@ -116,7 +116,7 @@ def check_targets(values: Any, shape: tuple[int, ...], ignore_index: Any) -> tup
 
 
 def check_steps(steps: Any, functions: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """The steps of a pipeline: names, and copies of their arguments."""
+    """The steps of a pipeline: names, and copies of their arguments, without the remark that any of the tied stay."""
     if isinstance(steps, str) or not isinstance(steps, Sequence):
         raise TypeError(f"steps is {steps!r}: it must be a list of steps, each a name and its arguments")
     return [_check_step(f"steps[{number}]", step, functions) for number, step in enumerate(steps)]
@@ -129,12 +129,13 @@ def _check_step(name: str, step: Any, functions: Mapping[str, Any]) -> tuple[str
     if function not in functions:
         raise ValueError(f"{name} is {function!r}: it must be one of {', '.join(functions)}")
     known = OPERATIONS[function].arguments
+    arguments = {key: value for key, value in arguments.items() if (key, value) != ("ties", "any")}
     handed = ("logits", "history", "uniform")  # by the pipeline
     allowed = [argument for argument in known if argument not in handed] + ["counts"] * ("history" in known)
     for argument in arguments:
         if argument not in allowed:
             raise ValueError(f"{name} has {argument!r}: {function} takes {', '.join(allowed)}")
-    return function, dict(arguments)
+    return function, arguments
 
 
 def check_prompt_length(value: Any, history: np.ndarray) -> int:

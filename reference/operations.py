@@ -100,7 +100,7 @@ class Operation:
     - `arguments` and `results` map each name to its shape, or to a description.
     - `rule` defines the operation. It counts as broken where no rule is more precise, as by a result of a wrong shape.
     - `rules` are all rules that a result can break.
-    - `file` names the vectors `{file}.json` and their schema. `family`, or else `file`, names `parity_tests/test_{family}.py`.
+    - `file` names the vectors `{file}.json` and their schema; `family`, or else `file`, its tests, `test_{family}.py`.
     - `rounds`: results are judged within bounds. All others must be exact.
     - `exact_without` names the argument without which, that is at its default, the result must be exact all the same.
     - `own_defaults` are those that differ from DEFAULTS.

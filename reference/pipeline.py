@@ -38,7 +38,7 @@ def process(
 
     `history` holds the token ids so far; the first `prompt_length` are the prompt. A step that takes a history may say
     which ids count: `"counts"` is "all", as without it, "prompt", "output", or a number: that many, the last ones.
-    `uniform` is for `keep_xtc`. `"ties": "any"` says that an engine keeps any of the tied: the lowest id here.
+    `uniform` is for `keep_xtc`. `"ties": "any"` remarks that an engine keeps any of the tied  [PIPE-3].
     Raises: as each step; ValueError for an unknown step or argument, and for "counts" that is none of these.
 
     >>> flat = [("apply_temperature", {"temperature": 2.0}), ("keep_top_p", {"p": 0.9})]
@@ -56,7 +56,5 @@ def process(
             arguments["history"] = counted(history, prompt, arguments.pop("counts", "all"))
         if "uniform" in OPERATIONS[name].arguments:
             arguments["uniform"] = uniform
-        if arguments.get("ties") == "any":
-            del arguments["ties"]
         logits = FUNCTIONS[name](logits, **arguments)
     return logits

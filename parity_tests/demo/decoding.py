@@ -10,11 +10,16 @@ import torch
 from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel
 
 import reference
+from reference.profiles import PROFILES
 from weights_export import proof
 from weights_export.forward import run
+from weights_export.output_layer import finished
 
 from ..judges.draws import judge_draw
+from ..judges.pipeline import draw_behind
 from ..verdict import Verdict, Word
+
+PROFILE = PROFILES["transformers"]
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,7 @@ class _Drawing(LogitsProcessor):
     """
 
     head: NumpyHead
-    temperature: float
-    k: int
+    pipeline: list[tuple[str, Mapping[str, Any]]]
     seed: int
     follow: np.ndarray | None = None
     steps: list[Step] = field(default_factory=list)
@@ -93,8 +97,8 @@ class _Drawing(LogitsProcessor):
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         logits = self.head.logits(self._context)
-        # As in `generate()`, every logit that ties with the k-th survives.
-        kept = reference.keep_top_k(reference.apply_temperature(logits, self.temperature), self.k, ties="all")
+        prompt_length = input_ids.shape[1] - len(self.steps)
+        kept = reference.process(logits, self.pipeline, input_ids.numpy(), prompt_length)
         drawn = reference.multinomial(reference.softmax(kept), rng=self._rng)[:, 0]
         chosen = drawn if self.follow is None else self.follow[:, len(self.steps)]
         self.steps.append(Step(self._context, logits, self._rng.noise, drawn, scores))
@@ -112,15 +116,19 @@ def steps(
     k: int,
     seed: int,
     follow: np.ndarray | None = None,
+    **others: Any,
 ) -> list[Step]:
     """`tokens` steps of generation. `seed` is that of `torch.manual_seed`; rows do not stop at an end token.
+
+    `others` are further settings of `generate()` by its own names, such as `top_p`.
 
     Every row takes V numbers of the stream at every step, finished rows included [RNG-5].
 
     With `follow` `(B, tokens)`, the model is fed those tokens instead of its own. Two sequences are compared this way:
     after the first different token they would have nothing in common any more.
     """
-    drawing = _Drawing(head, temperature, k, seed, follow)
+    pipeline = PROFILE.steps(temperature=temperature, top_k=k, **others)
+    drawing = _Drawing(head, pipeline, seed, follow)
     with drawing.watching(), _settings(head.model):
         head.model.generate(  # type: ignore[operator]  # Transformers does not declare it for this class
             input_ids,
@@ -161,6 +169,7 @@ def transformers_generate(
     k: int,
     seed: int,
     eos_token_id: int | None = None,
+    **others: Any,
 ) -> np.ndarray:
     """The new token ids of `model.generate(do_sample=True)` after `torch.manual_seed(seed)`, `(B, at most tokens)`.
 
@@ -175,8 +184,27 @@ def transformers_generate(
             temperature=float(temperature),
             top_k=k,
             max_new_tokens=tokens,
+            **others,
         )
     return sequences[:, input_ids.shape[1] :].numpy()
+
+
+def scores_of_generate(
+    model: PreTrainedModel, input_ids: torch.Tensor, **settings: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The logits `(B, V)` of the next token in `generate(do_sample=True)`: the model's own, and those it draws from."""
+    with torch.random.fork_rng(devices=[]), _settings(model):
+        found = model.generate(  # type: ignore[operator]
+            input_ids,
+            attention_mask=torch.ones_like(input_ids),
+            do_sample=True,
+            max_new_tokens=1,
+            output_logits=True,
+            output_scores=True,
+            return_dict_in_generate=True,
+            **settings,
+        )
+    return found.logits[0], found.scores[0]
 
 
 def judge_steps(
@@ -188,8 +216,10 @@ def judge_steps(
     k: int,
     seed: int,
     eos_token_id: int | None = None,
+    prompt: np.ndarray | None = None,
+    **others: Any,
 ) -> list[Verdict]:
-    """One verdict for each token of `theirs` `(B, tokens)`, the output of `generate()`.
+    """One verdict for each token of `theirs` `(B, tokens)`, the output of `generate()` after `prompt` `(B, n)`.
 
     `followed` are the steps along these tokens. So where a token differs, the next step starts from the same text
     again, and one tie counts only once. Tokens after the end token of a row are not judged.
@@ -202,7 +232,14 @@ def judge_steps(
             if token == drawn:
                 verdicts.append(Verdict(operation="generate", word=Word.IDENTICAL))
                 continue
-            behind = judge_draw(step.context[row], head.embedding, step.noise[row], token, temperature, k, head.finish)
+            if others:
+                said = np.concatenate([np.zeros(0, int) if prompt is None else prompt[row], theirs[row, :i]])
+                behind = _behind(
+                    head, step, int(row), token, said, len(said) - i, temperature=temperature, top_k=k, **others
+                )
+            else:
+                noise = step.noise[row]
+                behind = judge_draw(step.context[row], head.embedding, noise, token, temperature, k, head.finish)
             verdicts.append(
                 Verdict(
                     operation="generate",
@@ -213,11 +250,21 @@ def judge_steps(
                     place=(int(row), i),
                     actual=token,
                     expected=drawn,
-                    inputs={"temperature": temperature, "k": k, "seed": seed},
+                    inputs={"temperature": temperature, "k": k, "seed": seed, **others},
                 )
             )
         running &= theirs[:, i] != (-1 if eos_token_id is None else eos_token_id)
     return verdicts
+
+
+def _behind(
+    head: NumpyHead, step: Step, row: int, token: int, said: np.ndarray, prompt_length: int, **settings: Any
+) -> float:
+    """How far a token is behind, with filters and penalties; the two logits may be off by twice their bound."""
+    context, finish = step.context[row], head.finish or {}
+    error = 2 * finished(context, head.embedding, finish)[1] + finished(context, head.embedding, finish, "float64")[1]
+    steps = PROFILE.steps(**settings)
+    return draw_behind(step.logits[row], error, steps, said, prompt_length, step.noise[row], token)
 
 
 def compare_with_generate(
@@ -231,4 +278,5 @@ def compare_with_generate(
 ) -> list[Verdict]:
     """`judge_steps`, after running the model along `theirs`."""
     followed = steps(head, input_ids, attention_mask, theirs.shape[1], follow=theirs, **settings)
-    return judge_steps(head, followed, theirs, **settings, eos_token_id=eos_token_id)
+    prompt = input_ids.numpy()
+    return judge_steps(head, followed, theirs, **settings, eos_token_id=eos_token_id, prompt=prompt)

@@ -20,7 +20,15 @@ from weights_export.tokens import encode
 from ..heads import to_numpy
 from ..local_torch_rng import local_stream_is_mt19937
 from ..verdict import Verdict, Word, compare
-from .decoding import NumpyHead, judge_steps, numpy_generate, steps, transformers_generate
+from .decoding import (
+    PROFILE,
+    NumpyHead,
+    judge_steps,
+    numpy_generate,
+    scores_of_generate,
+    steps,
+    transformers_generate,
+)
 
 SHOWN = 10
 
@@ -62,7 +70,8 @@ class SideBySide:
     texts: dict[str, str]
     generation: list[Verdict]
     same_stream: bool
-    ignored: tuple[str, ...]  # what generation_config.json sets beside temperature and top-k
+    others: dict[str, Any]  # what generation_config.json sets beside temperature and top-k, and all three apply
+    ignored: tuple[str, ...]  # what it sets, and none of them applies
 
     @property
     def diverged(self) -> bool:
@@ -102,7 +111,8 @@ def side_by_side(
         )
     input_ids = torch.tensor([ids])
     mask = torch.ones_like(input_ids)
-    settings: dict[str, Any] = {"temperature": temperature, "k": k, "seed": seed}
+    others = settings_of(model)
+    settings: dict[str, Any] = {"temperature": temperature, "k": k, "seed": seed, **others}
     head = NumpyHead.of(model, ids)
     try:
         theirs = transformers_generate(model, input_ids, mask, tokens, **settings)
@@ -115,9 +125,6 @@ def side_by_side(
         ours = numpy_generate(head, input_ids, mask, tokens, **settings)
     h, logits = followed[0].context, followed[0].logits
     context = torch.from_numpy(h)
-    by_numpy = reference.softmax(reference.keep_top_k(reference.apply_temperature(logits, temperature), k))
-    by_torch = _by_torch(head, context, temperature, k)
-    by_transformers = huggingface.processed(followed[0].theirs, temperature, k).numpy()
     inputs: dict[str, Any] = {
         "context": h,
         "embedding": head.embedding,
@@ -125,6 +132,22 @@ def side_by_side(
         "k": k,
         "finish": head.finish,
     }
+    by_numpy = reference.softmax(reference.keep_top_k(reference.apply_temperature(logits, temperature), k))
+    by_torch = _by_torch(head, context, temperature, k)
+    by_transformers = huggingface.processed(followed[0].theirs, temperature, k).numpy()
+    verdicts = [
+        compare("lm_head", by_numpy, by_torch, **inputs),
+        compare("lm_head", by_numpy, by_transformers, **inputs, ties="all"),
+    ]
+    if others:  # the model's own logits through all steps, by each implementation
+        pipeline = PROFILE.steps(temperature=temperature, top_k=k, **others)
+        raw, theirs_after = scores_of_generate(model, input_ids, temperature=temperature, top_k=k, **others)
+        common: dict[str, Any] = {"steps": pipeline, "history": input_ids.numpy(), "prompt_length": len(ids)}
+        after = reference.process(raw.numpy(), **common)
+        by_mirror = to_numpy(torch_impl.process(raw, pipeline, input_ids, len(ids)))
+        also = [compare("process", after, x, logits=raw.numpy(), **common) for x in (by_mirror, theirs_after.numpy())]
+        verdicts = [max(pair, key=lambda v: list(Word).index(v.word)) for pair in zip(verdicts, also, strict=True)]
+        by_numpy, by_torch, by_transformers = map(reference.softmax, (after, by_mirror, theirs_after.numpy()))
     shown = reference.top_k(logits[0], min(SHOWN, k))[1]
     ulps = np.maximum(ulps_between(by_numpy, by_torch), ulps_between(by_numpy, by_transformers))[0]
     rng = torch.Generator().manual_seed(seed)
@@ -151,12 +174,13 @@ def side_by_side(
             )
             for i in shown
         ],
-        pytorch=compare("lm_head", by_numpy, by_torch, **inputs),
-        transformers=compare("lm_head", by_numpy, by_transformers, **inputs, ties="all"),
+        pytorch=verdicts[0],
+        transformers=verdicts[1],
         draw=draw,
         texts={name: tokenizer.decode(getattr(draw, name)) for name in ("numpy", "pytorch", "transformers")},
-        generation=judge_steps(head, followed, theirs, **settings) if same_stream else [],
+        generation=judge_steps(head, followed, theirs, **settings, prompt=input_ids.numpy()) if same_stream else [],
         same_stream=same_stream,
+        others=others,
         ignored=ignored_settings(model),
     )
 
@@ -172,17 +196,26 @@ def _by_torch(head: NumpyHead, context: torch.Tensor, temperature: float, k: int
     return to_numpy(torch_impl.softmax(kept))
 
 
-# What changes tokens in generate(), beside temperature and top-k.
+# The settings that are applied: the end of a text is not, so neither is a least length.
+_APPLIED = PROFILE.defaults.keys() - {"temperature", "top_k", "eos_token_id", "min_length", "min_new_tokens"}
+# What else changes tokens in generate().
 _CHANGES_TOKENS = (
-    *("top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff", "repetition_penalty", "sequence_bias"),
-    *("no_repeat_ngram_size", "bad_words_ids", "min_length", "min_new_tokens", "suppress_tokens", "num_beams"),
+    *("sequence_bias", "bad_words_ids", "min_length", "min_new_tokens", "num_beams"),
     *("begin_suppress_tokens", "forced_bos_token_id", "forced_eos_token_id", "exponential_decay_length_penalty"),
     *("remove_invalid_values", "guidance_scale", "watermarking_config", "penalty_alpha", "dola_layers"),
 )
 
 
+def settings_of(model: PreTrainedModel) -> dict[str, Any]:
+    """What the checkpoint's generation_config.json sets beside temperature and top-k, and all three apply."""
+    given = {name: getattr(model.generation_config, name, None) for name in sorted(_APPLIED)}
+    return {
+        name: value for name, value in given.items() if value is not None and PROFILE.steps(top_k=0, **{name: value})
+    }
+
+
 def ignored_settings(model: PreTrainedModel) -> tuple[str, ...]:
-    """What the checkpoint's generation_config.json would do to the tokens beside temperature and top-k."""
+    """What else the checkpoint's generation_config.json would do to the tokens."""
     given = {name: getattr(model.generation_config, name, None) for name in _CHANGES_TOKENS}
     return tuple(f"{name} = {value!r}" for name, value in given.items() if value and value != 1)  # 1 is "off"
 
@@ -209,6 +242,7 @@ def render(result: SideBySide) -> Group:
         whole.add_row(name, _word(verdict), f"{verdict.ratio:.2g}")
     parts: list[Any] = [
         Text(f"prompt {result.prompt!r}, temperature {result.temperature:g}, k = {result.top_k}\n"),
+        *([Text(f"from generation_config.json: {_listed(result.others)}\n")] if result.others else []),
         table,
         Text("the whole vocabulary, against NumPy: verdict, and the largest error ÷ bound"),
         whole,
@@ -220,6 +254,10 @@ def render(result: SideBySide) -> Group:
         if verdict.word == Word.DIVERGED:
             parts.append(Text(str(verdict), style="red"))
     return Group(*parts)
+
+
+def _listed(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in settings.items())
 
 
 def _draws(result: SideBySide) -> list[Any]:

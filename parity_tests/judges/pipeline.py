@@ -15,7 +15,7 @@ from reference.operations import OPERATIONS
 from reference.pipeline import FUNCTIONS, Step
 
 from .cuts import MANY, Cut, near
-from .elements import worst_element
+from .elements import exact_softmax, worst_element
 from .filters import cut_of
 from .penalties import counts
 from .words import Verdict, Word, diverged, same_bits
@@ -71,9 +71,11 @@ def _arguments(
     return OPERATIONS[name].defaults | arguments if "logits" in OPERATIONS[name].arguments else arguments
 
 
-def _ends(row: np.ndarray, steps: list[tuple[str, dict[str, Any]]], dtype: str, exact: bool) -> Iterator[State]:
-    """Where the steps may lead, at most MANY ways."""
-    states: list[State] = [(row, np.zeros(len(row)))]
+def _ends(
+    row: np.ndarray, steps: list[tuple[str, dict[str, Any]]], dtype: str, exact: bool, error: Any = 0.0
+) -> Iterator[State]:
+    """Where the steps may lead from logits that are off by at most `error`: at most MANY ways."""
+    states: list[State] = [(row, np.zeros(len(row)) + error)]
     for name, given in steps:
         states = [end for state in states for end in _after(*state, name, given, dtype, exact)][:MANY]
     yield from states
@@ -133,3 +135,29 @@ def _ratio(result: np.ndarray, z: np.ndarray, error: np.ndarray, any_of_the_tied
     if not error.any():
         return 0.0 if same_bits(result, z.astype(result.dtype)) else np.inf
     return worst_element(result, z.astype(np.float64), error)[0]
+
+
+def draw_behind(
+    logits: np.ndarray,
+    error: np.ndarray,
+    steps: Sequence[Step],
+    history: np.ndarray,
+    prompt_length: int,
+    noise: np.ndarray,
+    token: int,
+) -> float:
+    """How far `token` is behind the winner of the race after these steps, as a multiple of the derived bound.
+
+    For one row: logits `(V,)` that are off by at most `error`, their history `(n,)` and the noise `(V,)`. Up to 1,
+    rounding decides.
+    """
+    of_row = [(name, _arguments(name, given, history, prompt_length, None, ())) for name, given in steps]
+    behind = np.inf
+    for z, off in _ends(logits, of_row, "float32", exact=True, error=error):
+        probs = exact_softmax(z)
+        bound = bounds.race(probs, noise, "float32", bounds.softmax(z, "float32", off))
+        race = np.where(probs > 0, probs / noise, -np.inf)
+        winner = int(np.argmax(race))
+        if probs[token] > 0:
+            behind = min(behind, float((race[winner] - race[token]) / (bound[winner] + bound[token])))
+    return behind

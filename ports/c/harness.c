@@ -1,239 +1,22 @@
-/* Speaks the protocol of ports/PROTOCOL.md for lm_head.c: one request per line on standard input, one reply per line on
+/* Speaks the protocol of ports/PROTOCOL.md for the port: one request per line on standard input, one reply per line on
  * standard output. All memory of a request is freed after its reply. */
 #define _POSIX_C_SOURCE 200809L /* getline */
 #include <cjson/cJSON.h>
-#include <errno.h>
 #include <math.h>
 #include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bundle.h"
+#include "lm_filters.h"
 #include "lm_head.h"
+#include "lm_penalties.h"
+#include "lm_scores.h"
+#include "request.h"
+#include "steps.h"
 
-#define MAX_AXES 32
-
-/* A request ends with a result, or with another outcome. For the latter, `give_up` stores the message and jumps back to
- * the loop from wherever it is. */
-static jmp_buf other_outcome;
-static const char *outcome; /* "refused", "skipped" or "errored" */
-static lm_code code;
-static char words[512];
 static bundle open_one;
-
-/* Memory that lives as long as the request: a list, since a jump leaves no function the chance to free its own. */
-typedef union block {
-    union block *next;
-    double aligned;
-} block;
-static block *blocks;
-
-static void give_up(const char *kind, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(words, sizeof words, format, arguments);
-    va_end(arguments);
-    outcome = kind;
-    longjmp(other_outcome, 1);
-}
-
-static void *room(size_t count, size_t size) {
-    block *b = count < SIZE_MAX / 2 / size ? malloc(sizeof *b + count * size) : NULL;
-    if (!b) give_up("errored", "no memory for %zu elements of %zu bytes", count, size);
-    b->next = blocks;
-    blocks = b;
-    return b + 1;
-}
-
-static void check(lm_refusal refusal) {
-    if (refusal.code == LM_OK) return;
-    char text[sizeof words];
-    code = refusal.code;
-    lm_describe(refusal, text, sizeof text);
-    give_up("refused", "%s", text);
-}
-
-/* Refuses a value that C's types cannot hold. `item` is shown as it was sent. */
-static void refuse(lm_code why, const char *argument, const cJSON *item, const char *remedy) {
-    char value[80];
-    if (!cJSON_PrintPreallocated((cJSON *)item, value, sizeof value, 0)) strcpy(value, "too long to show");
-    code = why;
-    give_up("refused", "%s is %s: %s", argument, value, remedy);
-}
-
-/* ---- reading ---- */
-
-static int has(const cJSON *inputs, const char *key) {
-    return cJSON_GetObjectItemCaseSensitive(inputs, key) != NULL; /* cJSON_HasObjectItem takes "K" for "k" */
-}
-
-static const cJSON *get(const cJSON *inputs, const char *key) {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(inputs, key);
-    if (!item) give_up("errored", "the inputs lack %s", key);
-    return item;
-}
-
-static const char *string(const cJSON *inputs, const char *key) {
-    const char *text = cJSON_GetStringValue(get(inputs, key));
-    if (!text) give_up("errored", "%s is not text", key);
-    return text;
-}
-
-/* Reads a number, or one of the words for numbers that JSON does not have. Returns 0 if it is neither. */
-static int is_number(const cJSON *item, double *number) {
-    static const struct {
-        const char *word;
-        double value;
-    } WORDS[] = {{"inf", INFINITY}, {"-inf", -INFINITY}, {"nan", NAN}, {"-0", -0.0}};
-    if (cJSON_IsNumber(item)) {
-        *number = item->valuedouble; /* not valueint, which is clamped to 32 bits */
-        return 1;
-    }
-    for (size_t i = 0; cJSON_IsString(item) && i < 4; i++) {
-        if (strcmp(item->valuestring, WORDS[i].word) == 0) {
-            *number = WORDS[i].value;
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/* One number, or its default if the request leaves it out. The default is nan if it may not. */
-static double real(const cJSON *inputs, const char *key, lm_code why, double otherwise) {
-    double number = NAN;
-    if (!has(inputs, key) && !isnan(otherwise)) return otherwise;
-    if (!is_number(get(inputs, key), &number)) refuse(why, key, get(inputs, key), "it must be one number");
-    return number;
-}
-
-/* k or num_samples. It is refused if it is not an integer. Values above 2^53 are all clamped to that. */
-static int64_t count(const cJSON *inputs, const char *key, lm_code why, double otherwise) {
-    double number = real(inputs, key, why, otherwise);
-    if (number != floor(number) || isinf(number)) refuse(why, key, get(inputs, key), "it must be an integer");
-    return (int64_t)fmax(-0x1p53, fmin(number, 0x1p53));
-}
-
-static uint64_t seed(const cJSON *inputs) {
-    const char *text = cJSON_GetStringValue(get(inputs, "seed"));
-    const char *digits = text && *text == '-' ? text + 1 : text;
-    if (!digits || !*digits || strspn(digits, "0123456789") != strlen(digits))
-        refuse(LM_BAD_SEED, "seed", get(inputs, "seed"), "it must be an integer, in a string");
-    errno = 0;
-    uint64_t number = *text == '-' ? (uint64_t)strtoll(text, NULL, 10) : strtoull(text, NULL, 10);
-    if (errno == ERANGE) refuse(LM_BAD_SEED, "seed", get(inputs, "seed"), "it must be from -2^63 to 2^64 - 1");
-    return number;
-}
-
-static size_t length(const cJSON *item, double limit, const char *what) {
-    double n = cJSON_IsNumber(item) ? item->valuedouble : -1;
-    if (!(n >= 0 && n < limit && n == floor(n))) give_up("errored", "%s is not a whole number from 0 to %.0f", what, limit - 1);
-    return (size_t)n;
-}
-
-typedef struct {
-    int axes;
-    size_t shape[MAX_AXES], size; /* size: of all axes */
-    size_t rows, last;            /* rows: the product of all axes but the last; last: the length of the last */
-    float *numbers;
-    double *doubles; /* the numbers before they were rounded to float */
-} tensor;
-
-static tensor read_tensor(const cJSON *inputs, const char *key, int axes_needed) {
-    tensor t = {0, {0}, 1, 1, 1, NULL, NULL};
-    const cJSON *json = get(inputs, key), *shape = get(json, "shape"), *data = get(json, "data"), *item;
-    const char *dtype = string(json, "dtype");
-    if (strcmp(dtype, "int64") == 0 || strcmp(dtype, "bool") == 0)
-        refuse(LM_BAD_DTYPE, key, get(json, "dtype"), "convert it to float32");
-    /* Every 16-bit float is a float32 number too. Only `uniform` may be float64: it never sets the compute dtype. */
-    int small = strcmp(dtype, "float32") == 0 || strcmp(dtype, "float16") == 0 || strcmp(dtype, "bfloat16") == 0;
-    if (!small && strcmp(key, "uniform") != 0) give_up("skipped", "%s is %.20s: this port has float32", key, dtype);
-    cJSON_ArrayForEach(item, shape) {
-        if (t.axes == MAX_AXES) give_up("errored", "%s has more than %d axes", key, MAX_AXES);
-        t.shape[t.axes++] = length(item, 0x1p31, "the length of an axis");
-    }
-    size_t given = 0;
-    cJSON_ArrayForEach(item, data) given++;
-    for (int i = 0; i < t.axes; i++) {
-        size_t n = t.last = t.shape[i];
-        if (i + 1 < t.axes && n && t.rows > 0x7fffffffu / n) give_up("errored", "%s has too many rows", key);
-        if (i + 1 < t.axes) t.rows *= n;
-    }
-    t.size = t.rows * t.last; /* both below 2^31 */
-    if (given != t.size) give_up("errored", "%s has %zu numbers, its shape asks for %zu", key, given, t.size);
-    if (t.axes < axes_needed) refuse(LM_BAD_SHAPE, key, data, "it is a single number and needs an axis");
-    t.numbers = room(t.size, sizeof *t.numbers);
-    t.doubles = room(t.size, sizeof *t.doubles);
-    size_t i = 0;
-    cJSON_ArrayForEach(item, data) {
-        if (!is_number(item, &t.doubles[i])) give_up("errored", "%s: element %zu is not a number", key, i);
-        t.numbers[i] = (float)t.doubles[i];
-        i++;
-    }
-    return t;
-}
-
-/* Returns context (..., d), and stores embedding (V, d) in `embedding`. */
-static tensor read_factors(const cJSON *inputs, tensor *embedding) {
-    tensor context = read_tensor(inputs, "context", 1);
-    *embedding = read_tensor(inputs, "embedding", 0);
-    if (embedding->axes != 2 || context.last != embedding->last)
-        refuse(LM_BAD_SHAPE, "the shape of embedding", get(get(inputs, "embedding"), "shape"),
-               "it must be (V, d), d being the last axis of context, and not its transpose");
-    return context;
-}
-
-/* Returns the numbers of a vector that has one for each of the last axis of `rows`. */
-static const float *read_vector(const cJSON *inputs, const char *key, const tensor *rows) {
-    tensor vector = read_tensor(inputs, key, 0);
-    if (vector.axes != 1 || vector.last != rows->last)
-        refuse(LM_BAD_SHAPE, key, get(get(inputs, key), "shape"), "it must have one axis, as long as the last one");
-    return vector.numbers;
-}
-
-static size_t at_most(int64_t k, size_t V) { return k < 1 ? 0 : (uint64_t)k < V ? (size_t)k : V; }
-
-/* ---- writing: everything after `{"seq": N, "result": {` ---- */
-
-static void write_number(double x) {
-    if (isnan(x))
-        fputs("\"nan\"", stdout);
-    else if (isinf(x))
-        fputs(x > 0 ? "\"inf\"" : "\"-inf\"", stdout);
-    else if (x == 0)
-        fputs(signbit(x) ? "\"-0\"" : "0", stdout);
-    else
-        printf("%.17g", x); /* cJSON may print only 15 digits of a double, and these may read as another number */
-}
-
-static void write_shape(const char *key, const char *dtype, const size_t *shape, int axes) {
-    if (key) printf("\"%s\": ", key);
-    printf("{\"dtype\": \"%s\", \"shape\": [", dtype);
-    for (int i = 0; i < axes; i++) printf(i ? ", %zu" : "%zu", shape[i]);
-    printf("], \"data\": [");
-}
-
-static void write_floats(const char *key, const float *numbers, const size_t *shape, int axes) {
-    size_t size = 1;
-    for (int i = 0; i < axes; i++) size *= shape[i];
-    write_shape(key, "float32", shape, axes);
-    for (size_t i = 0; i < size; i++) {
-        if (i) putchar(',');
-        write_number(numbers[i]);
-    }
-    printf("]}");
-}
-
-static void write_ids(const int64_t *ids, const size_t *shape, int axes) {
-    size_t size = 1;
-    for (int i = 0; i < axes; i++) size *= shape[i];
-    write_shape("token_ids", "int64", shape, axes);
-    for (size_t i = 0; i < size; i++) printf(i ? ",%lld" : "%lld", (long long)ids[i]);
-    printf("]}");
-}
-
-static void begin(double seq) { printf("{\"seq\": %.0f, \"result\": {", seq); }
 
 /* ---- the operations: each computes its whole result before it writes, since it may refuse until then ---- */
 
@@ -249,15 +32,6 @@ static void compute_logits(const cJSON *inputs, double seq) {
     write_floats("logits", logits, context.shape, context.axes);
 }
 
-static void apply_temperature(const cJSON *inputs, double seq) {
-    tensor z = read_tensor(inputs, "logits", 1);
-    double temperature = real(inputs, "temperature", LM_BAD_TEMPERATURE, LM_TEMPERATURE);
-    float *scaled = room(z.size, sizeof *scaled);
-    check(lm_apply_temperature(z.numbers, z.rows, z.last, temperature, scaled));
-    begin(seq);
-    write_floats("logits", scaled, z.shape, z.axes);
-}
-
 static void top_k(const cJSON *inputs, double seq) {
     tensor z = read_tensor(inputs, "logits", 1);
     int64_t k = count(inputs, "k", LM_BAD_K, LM_K);
@@ -269,20 +43,7 @@ static void top_k(const cJSON *inputs, double seq) {
     begin(seq);
     write_floats("values", values, z.shape, z.axes);
     fputs(", ", stdout);
-    write_ids(ids, z.shape, z.axes);
-}
-
-static void keep_top_k(const cJSON *inputs, double seq) {
-    tensor z = read_tensor(inputs, "logits", 1);
-    int64_t k = count(inputs, "k", LM_BAD_K, LM_K);
-    const char *word = has(inputs, "ties") ? cJSON_GetStringValue(get(inputs, "ties")) : "lowest_id";
-    lm_ties ties = word && strcmp(word, "lowest_id") == 0 ? LM_LOWEST_ID : LM_ALL;
-    if (!word || (ties == LM_ALL && strcmp(word, "all") != 0))
-        refuse(LM_BAD_TIES, "ties", get(inputs, "ties"), "it must be lowest_id or all");
-    float *kept = room(z.size, sizeof *kept);
-    check(lm_keep_top_k(z.numbers, z.rows, z.last, k, ties, room(at_most(k, z.last), sizeof(int64_t)), kept));
-    begin(seq);
-    write_floats("logits", kept, z.shape, z.axes);
+    write_ids("token_ids", ids, z.shape, z.axes);
 }
 
 static void softmax(const cJSON *inputs, double seq) {
@@ -291,10 +52,6 @@ static void softmax(const cJSON *inputs, double seq) {
     check(lm_softmax(z.numbers, z.rows, z.last, probs));
     begin(seq);
     write_floats("probs", probs, z.shape, z.axes);
-}
-
-static int same_shape(tensor a, tensor b, int axes) {
-    return axes == b.axes && memcmp(a.shape, b.shape, (size_t)axes * sizeof *a.shape) == 0;
 }
 
 static void multinomial(const cJSON *inputs, double seq) {
@@ -316,17 +73,16 @@ static void multinomial(const cJSON *inputs, double seq) {
     check(lm_multinomial(p.numbers, noise, p.rows, p.last, num_samples, room(p.last, sizeof(float)), ids));
     p.shape[p.axes - 1] = p.rows ? n : (size_t)num_samples; /* (..., V) -> (..., n) */
     begin(seq);
-    write_ids(ids, p.shape, p.axes);
+    write_ids("token_ids", ids, p.shape, p.axes);
 }
 
 static void inverse_cdf(const cJSON *inputs, double seq) {
-    tensor p = read_tensor(inputs, "probs", 1), uniform = read_tensor(inputs, "uniform", 0);
-    if (!same_shape(p, uniform, p.axes - 1))
-        refuse(LM_BAD_SHAPE, "the shape of uniform", get(get(inputs, "uniform"), "shape"), "one number for each row");
+    tensor p = read_tensor(inputs, "probs", 1);
+    const double *uniform = read_uniform(inputs, &p);
     int64_t *ids = room(p.rows, sizeof *ids);
-    check(lm_inverse_cdf(p.numbers, uniform.doubles, p.rows, p.last, ids));
+    check(lm_inverse_cdf(p.numbers, uniform, p.rows, p.last, ids));
     begin(seq);
-    write_ids(ids, p.shape, p.axes - 1); /* (..., V) -> (...) */
+    write_ids("token_ids", ids, p.shape, p.axes - 1); /* (..., V) -> (...) */
 }
 
 static void whole_head(const cJSON *inputs, double seq) {
@@ -358,17 +114,6 @@ static void norm(const cJSON *inputs, double seq, int centred) {
 static void layer_norm(const cJSON *inputs, double seq) { norm(inputs, seq, 1); }
 
 static void rms_norm(const cJSON *inputs, double seq) { norm(inputs, seq, 0); }
-
-static void finish_logits(const cJSON *inputs, double seq) {
-    tensor z = read_tensor(inputs, "logits", 1);
-    const float *bias = has(inputs, "bias") ? read_vector(inputs, "bias", &z) : NULL;
-    double multiplier = real(inputs, "multiplier", LM_BAD_SCALE, 1), divisor = real(inputs, "divisor", LM_BAD_SCALE, 1);
-    double cap = real(inputs, "cap", LM_BAD_SCALE, INFINITY);
-    float *finished = room(z.size, sizeof *finished);
-    check(lm_finish_logits(z.numbers, bias, z.rows, z.last, multiplier, divisor, cap, finished));
-    begin(seq);
-    write_floats("logits", finished, z.shape, z.axes);
-}
 
 static void torch_rng(const cJSON *inputs, double seq) {
     lm_rng rng;
@@ -402,6 +147,63 @@ static void torch_rng(const cJSON *inputs, double seq) {
         printf("]}");
     }
     putchar(']');
+}
+
+static void greedy(const cJSON *inputs, double seq) {
+    tensor z = read_tensor(inputs, "logits", 1);
+    int64_t *ids = room(z.rows, sizeof *ids);
+    check(lm_greedy(z.numbers, z.rows, z.last, ids));
+    begin(seq);
+    write_ids("token_ids", ids, z.shape, z.axes - 1); /* (..., V) -> (...) */
+}
+
+static void log_probs(const cJSON *inputs, double seq) {
+    tensor z = read_tensor(inputs, "logits", 1);
+    check(lm_log_probs(z.numbers, z.rows, z.last, z.numbers));
+    begin(seq);
+    write_floats("log_probs", z.numbers, z.shape, z.axes);
+}
+
+static void top_log_probs(const cJSON *inputs, double seq) {
+    tensor z = read_tensor(inputs, "logits", 1);
+    int64_t k = count(inputs, "k", LM_BAD_K, 5);
+    size_t n = at_most(k, z.last);
+    float *values = room(z.rows * n, sizeof *values);
+    int64_t *ids = room(z.rows * n, sizeof *ids);
+    check(lm_top_log_probs(z.numbers, z.rows, z.last, k, values, ids));
+    z.shape[z.axes - 1] = n; /* (..., V) -> (..., n) */
+    begin(seq);
+    write_floats("log_probs", values, z.shape, z.axes);
+    fputs(", ", stdout);
+    write_ids("token_ids", ids, z.shape, z.axes);
+}
+
+/* The token that each row of logits is asked about. */
+static const int64_t *given_ids(const cJSON *inputs, const tensor *logits) {
+    tensor ids = read_ids(inputs, "token_ids");
+    if (!same_shape(*logits, ids, logits->axes - 1))
+        refuse(LM_BAD_SHAPE, "the shape of token_ids", get(get(inputs, "token_ids"), "shape"), "one id for each row");
+    return ids.ids;
+}
+
+static void rank(const cJSON *inputs, double seq) {
+    tensor z = read_tensor(inputs, "logits", 1);
+    const int64_t *ids = given_ids(inputs, &z);
+    lm_ties ties = one_of(inputs, "ties", LM_BAD_TIES, "lowest_id", "all") ? LM_ALL : LM_LOWEST_ID;
+    int64_t *ranks = room(z.rows, sizeof *ranks);
+    check(lm_rank(z.numbers, ids, z.rows, z.last, ties, ranks));
+    begin(seq);
+    write_ids("ranks", ranks, z.shape, z.axes - 1); /* (..., V) -> (...) */
+}
+
+static void cross_entropy(const cJSON *inputs, double seq) {
+    tensor z = read_tensor(inputs, "logits", 1);
+    const int64_t *ids = given_ids(inputs, &z);
+    int64_t ignored = count(inputs, "ignore_index", LM_BAD_TOKEN_IDS, -100);
+    float loss;
+    check(lm_cross_entropy(z.numbers, ids, z.rows, z.last, ignored, &loss));
+    begin(seq);
+    write_floats("loss", &loss, NULL, 0);
 }
 
 static void open_bundle(const cJSON *inputs, double seq) {
@@ -473,29 +275,168 @@ static void stop(const cJSON *inputs, double seq) {
     begin(seq);
 }
 
-static const struct {
+static void process(const cJSON *inputs, double seq);
+
+/* An operation has its own function, or it is a step. `takes` names the arguments of a step beside the logits; those with
+ * a question mark may be left out in a pipeline too. A single request may leave out all that have a default. */
+static const struct operation {
     const char *name;
     void (*run)(const cJSON *inputs, double seq);
+    step_function *step;
+    const char *takes;
 } OPERATIONS[] = {
-    {"hello", hello},
-    {"compute_logits", compute_logits},
-    {"apply_temperature", apply_temperature},
-    {"top_k", top_k},
-    {"keep_top_k", keep_top_k},
-    {"softmax", softmax},
-    {"multinomial", multinomial},
-    {"inverse_cdf", inverse_cdf},
-    {"lm_head", whole_head},
-    {"torch_rng", torch_rng},
-    {"layer_norm", layer_norm},
-    {"rms_norm", rms_norm},
-    {"finish_logits", finish_logits},
-    {"open_bundle", open_bundle},
-    {"step", step},
-    {"sequence", sequence},
-    {"stop", stop},
+    {"hello", hello, NULL, ""},
+    {"compute_logits", compute_logits, NULL, ""},
+    {"apply_temperature", NULL, apply_temperature, "temperature"},
+    {"top_k", top_k, NULL, ""},
+    {"keep_top_k", NULL, keep_top_k, "k ties?"},
+    {"softmax", softmax, NULL, ""},
+    {"multinomial", multinomial, NULL, ""},
+    {"inverse_cdf", inverse_cdf, NULL, ""},
+    {"lm_head", whole_head, NULL, ""},
+    {"torch_rng", torch_rng, NULL, ""},
+    {"layer_norm", layer_norm, NULL, ""},
+    {"rms_norm", rms_norm, NULL, ""},
+    {"finish_logits", NULL, finish_logits, "bias? multiplier? divisor? cap?"},
+    {"keep_top_p", NULL, keep_top_p, "p until? ties?"},
+    {"keep_min_p", NULL, keep_min_p, "p"},
+    {"keep_typical", NULL, keep_typical, "mass until?"},
+    {"keep_epsilon", NULL, keep_epsilon, "cutoff"},
+    {"keep_eta", NULL, keep_eta, "cutoff"},
+    {"keep_top_h", NULL, keep_top_h, "h"},
+    {"keep_top_n_sigma", NULL, keep_top_n_sigma, "n"},
+    {"keep_xtc", NULL, keep_xtc, "threshold probability"},
+    {"greedy", greedy, NULL, ""},
+    {"repetition_penalty", NULL, repetition_penalty, "history penalty"},
+    {"frequency_penalty", NULL, frequency_penalty, "history penalty"},
+    {"presence_penalty", NULL, presence_penalty, "history penalty"},
+    {"logit_bias", NULL, logit_bias, "biased biases"},
+    {"ban", NULL, ban, "banned"},
+    {"no_repeat_ngram", NULL, no_repeat_ngram, "history ngram_size"},
+    {"min_length", NULL, min_length, "history length end_ids"},
+    {"process", process, NULL, ""},
+    {"log_probs", log_probs, NULL, ""},
+    {"top_log_probs", top_log_probs, NULL, ""},
+    {"rank", rank, NULL, ""},
+    {"cross_entropy", cross_entropy, NULL, ""},
+    {"open_bundle", open_bundle, NULL, ""},
+    {"step", step, NULL, ""},
+    {"sequence", sequence, NULL, ""},
+    {"stop", stop, NULL, ""},
 };
 #define OPERATION_COUNT (sizeof OPERATIONS / sizeof *OPERATIONS)
+
+static const struct operation *find(const char *name) {
+    for (size_t i = 0; i < OPERATION_COUNT; i++)
+        if (strcmp(name, OPERATIONS[i].name) == 0) return &OPERATIONS[i];
+    return NULL;
+}
+
+/* Whether a word is in a list such as "p until? ties?". */
+static int names(const char *list, const char *word) {
+    size_t n = strlen(word);
+    for (; *list; list += strcspn(list, " "), list += strspn(list, " "))
+        if (n && strncmp(list, word, n) == 0 && strchr(" ?", list[n])) return 1; /* strchr finds the final zero, too */
+    return 0;
+}
+
+/* Logits, and a history with as many rows. */
+static tensor read_history(const cJSON *inputs, const tensor *logits) {
+    tensor history = read_ids(inputs, "history"), expected = *logits;
+    expected.shape[expected.axes - 1] = history.last;
+    if (!same_shape(expected, history, expected.axes))
+        refuse(LM_BAD_SHAPE, "the shape of history", get(get(inputs, "history"), "shape"), "the ids of each row");
+    return history;
+}
+
+/* A step as an operation of its own. */
+static void single(const struct operation *operation, const cJSON *inputs, double seq) {
+    pipeline p = {read_tensor(inputs, "logits", 1), NULL, 0, inputs, 0};
+    if (names(operation->takes, "history")) {
+        tensor history = read_history(inputs, &p.logits);
+        p.history = history.ids;
+        p.n = history.last;
+    }
+    operation->step(inputs, &p);
+    begin(seq);
+    write_floats("logits", p.logits.numbers, p.logits.shape, p.logits.axes);
+}
+
+/* The operation that a step of a pipeline names, after its form and its arguments' names were checked. */
+static const struct operation *checked_step(const cJSON *item) {
+    const cJSON *arguments = cJSON_GetArrayItem(item, 1), *argument;
+    if (!cJSON_IsArray(item) || cJSON_GetArraySize(item) != 2 || !cJSON_IsObject(arguments))
+        refuse(LM_BAD_STEPS, "a step", item, "it must be [name, {argument: value}]");
+    const char *name = cJSON_GetStringValue(item->child);
+    const struct operation *operation = name ? find(name) : NULL;
+    if (!operation || !operation->step)
+        refuse(LM_BAD_STEPS, "the name of a step", item->child, "it must be a function from logits to logits");
+    int of_history = names(operation->takes, "history");
+    cJSON_ArrayForEach(argument, arguments) {
+        int known = names(operation->takes, argument->string) && strcmp(argument->string, "history") != 0;
+        if (!known && !(of_history && strcmp(argument->string, "counts") == 0))
+            refuse(LM_BAD_STEPS, argument->string, argument, "the step has no such argument");
+    }
+    for (const char *list = operation->takes; *list; list += strspn(list, " ")) {
+        char word[32];
+        size_t n = strcspn(list, " ");
+        snprintf(word, sizeof word, "%.*s", (int)n, list);
+        if (word[n - 1] != '?' && strcmp(word, "history") != 0 && !has(arguments, word))
+            refuse(LM_BAD_STEPS, "a step", item, "it lacks an argument");
+        list += n;
+    }
+    return operation;
+}
+
+/* Gives a step the part of the history that counts: all of it, the prompt, the output, or the last ids  [PIPE-2]. */
+static void take_history(const cJSON *arguments, const tensor *history, size_t prompt, pipeline *p) {
+    const cJSON *counts = cJSON_GetObjectItemCaseSensitive(arguments, "counts");
+    const char *word = counts ? cJSON_GetStringValue(counts) : "all";
+    size_t first = 0, end = history->last;
+    if (word && strcmp(word, "prompt") == 0) {
+        end = prompt;
+    } else if (word && strcmp(word, "output") == 0) {
+        first = prompt;
+    } else if (cJSON_IsNumber(counts) && counts->valuedouble >= 0 && counts->valuedouble == floor(counts->valuedouble)) {
+        if (counts->valuedouble < (double)end) first = end - (size_t)counts->valuedouble;
+    } else if (!word || strcmp(word, "all") != 0) {
+        refuse(LM_BAD_STEPS, "counts", counts, "it must be all, prompt, output or how many of the last ids count");
+    }
+    p->n = end - first;
+    int64_t *part = room(history->rows * p->n, sizeof *part);
+    for (size_t i = 0; i < history->rows * p->n; i++) part[i] = history->ids[i / p->n * history->last + first + i % p->n];
+    p->history = part;
+}
+
+static int is_given(const cJSON *inputs, const char *key) {
+    return has(inputs, key) && !cJSON_IsNull(get(inputs, key));
+}
+
+static void process(const cJSON *inputs, double seq) {
+    pipeline p = {read_tensor(inputs, "logits", 1), NULL, 0, inputs, 1};
+    tensor history = p.logits;
+    history.last = 0;
+    if (is_given(inputs, "history")) history = read_history(inputs, &p.logits);
+    int64_t prompt = count(inputs, "prompt_length", LM_BAD_STEPS, 0);
+    if (prompt < 0 || (uint64_t)prompt > history.last)
+        refuse(LM_BAD_STEPS, "prompt_length", get(inputs, "prompt_length"), "it must be within the history");
+    /* No step refuses these where there is none. */
+    check(lm_log_probs(p.logits.numbers, p.logits.rows, p.logits.last, room(p.logits.size, sizeof(float))));
+    check(lm_no_repeat_ngram(p.logits.numbers, history.ids, p.logits.rows, p.logits.last, history.last, INT64_MAX,
+                             room(p.logits.size, sizeof(float))));
+    const cJSON *steps = cJSON_GetObjectItemCaseSensitive(inputs, "steps"), *item;
+    if (steps && !cJSON_IsArray(steps)) refuse(LM_BAD_STEPS, "steps", steps, "it must be a list");
+    cJSON_ArrayForEach(item, steps) {
+        const struct operation *operation = checked_step(item);
+        const cJSON *arguments = item->child->next;
+        if (names(operation->takes, "history")) take_history(arguments, &history, (size_t)prompt, &p);
+        if (operation->step == keep_xtc && !is_given(inputs, "uniform"))
+            refuse(LM_BAD_UNIFORM, "a step", item, "it needs a uniform, one number in [0, 1) for each row");
+        operation->step(arguments, &p);
+    }
+    begin(seq);
+    write_floats("logits", p.logits.numbers, p.logits.shape, p.logits.axes);
+}
 
 static void hello(const cJSON *inputs, double seq) {
     if (length(get(inputs, "protocol"), 0x1p31, "protocol") != 1) give_up("errored", "this port speaks protocol 1");
@@ -517,37 +458,35 @@ static int answer(const char *line, size_t size) {
     const char *op = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(request, "op"));
     double seq = cJSON_IsNumber(number) ? number->valuedouble : 0;
     int stopping = 0;
-    outcome = NULL;
-    if (setjmp(other_outcome) == 0) {
+    ending.kind = NULL;
+    if (setjmp(ending.start) == 0) {
         if (!cJSON_IsNumber(number) || !op || !cJSON_IsObject(inputs))
             give_up("errored", "a line that is not a request: it must be a JSON object with seq, op and inputs");
-        size_t i = 0;
-        while (i < OPERATION_COUNT && strcmp(op, OPERATIONS[i].name) != 0) i++;
-        if (i == OPERATION_COUNT) give_up("skipped", "no operation %.80s in this port", op);
-        OPERATIONS[i].run(inputs, seq);
+        const struct operation *operation = find(op);
+        if (!operation) give_up("skipped", "no operation %.80s in this port", op);
+        if (operation->run)
+            operation->run(inputs, seq);
+        else
+            single(operation, inputs, seq);
         fputs("}}\n", stdout);
     } else {
-        cJSON *why = cJSON_CreateString(words); /* so that the message is escaped when it is printed */
+        cJSON *why = cJSON_CreateString(ending.words); /* so that the message is escaped when it is printed */
         char *json = cJSON_PrintUnformatted(why);
         if (cJSON_IsNumber(number))
             printf("{\"seq\": %.0f, ", number->valuedouble);
         else
             printf("{\"seq\": null, ");
-        if (strcmp(outcome, "refused") == 0)
-            printf("\"refused\": {\"code\": \"%s\", \"message\": %s}}\n", lm_name(code), json);
+        if (strcmp(ending.kind, "refused") == 0)
+            printf("\"refused\": {\"code\": \"%s\", \"message\": %s}}\n", lm_name(ending.code), json);
         else
-            printf("\"%s\": %s}\n", outcome, json);
+            printf("\"%s\": %s}\n", ending.kind, json);
         cJSON_free(json);
         cJSON_Delete(why);
     }
     fflush(stdout);
-    stopping = !outcome && op && strcmp(op, "stop") == 0;
+    stopping = !ending.kind && op && strcmp(op, "stop") == 0;
     cJSON_Delete(request);
-    while (blocks) {
-        block *next = blocks->next;
-        free(blocks);
-        blocks = next;
-    }
+    free_all();
     return stopping;
 }
 

@@ -236,11 +236,12 @@ tensor read_factors(const cJSON *inputs, tensor *embedding) {
 }
 
 const float *read_vector(const cJSON *inputs, const char *key, const tensor *rows) {
-    tensor vector = read_tensor(inputs, key, 0);
-    if (vector.axes != 1 || vector.last != rows->last)
-        refuse(LM_BAD_SHAPE, key, get(get(inputs, key), "shape"), "it must have one axis, as long as the last one");
+    tensor vector = read_list(inputs, key, 0, LM_BAD_WEIGHT);
+    if (vector.last != rows->last) refuse(LM_BAD_SHAPE, key, get(inputs, key), "it must be as long as the last axis");
     return vector.numbers;
 }
+
+size_t at_most(int64_t k, size_t V) { return k < 1 ? 0 : (uint64_t)k < V ? (size_t)k : V; }
 
 int same_shape(tensor a, tensor b, int axes) {
     return axes == b.axes && memcmp(a.shape, b.shape, (size_t)axes * sizeof *a.shape) == 0;

@@ -77,6 +77,9 @@ tensor read_factors(const cJSON *inputs, tensor *embedding);
 /* Returns the numbers of a vector that has one for each of the last axis of `rows`. */
 const float *read_vector(const cJSON *inputs, const char *key, const tensor *rows);
 
+/* How many of V tokens k are. */
+size_t at_most(int64_t k, size_t V);
+
 /* Whether `b` has the first `axes` axes of `a` and no other. */
 int same_shape(tensor a, tensor b, int axes);
 
