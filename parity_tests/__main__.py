@@ -1,6 +1,6 @@
 """`python -m parity_tests side-by-side`: see the heads agree; `report`: on a whole grid; `bench`: how fast.
 
-`mutants`: which test catches which known mistake.
+`profiles`: the same settings in every engine's order; `mutants`: which test catches which known mistake.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import os
 import sys
 from importlib.util import find_spec
 
+from reference.profiles import OPTIONS as SETTINGS
 from reference.version import VERSION
 
 
@@ -22,13 +23,19 @@ def main(arguments: list[str] | None = None) -> int:
     side.add_argument("--top-k", type=int, default=50, metavar="K", help="how many tokens survive (default 50)")
     side.add_argument("--seed", type=int, default=0, metavar="S", help="of the draws (default 0)")
     side.add_argument("--tokens", type=int, default=1, metavar="N", help="how many tokens to generate (default 1)")
-    side.add_argument(
-        "--model",
-        default="tiny",
-        metavar="MODEL",
-        help="a folder, a .gguf file, smollm2 or a Hub id (default: tiny, the embedded GPT-2)",
-    )
-    side.add_argument("--json", action="store_true", help="print JSON")
+    profiles = commands.add_parser("profiles", help="which tokens survive the same settings in each engine")
+    profiles.add_argument("prompt", nargs="?", help="default: a line that the embedded model knows")
+    for option in SETTINGS:
+        kind = int if option == "top-k" else float
+        profiles.add_argument(f"--{option}", type=kind, metavar="X", help="off unless it is given")
+    for parser_of_model in (side, profiles):
+        parser_of_model.add_argument(
+            "--model",
+            default="tiny",
+            metavar="MODEL",
+            help="a folder, a .gguf file, smollm2 or a Hub id (default: tiny, the embedded GPT-2)",
+        )
+        parser_of_model.add_argument("--json", action="store_true", help="print JSON")
     bench = commands.add_parser("bench", help="time the heads against each other, in one process")
     bench.add_argument(
         "--shape", default="gpt2", metavar="NAME", help="gpt2 (default), gpt2-xl, llama3, tiny, or two numbers: V,d"
@@ -45,14 +52,24 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands.add_parser("mutants", help="hold the suite against every known mistake; a table of what caught each")
     options = parser.parse_args(arguments)
-    command = {"side-by-side": _side_by_side, "bench": _bench, "report": _report, "mutants": _mutants}[options.command]
+    commands_by_name = {"side-by-side": _side_by_side, "profiles": _profiles, "bench": _bench, "report": _report}
+    command = {**commands_by_name, "mutants": _mutants}[options.command]
     try:
         return command(options)
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]
-        extra = "torch" if options.command == "side-by-side" else "dev"
+        extra = "torch" if options.command in ("side-by-side", "profiles") else "dev"
         print(f"{options.command}: this needs {package}: pip install '.[{extra}]' in a clone", file=sys.stderr)
         return 2
+
+
+def _refuse_prompt(prompt: str | None) -> None:
+    if prompt == "":
+        raise ValueError("the prompt is empty: give at least one character")
+    try:
+        (prompt or "").encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("the prompt is not UTF-8: give it as text") from None
 
 
 def _refuse_at_once(options: argparse.Namespace) -> None:
@@ -64,18 +81,20 @@ def _refuse_at_once(options: argparse.Namespace) -> None:
 
     import reference
 
-    if options.prompt == "":
-        raise ValueError("the prompt is empty: give at least one character")
-    try:
-        (options.prompt or "").encode("utf-8")
-    except UnicodeEncodeError:
-        raise ValueError("the prompt is not UTF-8: give it as text") from None
+    _refuse_prompt(options.prompt)
     if options.tokens < 1:
         raise ValueError(f"--tokens is {options.tokens}: it must be at least 1")
     logits = np.zeros(1, dtype=np.float32)
     reference.apply_temperature(logits, options.temperature)
     reference.top_k(logits, options.top_k)
     reference.TorchGenerator(options.seed)
+
+
+def _quietly() -> None:
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def _side_by_side(options: argparse.Namespace) -> int:
@@ -87,10 +106,7 @@ def _side_by_side(options: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         print(f"side-by-side: {error}", file=sys.stderr)
         return 2
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    _quietly()
     from .demo.side_by_side import show, side_by_side
     from .terminal import console
 
@@ -111,6 +127,31 @@ def _side_by_side(options: argparse.Namespace) -> int:
     else:
         show(result, console())
     return 1 if result.diverged else 0
+
+
+def _profiles(options: argparse.Namespace) -> int:
+    from weights_export import checkpoint
+
+    given = {name: getattr(options, name.replace("-", "_")) for name in SETTINGS}
+    try:
+        _refuse_prompt(options.prompt)
+        checkpoint.find(options.model)
+        _quietly()
+        from .demo.profiles import compare, show
+        from .terminal import console
+
+        prompt = checkpoint.PROMPTS[0] if options.prompt is None else options.prompt
+        found = compare(
+            checkpoint.load(options.model), prompt, {name: value for name, value in given.items() if value is not None}
+        )
+    except (OSError, ValueError) as error:
+        print(f"profiles: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        print(json.dumps(found.as_json(), indent=2))
+    else:
+        show(found, console())
+    return 0
 
 
 def _bench(options: argparse.Namespace) -> int:

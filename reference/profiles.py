@@ -213,3 +213,10 @@ CTRANSLATE2 = Profile(  # with include_prompt_in_result=False; otherwise the pro
 )
 _ALL = (TRANSFORMERS, VLLM, SGLANG, LLAMA_CPP, MLX_LM, ONNXRUNTIME_GENAI, CTRANSLATE2)
 PROFILES = {profile.name: profile for profile in _ALL}
+
+# What most engines call the setting of a step, with the step.
+OPTIONS = {
+    row.setting.replace("_", "-"): row.step
+    for row in (*VLLM.rows, *TRANSFORMERS.rows, *LLAMA_CPP.rows)
+    if row.argument in ("penalty", "temperature", "k", "p", "mass", "n") and row.setting != "repeat_penalty"
+}

@@ -356,13 +356,14 @@ def test_the_command_for_a_pickle_keeps_the_tokenizer(tmp_path: Path, monkeypatc
     assert bundle.prompts[0]["token_ids"] == [2, 5, 3]
 
 
-def test_settings_of_generation_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A generation_config.json with filters and penalties: named, and no reason to say DIVERGED."""
+def test_settings_of_generation_are_applied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A generation_config.json with filters and penalties: by all three, and what is not is named."""
     make_folder(tmp_path, "llama")
-    change(tmp_path / "generation_config.json", top_p=0.5, repetition_penalty=1.3, do_sample=True, temperature=0.6)
+    change(tmp_path / "generation_config.json", top_p=0.5, repetition_penalty=1.3, min_length=3)
     assert parity_tests(["side-by-side", "Hello", "--model", str(tmp_path), "--tokens", "8"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "not applied, though generation_config.json sets it: top_p = 0.5, repetition_penalty = 1.3" in said
+    assert "from generation_config.json: repetition_penalty = 1.3, top_p = 0.5" in said
+    assert "not applied, though generation_config.json sets it: min_length = 3" in said
     assert "IDENTICAL" in said
 
 

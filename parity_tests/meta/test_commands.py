@@ -140,6 +140,39 @@ def test_demo_exits_1_when_a_head_diverges(monkeypatch: pytest.MonkeyPatch, caps
     assert "lm_head DIVERGED breaks HEAD-1" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("in_this_process")
+def test_profiles_show_where_engines_part(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["--temperature", "2", "--top-p", "0.9", "--top-k", "12", "--min-p", "0.05"]
+    assert command.main(["profiles", "The king", *settings]) == 0
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= 100
+    assert re.search(r"llama\.cpp +top-k 12, top-p 0\.9, min-p 0\.05, temperature 2", said)
+    assert "(has no min-p)" in said
+    assert command.main(["profiles", "The king", *settings, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["profiles"]
+    survivors = {name: set(one["survivors"]) for name, one in found.items()}
+    assert survivors["llama.cpp"] < survivors["transformers"] < survivors["sglang"] == survivors["mlx-lm"]
+    assert all(abs(sum(one["probabilities"]) - 1) < 1e-5 for one in found.values())
+
+
+@pytest.mark.usefixtures("in_this_process")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["", "--top-p", "0.5"], "the prompt is empty"),
+        (["I", "--top-p", "-0.5"], "p is -0.5: it must be in (0, 1]"),
+        (["I", "--temperature", "nan"], "temperature is nan"),
+        (["I", "--model", "no such folder"], "no such folder"),
+    ],
+)
+def test_profiles_refuse_in_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["profiles", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("profiles: ")
+    assert message in said
+    assert said.count("\n") == 1
+
+
 def test_walk_through(bundle_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert walk_through.main([str(bundle_folder), "--prompt", "0", "--seed", "1", "--top-k", "5"]) == 0
     printed = capsys.readouterr().out
