@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from reference.operations import OPERATIONS, TIES
+from reference.operations import OPERATIONS, TIES, UNTIL
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 # Key -> the values that it may have, the default first; and how a report calls the others.
@@ -20,7 +20,8 @@ CHOICES: dict[str, dict[Any, str]] = {
     "stream": {"pytorch": "", "own": "a random stream of its own"},
     "batch_invariant": {False: "", True: "the same bits in every batch"},
 }
-_LISTS = {"dtypes": FLOATS, "ties": (*TIES, "any")}
+OPTIONS = ("ties", "until")  # the arguments that a head may lack
+_LISTS = {"dtypes": FLOATS, "ties": (*TIES, "any"), "until": UNTIL}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,7 @@ class Contract:
 
     dtypes: tuple[str, ...] = FLOATS
     ties: tuple[str, ...] = TIES
+    until: tuple[str, ...] = UNTIL
     zero_temperature: str = "refused"
     zero_k: str = "refused"
     refusals: str = "all"
@@ -69,6 +71,11 @@ class Contract:
         if given == "all" or "any" not in self.ties:
             return str(given or ("lowest_id" if "lowest_id" in self.ties or not self.ties else self.ties[0]))
         return "any"
+
+    def offers(self, option: str, value: Any) -> bool:
+        """Whether it has this value of `ties` or `until`; bad values are everybody's to refuse."""
+        has = getattr(self, option)
+        return value not in _LISTS[option] or value in has or (value == "lowest_id" and "any" in has)
 
     def tie_arguments(self, operation: str) -> list[dict[str, str]]:
         """What to call `operation` with so that each of the tie rules that it can be told is tried once."""

@@ -14,9 +14,9 @@ from hypothesis import currently_in_test_context, reject
 
 import reference
 import torch_impl
-from reference.operations import STAGES
+from reference.operations import DEFAULTS, OPERATIONS, STAGES
 
-from .contract import SPECIFIED, Contract
+from .contract import OPTIONS, SPECIFIED, Contract
 
 
 @dataclass(frozen=True, repr=False)
@@ -126,8 +126,8 @@ NO_HEAD = (ImportError, AttributeError, SyntaxError, TypeError, ValueError)  # t
 def from_name(name: str) -> Head:
     """The head called `MODULE` or `MODULE:OBJECT`: a `Head`, or any object with functions of `reference.head`.
 
-    Each function must take the arguments of the reference by the same names, with the same defaults. Only the argument
-    `ties` of `keep_top_k` may be missing. Tests of a missing function are skipped with a message. The object may also
+    Each function must take the arguments of the reference by the same names, with the same defaults. Only `ties` and
+    `until` may be missing. Tests of a missing function are skipped with a message. The object may also
     have `generator` (or `TorchGenerator`), which becomes `torch_rng`, and `takes_noise`; see `Head`. A mapping
     `contract` declares what it does where runtimes differ on purpose; see `contract.Contract`.
     Raises: ImportError, AttributeError or SyntaxError if there is no such object; TypeError if it has none of the
@@ -147,8 +147,9 @@ def from_name(name: str) -> Head:
         raise TypeError(f"head {name!r} has none of the functions {', '.join(STAGES)}")
     for operation, function in given.items():
         _refuse_other_arguments(operation, function)
-    one_rule = "keep_top_k" in given and not _accepts(given["keep_top_k"], ["logits", "k", "ties"])
-    default = Contract(ties=("lowest_id",)) if one_rule else SPECIFIED
+    lacking = {operation: _options_it_lacks(operation, function) for operation, function in given.items()}
+    first: dict[str, Any] = {option: (DEFAULTS[option],) for options in lacking.values() for option in options}
+    default = replace(SPECIFIED, **first)
     said = getattr(found, "contract", {})
     if not isinstance(said, Mapping) or not set(said) <= set(vars(SPECIFIED)):
         raise ValueError(f"contract is {said!r}: it must be a dictionary with keys from {', '.join(vars(SPECIFIED))}")
@@ -156,8 +157,9 @@ def from_name(name: str) -> Head:
         contract = Contract.read(said, default)
     except ValueError as error:
         raise ValueError(f"contract: {error}") from None
-    if one_rule:
-        given["keep_top_k"] = _without_ties(given["keep_top_k"], name, contract.ties)
+    for operation, options in lacking.items():
+        if options:
+            given[operation] = _without_options(operation, given[operation], options, name, contract)
     if set(contract.dtypes) != set(SPECIFIED.dtypes):
         given = {operation: _of_its_dtypes(function, name, contract.dtypes) for operation, function in given.items()}
     for called in ("generator", "TorchGenerator"):  # the second is the name in `reference`
@@ -186,19 +188,34 @@ def _refuse_other_arguments(name: str, function: Callable[..., Any]) -> None:
     """Raise TypeError unless `function` can be called like the reference's: by name, leaving out what has a default."""
     wanted = inspect.signature(getattr(reference, name)).parameters.values()
     required = [p.name for p in wanted if p.default is p.empty]
-    if not (_accepts(function, required) and _accepts(function, [p.name for p in wanted if p.name != "ties"])):
+    if not (_accepts(function, required) and _accepts(function, [p.name for p in wanted if p.name not in OPTIONS])):
         found = f"takes {inspect.signature(function)}" if callable(function) else f"has type {type(function).__name__}"
         arguments = ", ".join(p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in wanted)
         raise TypeError(f"{name} {found}: it must take, by these names, ({arguments})")
 
 
-def _without_ties(keep_top_k: Callable[..., Any], name: str, rules: tuple[str, ...]) -> Callable[..., Any]:
-    def of_one_rule(logits: Any, k: int, ties: str = "lowest_id") -> Any:
-        if ties not in rules and "any" not in rules:
-            pytest.skip(f"{name} has no ties={ties!r}")
-        return keep_top_k(logits, k)
+def _options_it_lacks(name: str, function: Callable[..., Any]) -> list[str]:
+    """Those of OPTIONS that the operation has and the function does not take."""
+    arguments = [p for p in inspect.signature(getattr(reference, name)).parameters if p not in OPTIONS]
+    options = [option for option in OPTIONS if option in OPERATIONS[name].arguments]
+    return [option for option in options if not _accepts(function, [*arguments, option])]
 
-    return of_one_rule
+
+def _without_options(
+    operation: str, function: Callable[..., Any], options: list[str], name: str, contract: Contract
+) -> Callable[..., Any]:
+    """The function as one that takes these options, where they have a value that the head has."""
+    signature = inspect.signature(getattr(reference, operation))
+
+    def of_one_kind(*args: Any, **kwargs: Any) -> Any:
+        arguments = signature.bind(*args, **kwargs).arguments
+        for option in options:
+            value = arguments.pop(option, DEFAULTS[option])
+            if value not in getattr(contract, option) and "any" not in getattr(contract, option):
+                pytest.skip(f"{name} has no {option}={value!r}")
+        return function(**arguments)
+
+    return of_one_kind
 
 
 def _of_its_dtypes(function: Callable[..., Any], name: str, dtypes: tuple[str, ...]) -> Callable[..., Any]:

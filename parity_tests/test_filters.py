@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reference
-from reference.operations import OPERATIONS, STAGES
+from reference.operations import OPERATIONS, STAGES, WITH_TIES
 
 from . import strategies
 from .heads import Head
@@ -40,12 +40,9 @@ def judged(head: Head, operation: str, **given: Any) -> Any:
     kept = getattr(head, operation)(**given)
     for name, value in before.items():
         np.testing.assert_array_equal(given[name], value)
-    ties = {"ties": head.contract.rule_for_ties(given.get("ties"))} if operation in RANKED else {}
+    ties = {"ties": head.contract.rule_for_ties(given.get("ties"))} if operation in WITH_TIES else {}
     compare(operation, getattr(reference, operation)(**given), kept, **{**given, **ties}).require()
     return kept
-
-
-RANKED = ("keep_top_p", "keep_top_h")  # of tied tokens at the border they keep the lowest ids
 
 
 @spec("FILTER-1", "FILTER-2", "FILTER-4", "FILTER-5", "FILTER-6", "FILTER-7", "FILTER-8", "FILTER-9")

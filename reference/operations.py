@@ -546,4 +546,6 @@ STEPS = tuple(
     and op.results == {"logits": _ROWS}
     and "steps" not in op.arguments
 )
+# Those where a tie at a border decides what is returned.
+WITH_TIES = tuple(name for name in STAGES if {"k", "ties", "h"} & OPERATIONS[name].arguments.keys())
 WITH_VECTORS = tuple(operation for operation in _TABLE if operation.file)

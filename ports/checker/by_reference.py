@@ -9,14 +9,11 @@ import reference
 from parity_tests import strategies
 from parity_tests.judges.words import brief
 from parity_tests.verdict import Verdict, Word, compare
-from reference.operations import OPERATIONS, STAGES
+from reference.operations import OPERATIONS, WITH_TIES
 
 from .errors import BrokenError, RefusedError, SkippedError
 from .judge import cut_short, form_fault, why_no_answer
 from .port import Port
-
-# A tie at the k-th place may be broken in other ways under a contract.
-CUTS = tuple(name for name in STAGES if "k" in OPERATIONS[name].arguments)
 
 
 def one(port: Port, operation: str, arguments: dict[str, Any], phase: str) -> Verdict:
@@ -25,7 +22,7 @@ def one(port: Port, operation: str, arguments: dict[str, Any], phase: str) -> Ve
     Raises: SkippedError and BrokenError, as the port's call does.
     """
     same, judged = port.contract.stands_for(operation, arguments)
-    ties = {"ties": port.contract.rule_for_ties(arguments.get("ties"))} if same in CUTS else {}
+    ties = {"ties": port.contract.rule_for_ties(arguments.get("ties"))} if same in WITH_TIES else {}
     expected = _reference(same, judged)
     given = {name: np.array(value) if isinstance(value, np.ndarray) else value for name, value in arguments.items()}
     if operation == "multinomial":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parity_tests.contract import FLOATS, Contract
+from parity_tests.contract import FLOATS, OPTIONS, Contract
 from parity_tests.judges.words import brief
 from reference.operations import OPERATIONS, TIES, WITH_VECTORS
 from weights_export.manifest import VERSIONS
@@ -62,9 +62,9 @@ class Port:
             dtype = value.dtype.name if isinstance(value, np.ndarray) and name != "noise" else ""
             if dtype in FLOATS and dtype not in self.contract.dtypes:
                 return f"it has no {dtype}"
-        ties, rules = arguments.get("ties"), self.contract.ties
-        if ties in TIES and ties not in rules and not (ties == "lowest_id" and "any" in rules):
-            return f"it has no ties={ties!r}"
+        for option in arguments.keys() & set(OPTIONS):
+            if not self.contract.offers(option, arguments[option]):
+                return f"it has no {option}={arguments[option]!r}"
         if op == "torch_rng" and self.contract.stream == "own":
             return "its random stream is its own"
         return ""

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 from parity_tests.judges.words import Verdict, Word
+from reference.operations import WITH_TIES
 
 from ..vectors import Case, Vectors, arguments
 from .asking import confirmed
-from .by_reference import CUTS, UNDEFINED, guarded
+from .by_reference import UNDEFINED, guarded
 from .judge import judge
 from .port import Port
 
@@ -45,4 +46,7 @@ def _by_contract(port: Port, case: Case) -> bool:
     if "code" in case.answers[0].expected:
         code = case.answers[0].expected["code"]
         return code in ("bad_temperature", "bad_k") and port.contract.differs(case.op, given)
-    return case.op in CUTS and port.contract.rule_for_ties(given.get("ties")) not in ("lowest_id", given.get("ties"))
+    return case.op in WITH_TIES and port.contract.rule_for_ties(given.get("ties")) not in (
+        "lowest_id",
+        given.get("ties"),
+    )
