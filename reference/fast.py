@@ -16,12 +16,12 @@ check costs good logits nothing. If there are any, the functions of `head.py` ar
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import head, output_layer, validation
+from . import filter_validation, head, output_layer, pipeline, validation
 from .torch_rng import BLOCK, TorchGenerator, exponentials
 
 
@@ -78,6 +78,20 @@ def survivors(logits: Any, temperature: float = 0.7, k: int = 50) -> tuple[np.nd
     >>> survivors(np.array([1.0, 3.0, -np.inf, 3.0]), temperature=1.0, k=2)
     (array([0.5, 0.5]), array([1, 3]))
     """
+    x, token_ids = _cut(logits, temperature, k)
+    return _softmax(x), token_ids
+
+
+def _softmax(x: np.ndarray) -> np.ndarray:
+    """`head.softmax` of rows that have been checked."""
+    with np.errstate(all="ignore"):
+        weights = np.exp(x - x.max(axis=-1, keepdims=True))
+        probs: np.ndarray = weights / weights.sum(axis=-1, keepdims=True)
+    return probs
+
+
+def _cut(logits: Any, temperature: float, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The scaled logits that survive and their ids, `(..., V) -> (..., min(k, V))` twice, ids ascending."""
     k = validation.check_count("k", k)
     logits = validation.check_vocabulary("logits", logits)
     divisor = validation.check_temperature(temperature, logits.dtype)
@@ -86,7 +100,7 @@ def survivors(logits: Any, temperature: float = 0.7, k: int = 50) -> tuple[np.nd
     token_ids = np.full((len(rows), k), logits.shape[-1] - 1)
     x = np.full((len(rows), k), -np.inf, logits.dtype)
     with np.errstate(all="ignore"):  # single logits may overflow to -inf (TEMP-3)
-        largest = maxima.max(axis=1, keepdims=True) / divisor
+        largest = maxima.max(axis=1) / divisor
         if not np.isfinite(largest).all():
             head.apply_temperature(logits, temperature)  # raises the error, which names the place
         # The rule cuts after the division. Division keeps the order of logits, but rounding may make two of them equal,
@@ -98,10 +112,36 @@ def survivors(logits: Any, temperature: float = 0.7, k: int = 50) -> tuple[np.nd
             kept = (-quotients).argsort(kind="stable")[:k]
             kept.sort()  # back from the order of value to the order of id
             x[i, : len(kept)], token_ids[i, : len(kept)] = quotients.take(kept), candidates.take(kept)
-        weights = np.exp(x - largest)
-        probs = weights / weights.sum(axis=1, keepdims=True)
     shape = (*logits.shape[:-1], k)
-    return probs.reshape(shape), token_ids.reshape(shape)
+    return x.reshape(shape), token_ids.reshape(shape)
+
+
+def process(
+    logits: Any, steps: Sequence[pipeline.Step], history: Any = None, prompt_length: int = 0, uniform: Any = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """`softmax(pipeline.process(...))`, as probabilities and token ids, ids ascending  [PIPE-1].
+
+    `(..., V) -> probs, token_ids`, each `(..., min(k, V))` where the steps have a top-k that keeps exactly k and
+    nothing but filters and temperatures comes after it: those look at the k survivors alone. Else each `(..., V)`.
+    Raises: as `pipeline.process`.
+
+    >>> process(np.array([1.0, 3.0, -np.inf, 3.0]), [("keep_top_k", {"k": 3}), ("keep_top_p", {"p": 0.9})])
+    (array([0. , 0.5, 0.5]), array([0, 1, 3]))
+    """
+    names = [name for name, _ in filter_validation.check_steps(steps, pipeline.FUNCTIONS)]
+    cut = names.index("keep_top_k") if "keep_top_k" in names else len(names)
+    on_survivors = all(name == "apply_temperature" or name.startswith("keep_") for name in names[cut:])
+    if cut == len(names) or not on_survivors or steps[cut][1].get("ties") == "all":
+        x = pipeline.process(logits, steps, history, prompt_length, uniform)
+        return _softmax(x), np.broadcast_to(np.arange(x.shape[-1]), x.shape)
+    divides = cut > 0 and names[cut - 1] == "apply_temperature"
+    first, temperature = (cut - 1, steps[cut - 1][1]["temperature"]) if divides else (cut, 1.0)
+    if first:
+        logits = pipeline.process(logits, steps[:first], history, prompt_length, uniform)
+    x, token_ids = _cut(logits, temperature, steps[cut][1]["k"])
+    if cut + 1 < len(names):
+        x = pipeline.process(x, steps[cut + 1 :], uniform=uniform)
+    return _softmax(x), token_ids
 
 
 def _may_divide_to_the_same(kth: np.ndarray, divisor: np.floating) -> np.ndarray:
@@ -195,12 +235,14 @@ def next_token(
     *,
     rng: Any,
     finish: Mapping[str, Any] | None = None,
+    steps: Sequence[pipeline.Step] | None = None,
 ) -> np.ndarray:
     """One token for each context vector, `(..., d), (V, d) -> (...)`: `multinomial(lm_head(...), rng=rng)[..., 0]`.
 
     The softmax sums over k numbers instead of V, so a probability may differ in its last bits. The token drawn may
     differ only where two race values are closer than that  [HEAD-1, DRAW-1, RNG-5]. `finish` holds arguments of
-    `finish_logits` by name, for a head that has that between product and temperature  [OUT-5].
+    `finish_logits` by name, for a head that has that between product and temperature  [OUT-5]. `steps` are those of a
+    pipeline without a history, in place of temperature and top-k  [PIPE-1].
     Raises: as the stages do.
 
     >>> next_token(np.array([1.0]), np.array([[0.0], [2.0], [2.0], [1.0]]), k=2, rng=TorchGenerator(0))
@@ -209,5 +251,8 @@ def next_token(
     logits = head.compute_logits(context, embedding)  # [..., d] -> [..., V]
     if finish:
         logits = output_layer.finish_logits(logits, **finish)
-    probs, token_ids = survivors(logits, temperature, k)  # [..., V] -> [..., k]
+    if steps is None:
+        probs, token_ids = survivors(logits, temperature, k)  # [..., V] -> [..., k]
+    else:
+        probs, token_ids = process(logits, steps)
     return _race(probs, token_ids, logits.shape[-1], 1, rng)[..., 0]

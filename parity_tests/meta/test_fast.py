@@ -112,6 +112,38 @@ def test_a_finish(pair: Any, data: st.DataObject, scale: float, cap: float, seed
     np.testing.assert_array_equal(drawn, expected)
 
 
+@given(st.data(), strategies.arguments("process"), st.booleans())
+def test_pipelines_on_the_survivors_alone(data: st.DataObject, case: dict[str, Any], warm: bool) -> None:
+    """Any steps, and a top-k with filters behind it: the probabilities of the plain path, with their ids."""
+    filters = ("keep_top_k", {"k": data.draw(strategies.ks(case["logits"].shape[-1]))}), ("keep_min_p", {"p": 0.05})
+    nucleus = ("keep_top_p", {"p": data.draw(strategies.shares)})
+    steps = [*case["steps"], *([("apply_temperature", {"temperature": 0.7})] if warm else []), *filters, nucleus]
+    for chosen in (case["steps"], steps):
+        given = {**case, "steps": chosen}
+        try:
+            kept = reference.process(**given)
+        except ValueError:  # a temperature too much
+            continue
+        probs, token_ids = fast.process(**given)
+        whole = np.zeros(kept.shape, probs.dtype)
+        np.put_along_axis(whole, token_ids, probs, axis=-1)
+        if probs.shape[-1] < kept.shape[-1]:  # places left over may stand at the last id, after the id itself
+            for row in np.ndindex(probs.shape[:-1]):
+                whole[row][token_ids[row]] = np.bincount(token_ids[row], probs[row], kept.shape[-1])[token_ids[row]]
+        compare("softmax", reference.softmax(kept), whole, logits=kept).require()
+
+
+def test_a_whole_pipeline_at_gpt2_shape(gpt2_shaped: Any) -> None:
+    contexts, embedding = gpt2_shaped
+    steps: list[Any] = [("apply_temperature", {"temperature": 0.7}), ("keep_top_k", {"k": 50})]
+    steps += [("keep_top_p", {"p": 0.95}), ("keep_min_p", {"p": 0.05})]
+    for seed in range(3):
+        kept = reference.process(reference.compute_logits(contexts[:8], embedding), steps)
+        due = reference.multinomial(reference.softmax(kept), rng=reference.TorchGenerator(seed))[:, 0]
+        drawn = fast.next_token(contexts[:8], embedding, rng=reference.TorchGenerator(seed), steps=steps)
+        assert drawn.tolist() == due.tolist()
+
+
 @spec("HEAD-4", "DRAW-1", "RNG-2", "RNG-5")
 @given(strategies.factors(), st.data(), st.sampled_from([0.1, 0.7, 1.0, 10.0]), st.integers(0, 2**32))
 def test_the_tokens_and_the_stream_of_the_plain_path(
