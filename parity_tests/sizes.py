@@ -6,6 +6,7 @@ answers are exact and short to write. The last tokens, rows and hidden dimension
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -221,6 +222,124 @@ def _finish_logits() -> Iterator[Labelled]:
     }
     for cap in (0.5, 30.0, 1e4):  # far below the logits, among them, far above
         yield "V = 4,097", {**of_real, "multiplier": 1.0, "divisor": 8.0, "cap": cap}
+
+
+def _flat(v: int) -> Drawn:
+    """As many equal tokens as the largest power of two in v, the last one among them; the others are masked."""
+
+    def draw(rng: np.random.Generator, dtype: str) -> np.ndarray:
+        row = np.full(v, -np.inf)
+        row[-1] = row[rng.permutation(v - 1)[: 2 ** (v.bit_length() - 1) - 1]] = 0
+        return row.astype(dtype)
+
+    return draw
+
+
+def _of_rows(**parameters: Any) -> Iterator[Labelled]:
+    """Of an operation on rows of logits: many tokens of six values, many rows."""
+    for v in VOCABS:
+        yield f"V = {v:,}", {"logits": _logits(v), **parameters}
+    for rows in ROWS:
+        yield f"rows = {rows:,}", {"logits": _whole(-3, 3, rows, 7, last=4), **parameters}
+
+
+def _keep_top_p() -> Iterator[Labelled]:
+    yield from _of_rows(p=0.7, until="reached")
+    for v in VOCABS:
+        yield f"V = {v:,}", {"logits": _flat(v), "p": 0.5, "until": "reached"}
+
+
+def _keep_xtc() -> Iterator[Labelled]:
+    for label, case in _of_rows(threshold=1e-5, probability=0.5):
+        rows = int(label.split()[-1].replace(",", "")) if label.startswith("rows") else 0
+        yield label, {**case, "uniform": _uniforms(rows) if rows else np.array(0.25)}
+
+
+_keep_min_p = partial(_of_rows, p=0.1)
+_keep_typical = partial(_of_rows, mass=0.6, until="reached")
+_keep_epsilon = partial(_of_rows, cutoff=1e-5)
+_keep_eta = partial(_of_rows, cutoff=1e-5)
+_keep_top_h = partial(_of_rows, h=0.6)
+_keep_top_n_sigma = partial(_of_rows, n=1.5)
+_greedy = _of_rows
+_log_probs = _of_rows
+
+
+def _with_history(**parameters: Any) -> Iterator[Labelled]:
+    """Histories of hundreds of ids, the last token's id among them."""
+    for v in (*VOCABS[2:4], *VOCABS[-2:]):
+        yield f"V = {v:,}", {"logits": _logits(v), "history": _ids(v, 601), **parameters}
+    for rows in ROWS:
+        yield f"rows = {rows:,}", {"logits": _whole(-3, 3, rows, 7, last=4), "history": _ids(7, rows, 5), **parameters}
+
+
+def _ids(v: int, *shape: int) -> Drawn:
+    """Token ids; the last one of each row is that of the last token."""
+
+    def draw(rng: np.random.Generator, _: str) -> np.ndarray:
+        ids = rng.integers(0, v, shape)
+        if shape:
+            ids[..., -1] = v - 1
+        return ids
+
+    return draw
+
+
+_repetition_penalty = partial(_with_history, penalty=1.5)
+_frequency_penalty = partial(_with_history, penalty=0.25)
+_presence_penalty = partial(_with_history, penalty=0.25)
+
+
+_no_repeat_ngram = partial(_with_history, ngram_size=2)
+
+
+def _logit_bias() -> Iterator[Labelled]:
+    for label, case in _of_rows():
+        last = int(label.split()[-1].replace(",", "")) - 1 if label.startswith("V") else 6
+        yield label, {**case, "biased": np.array([last, 0]), "biases": _whole(-4, 4, 2)}
+
+
+def _ban() -> Iterator[Labelled]:
+    for label, case in _logit_bias():
+        yield label, {"logits": case["logits"], "banned": case["biased"]}
+
+
+def _min_length() -> Iterator[Labelled]:
+    for label, case in _with_history(length=602):
+        last = int(label.split()[-1].replace(",", "")) - 1 if label.startswith("V") else 6
+        yield label, {**case, "end_ids": np.array([last, 1])}
+
+
+def _top_log_probs() -> Iterator[Labelled]:
+    yield from _of_rows(k=3)
+    for k in KS:
+        yield f"k = {k:,}", {"logits": _logits(4_097), "k": k}
+
+
+def _rank() -> Iterator[Labelled]:
+    for v in VOCABS:
+        for token in (0, v - 1):
+            yield f"V = {v:,}", {"logits": _logits(v), "token_ids": np.array(token)}
+    for rows in ROWS:
+        yield f"rows = {rows:,}", {"logits": _whole(-3, 3, rows, 7, last=4), "token_ids": _ids(7, rows)}
+
+
+def _cross_entropy() -> Iterator[Labelled]:
+    for v in VOCABS[2:]:
+        yield f"V = {v:,}", {"logits": _logits(v), "token_ids": np.array(v - 1), "ignore_index": -100}
+    for rows in ROWS:
+        of_rows = {"logits": _whole(-3, 3, rows, 7, last=4), "token_ids": _ids(7, rows)}
+        yield f"rows = {rows:,}", {**of_rows, "ignore_index": 0}
+
+
+def _process() -> Iterator[Labelled]:
+    steps = [
+        ("repetition_penalty", {"penalty": 1.5, "counts": 64}),
+        ("apply_temperature", {"temperature": 0.5}),
+        ("keep_top_k", {"k": 50}),
+        ("keep_top_p", {"p": 0.9}),
+    ]
+    yield from _with_history(steps=steps, prompt_length=1)
 
 
 # The cases of an operation are made by the function with its name.
