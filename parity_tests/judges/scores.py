@@ -12,7 +12,7 @@ from .elements import compute_dtype, elementwise
 from .words import Verdict, Word, diverged
 
 
-def _exact(logits: np.ndarray) -> np.ndarray:
+def exact_log_probs(logits: np.ndarray) -> np.ndarray:
     """Log-probabilities in float64, which count as exact for float32; their own bound is added to theirs."""
     z = np.asarray(logits, dtype=np.float64)
     x = z - z.max(axis=-1, keepdims=True)
@@ -29,7 +29,7 @@ def log_probs(expected: np.ndarray, actual: np.ndarray, dtype: str | None, *, lo
     """Each side must be within its bound of the exact log-probability."""
     logits, own = np.asarray(logits), compute_dtype(expected)
     bound = _bounds(logits, dtype or own, own)
-    verdict = elementwise("LOGPROB-1", expected, actual, _exact(logits), bound, dtype or own)
+    verdict = elementwise("LOGPROB-1", expected, actual, exact_log_probs(logits), bound, dtype or own)
     return verdict if verdict.conforms else replace(verdict, inputs={"logits": logits[verdict.place[:-1]]})
 
 
@@ -50,12 +50,14 @@ def top_log_probs(
         return replace(chosen, rule="LOGPROB-2")
     own = compute_dtype(ours)
     bound = {d: np.take_along_axis(b, picked, axis=-1) for d, b in _bounds(logits, dtype or own, own).items()}
-    exact = np.take_along_axis(_exact(logits), picked, axis=-1)
+    exact = np.take_along_axis(exact_log_probs(logits), picked, axis=-1)
     verdict = elementwise("LOGPROB-1", ours, theirs, exact, bound, dtype or own)
     return verdict if verdict.conforms else replace(verdict, inputs={"logits": logits[verdict.place[:-1]], "k": k})
 
 
-def rank(expected: Any, actual: Any, dtype: str | None, *, logits: Any, token_ids: Any, ties: str) -> Verdict:
+def rank(
+    expected: Any, actual: Any, dtype: str | None, *, logits: Any, token_ids: Any, ties: str = "lowest_id"
+) -> Verdict:
     """Comparisons only: exact. With ties="any" a rank may be anywhere among the tied."""
     logits, token_ids = np.asarray(logits), np.asarray(token_ids)
     given = np.take_along_axis(logits, token_ids[..., None], axis=-1)
@@ -72,13 +74,19 @@ def rank(expected: Any, actual: Any, dtype: str | None, *, logits: Any, token_id
 
 
 def cross_entropy(
-    expected: np.ndarray, actual: np.ndarray, dtype: str | None, *, logits: Any, token_ids: Any, ignore_index: int
+    expected: np.ndarray,
+    actual: np.ndarray,
+    dtype: str | None,
+    *,
+    logits: Any,
+    token_ids: Any,
+    ignore_index: int = -100,
 ) -> Verdict:
     """Minus the mean, within the mean of the bounds."""
     logits, token_ids, own = np.asarray(logits), np.asarray(token_ids), compute_dtype(expected)
     counted = token_ids != ignore_index
     ids = np.where(counted, token_ids, 0)[..., None]
-    exact = -np.take_along_axis(_exact(logits), ids, axis=-1)[..., 0][counted].mean()
+    exact = -np.take_along_axis(exact_log_probs(logits), ids, axis=-1)[..., 0][counted].mean()
     slack = bounds.cross_entropy(logits, token_ids, counted, "float64")
     bound = {d: bounds.cross_entropy(logits, token_ids, counted, d) + slack for d in (dtype or own, own)}
     verdict = elementwise("LOGPROB-4", expected, actual, np.asarray(exact), bound, dtype or own)

@@ -140,6 +140,16 @@ def settings(shape: str, contexts: np.ndarray, embedding: np.ndarray) -> Iterato
             "hidden": h,
             "weight": w[0],
             "cap": CAP,
+            "history": np.tile(np.arange(7), (len(h), 2)),
+            "biased": np.arange(3),
+            "biases": w[:3, 0],
+            "banned": np.arange(3),
+            "end_ids": np.arange(3),
+            "token_ids": np.arange(len(h)),
+            "steps": [
+                ("apply_temperature", {"temperature": DEFAULTS["temperature"]}),
+                ("keep_top_p", {"p": DEFAULTS["p"]}),
+            ],
         }
         inputs = {stage: OPERATIONS[stage].given(OPERATIONS[stage].defaults | values) for stage in STAGES}
         for given in inputs.values():  # each implementation has its own rule for ties, and draws one token

@@ -18,6 +18,8 @@ from reference import bounds
 
 from ..judges.elements import exact_softmax
 from ..judges.output_layer import exact_finish, exact_layer_norm, exact_rms_norm
+from ..judges.penalties import counts
+from ..judges.scores import exact_log_probs
 from .grid import Implementation, Setting, result
 
 BINS, MARKERS = 40, "ox+^vs"
@@ -74,7 +76,33 @@ def _finished(dtype: str, **given: Any) -> tuple[np.ndarray, np.ndarray]:
     return exact_finish(**given), bounds.finish_logits(**given, dtype=dtype)
 
 
-@_shows(MARGINS, "top_k", "keep_top_k")
+@_shows(ERRORS, "log_probs")
+def _log_probs(dtype: str, logits: Any) -> tuple[np.ndarray, np.ndarray]:
+    return exact_log_probs(logits), bounds.log_probs(logits, dtype)
+
+
+@_shows(ERRORS, "cross_entropy")
+def _loss(dtype: str, logits: Any, token_ids: Any, ignore_index: int) -> tuple[np.ndarray, np.ndarray]:
+    scores = np.take_along_axis(exact_log_probs(logits), token_ids[..., None], axis=-1)[..., 0]
+    counted = token_ids != ignore_index
+    return -scores[counted].mean(), bounds.cross_entropy(logits, token_ids, counted, dtype)
+
+
+@_shows(ERRORS, "frequency_penalty")
+def _penalised(dtype: str, logits: Any, history: Any, penalty: float) -> tuple[np.ndarray, np.ndarray]:
+    occurs, each = counts(history, logits.shape), float(np.dtype(dtype).type(penalty))
+    return logits.astype(np.float64) - each * occurs, bounds.frequency_penalty(logits, occurs, each, dtype)
+
+
+@_shows(MARGINS, "keep_top_p", "process")
+def _nucleus(inputs: dict[str, dict[str, Any]], dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """The distance of the nearest running sum from p, and how far off either may be."""
+    logits, p = inputs["keep_top_p"]["logits"], inputs["keep_top_p"]["p"]
+    running = np.cumsum(-np.sort(-exact_softmax(logits), axis=-1), axis=-1)
+    return np.abs(running - p).min(axis=-1), bounds.filters.running_share(logits, p, dtype)[..., 0]
+
+
+@_shows(MARGINS, "top_k", "keep_top_k", "top_log_probs")
 def _cut(inputs: dict[str, dict[str, Any]], dtype: str) -> tuple[np.ndarray, np.ndarray]:
     """The lead of the k-th logit over the (k+1)-th, and the sum of their bounds."""
     logits, k = inputs["top_k"]["logits"].astype(np.float64), inputs["top_k"]["k"]
