@@ -122,8 +122,10 @@ def encode(value: Any) -> Any:
     """
     if isinstance(value, (np.ndarray, np.generic)):
         return to_json(value)
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [encode(part) for part in value]
+    if isinstance(value, Mapping):  # the arguments of a step
+        return {name: encode(part) for name, part in value.items()}
     return number_to_json(value) if isinstance(value, float) else value
 
 

@@ -144,6 +144,10 @@ _CONTEXT, _EMBEDDING, _ROWS = {"context": "(…, d)"}, {"embedding": "(V, d)"}, 
 _NORM = {"epsilon": "", "weight_offset": ""}
 _HISTORY = {"history": "(…, n)"}
 _BAD_LOGITS = ("bad_dtype", "bad_shape", "bad_logits")
+_OF_STEPS = (
+    *("bad_temperature", "overflow", "bad_k", "bad_ties", "bad_uniform", "bad_weight", "bad_scale"),
+    *("bad_share", "bad_until", "bad_n", "bad_penalty", "bad_biases", "bad_count", "bad_token_ids"),
+)
 _OF_FILTERS, _OF_PENALTIES, _OF_LOG_PROBS = (
     ("FILTER-11", "SOFTMAX-4"),
     ("PENALTY-7", "SOFTMAX-4"),
@@ -451,10 +455,11 @@ _TABLE = (
         results={"logits": _ROWS},
         rule="PIPE-1",
         rules=("PIPE-1", "PIPE-2", "PIPE-3", "PIPE-4", "SOFTMAX-4"),
-        refusals=(*_BAD_LOGITS, "bad_steps"),
+        refusals=(*_BAD_LOGITS, "bad_steps", *_OF_STEPS),
         file="process",
         family="pipeline",
         rounds=True,
+        exact_without="steps",
         note="`history` and `uniform` may be left out where no step takes them; a step is refused as its function is",
     ),
     Operation(

@@ -131,6 +131,9 @@ def wrong_kind(case: Case) -> bool:
     if case.answers[0].expected.get("code") == "bad_dtype":
         return True
     given = arguments({name: value for name, value in case.inputs.items() if not isinstance(value, dict)})
+    pairs = (isinstance(step, list) and len(step) == 2 and isinstance(step[1], dict) for step in given.get("steps", []))
+    if not all(pairs):
+        return True
     integers = [value for name, value in given.items() if name == "seed" or isinstance(DEFAULTS.get(name), int)]
     numbers = [value for name, value in given.items() if isinstance(DEFAULTS.get(name), float)]
     return any(type(value) is not int for value in integers) or any(isinstance(value, bool) for value in numbers)

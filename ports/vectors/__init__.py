@@ -11,7 +11,7 @@ from typing import Any
 
 from reference.operations import DEFAULTS, WITH_VECTORS
 
-from ..values import from_json, number_from_json
+from ..values import WORDS, from_json, number_from_json
 
 FOLDER = Path(__file__).parent
 FORMAT, VERSION = "lm-head-vectors", 1
@@ -148,9 +148,20 @@ def _argument(name: str, value: Any) -> Any:
         return from_json(value)
     if isinstance(DEFAULTS.get(name), float) and not isinstance(value, bool):
         return float(number_from_json(value))
+    if name == "steps":
+        return _plain(value)
     if name == "seed":
         try:
             return int(value)
         except ValueError:
             return float(value)
     return value
+
+
+def _plain(value: Any) -> Any:
+    """The arguments of steps, with the words for numbers as numbers."""
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    return number_from_json(value) if isinstance(value, str) and value in WORDS else value

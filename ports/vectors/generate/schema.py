@@ -28,9 +28,12 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "noise": {"$ref": f"{_COMMON}#/$defs/floats"},
     "seed": {"type": "string"},
     "calls": {"type": "array", "items": _CALL},
-    "token_ids": {"$ref": f"{_COMMON}#/$defs/ids"},
+    "steps": {"type": "array"},
     "numbers": {"type": "array", "items": {"$ref": f"{_COMMON}#/$defs/answer"}},
 }
+
+
+_IDS = ("token_ids", "ranks")  # results that are whole numbers
 
 
 def _argument(name: str, shape: str) -> dict[str, Any]:
@@ -41,20 +44,29 @@ def _argument(name: str, shape: str) -> dict[str, Any]:
     return {"$ref": f"{_COMMON}#/$defs/{'tensor' if shape.startswith('(') else 'scalar'}"}
 
 
+def _result(name: str) -> dict[str, Any]:
+    return _SPECIAL.get(name, {"$ref": f"{_COMMON}#/$defs/{'ids' if name in _IDS else 'answer'}"})
+
+
 def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
     return {"type": "object", "required": required, "additionalProperties": False, "properties": properties}
+
+
+def _optional(operation: Operation) -> set[str]:
+    """The tensors that a request may leave out: one of two sources of noise, and what no step takes."""
+    return {"noise", "seed"} | ({"history", "uniform"} if "steps" in operation.arguments else set())
 
 
 def _of(operation: Operation) -> dict[str, Any]:
     """The schema of one file."""
     names = list(operation.results)
-    result = {name: _SPECIAL.get(name, {"$ref": f"{_COMMON}#/$defs/answer"}) for name in names}
+    result = {name: _result(name) for name in names}
     both = {"expected": {"$ref": "#/$defs/expected"}, "bound": False}
     answer: dict[str, Any] = {"properties": both}
     definitions = {
         "inputs": _object(
             {name: _argument(name, shape) for name, shape in operation.arguments.items()},
-            [name for name in operation.arguments if name not in DEFAULTS and name not in ("noise", "seed")]
+            [name for name in operation.arguments if name not in DEFAULTS and name not in _optional(operation)]
             + ["seed"] * (operation.on == "stream"),
         ),
         "expected": {"anyOf": [_object(result, names), {"$ref": f"{_COMMON}#/$defs/refusal"}]},
@@ -68,7 +80,8 @@ def _of(operation: Operation) -> dict[str, Any]:
             "then": {"properties": {"bound": False}},
             "else": {} if operation.exact_without else {"required": ["bound"]},
         }
-        definitions["bound"] = _object({name: {"$ref": f"{_COMMON}#/$defs/bound"} for name in names}, names)
+        floats = [name for name in names if name not in _IDS]
+        definitions["bound"] = _object({name: {"$ref": f"{_COMMON}#/$defs/bound"} for name in floats}, floats)
     test = {
         **answer,
         "properties": {
