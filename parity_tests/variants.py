@@ -17,6 +17,7 @@ import reference
 from reference import validation
 from reference.operations import OPERATIONS
 
+from . import filter_variants as filters
 from . import norm_variants as norms
 from .heads import REFERENCE, Head, keeps_with
 from .judges import orders
@@ -331,6 +332,32 @@ VARIANTS = (
         top_k=onnx_top_k,
         keep_top_k=keeps_with(onnx_top_k),
         softmax=onnx_softmax,
+    ),
+    _variant(
+        "in their dtype",
+        **filters.IN_THEIR_DTYPE,
+        greedy=filters.sorted_greedy,
+        process=filters.steps_of(filters.IN_THEIR_DTYPE),
+        log_probs=filters.torch_log_probs,
+    ),
+    _variant(
+        "by other sums",
+        **filters.BY_THEIR_SUMS,
+        frequency_penalty=filters.added_up,
+        process=filters.steps_of({**filters.BY_THEIR_SUMS, "frequency_penalty": filters.added_up}),
+        log_probs=filters.scipy_log_probs,
+        cross_entropy=filters.torch_cross_entropy,
+    ),
+    _variant(
+        "row by row, token by token",
+        repetition_penalty=filters.masked_repetition,
+        presence_penalty=filters.one_hot_presence,
+        logit_bias=filters.bias_one_by_one,
+        ban=filters.ban_by_where,
+        no_repeat_ngram=filters.ngrams_in_a_dictionary,
+        min_length=filters.length_by_mask,
+        top_log_probs=filters.top_of_all,
+        rank=filters.rank_by_sorting,
     ),
 )
 

@@ -152,8 +152,9 @@ def keep_top_h(logits: ArrayLike, h: float) -> np.ndarray:
     """
     logits, h = check_logits(logits), check_share("h", h)
     values, ids = top_k(logits, 100)
-    running = np.cumsum(_surprise(*_weights(values))[1], axis=-1)
-    stays = running <= h * running[..., -1:]
+    with np.errstate(all="ignore"):  # subnormal terms
+        running = np.cumsum(_surprise(*_weights(values))[1], axis=-1)
+        stays = running <= h * running[..., -1:]
     stays[..., 0] = True
     kept = np.full_like(logits, -np.inf)
     np.put_along_axis(kept, ids, np.where(stays, values, -np.inf), axis=-1)
@@ -172,8 +173,10 @@ def keep_top_n_sigma(logits: ArrayLike, n: float) -> np.ndarray:
     """
     logits, sigmas = check_logits(logits), check_positive("n", n, np.dtype(np.float64))
     unmasked, wide = logits > -np.inf, logits.astype(np.float64)
-    deviation = np.std(wide, axis=-1, keepdims=True, where=unmasked)
-    return np.where(wide >= wide.max(axis=-1, keepdims=True) - sigmas * deviation, logits, -np.inf)
+    size = np.abs(wide).max(axis=-1, keepdims=True, where=unmasked, initial=1)  # no square of a quotient overflows
+    with np.errstate(all="ignore"):
+        deviation = np.std(wide / size, axis=-1, keepdims=True, where=unmasked) * size
+        return np.where(wide >= wide.max(axis=-1, keepdims=True) - sigmas * deviation, logits, -np.inf)
 
 
 def keep_xtc(logits: ArrayLike, threshold: float, probability: float, uniform: ArrayLike) -> np.ndarray:

@@ -41,7 +41,7 @@ TIES = ("lowest_id", "all")  # the two rules for ties at the k-th place: TOPK-2 
 
 # The codes of `ports/PROTOCOL.md`: what each code refuses, and the rules that say so.
 REFUSALS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "bad_dtype": ("a tensor of integers or bools where floats belong", ("HEAD-2",)),
+    "bad_dtype": ("integers or bools where floats belong, anything but integers where token ids do", ("HEAD-2",)),
     "bad_shape": (
         "last axes that do not match, a missing or an empty one, `noise` or `uniform` of another shape",
         ("LOGITS-4", "SOFTMAX-4", "CDF-3", "OUT-4", "OUT-7", "FILTER-11", "PENALTY-7", "LOGPROB-5"),
@@ -81,7 +81,7 @@ REFUSALS: dict[str, tuple[str, tuple[str, ...]]] = {
     "bad_biases": ("nan, +inf, or more than one for an id", ("PENALTY-7",)),
     "bad_count": ("an n-gram size or a length below 1, or not an integer", ("PENALTY-7",)),
     "bad_token_ids": (
-        "outside [0, V), not integers, or, of those that are scored, all ignored",
+        "outside [0, V), or, of those that are scored, all ignored",
         ("PENALTY-7", "LOGPROB-5"),
     ),
     "bad_steps": (

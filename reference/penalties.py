@@ -63,8 +63,9 @@ def frequency_penalty(logits: ArrayLike, history: ArrayLike, penalty: float) -> 
     """
     logits = check_logits(logits)
     each = check_finite_number("penalty", penalty, logits.dtype)
+    counts = _counts(logits, history).astype(logits.dtype)
     with np.errstate(all="ignore"):
-        return check_penalised(logits - each * _counts(logits, history).astype(logits.dtype), logits)
+        return check_penalised(np.where((counts > 0) & (logits > -np.inf), logits - each * counts, logits), logits)
 
 
 def presence_penalty(logits: ArrayLike, history: ArrayLike, penalty: float) -> np.ndarray:

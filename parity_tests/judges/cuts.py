@@ -41,7 +41,7 @@ class Cut:
         return self.same is None or not np.isin(self.same[kept], self.same[~kept & (self.same > -np.inf)]).any()
 
     def choices(self) -> Iterator[np.ndarray]:
-        """Everything that it allows, each once, but for which of the tied stay under "any"; at most MANY."""
+        """Everything that it allows, each once, but for which of the tied stay under "any"; MANY if it is too much."""
         free = np.flatnonzero(self.possible & ~self.sure)
         if not len(free):
             yield self.possible
@@ -55,7 +55,10 @@ class Cut:
                     yield kept
             return
         kinds = [free[self.same[free] == one] for one in np.unique(self.same[free])] if self.same is not None else free
-        for number in range(min(2 ** len(kinds), MANY)):
+        if 2 ** len(kinds) >= MANY:
+            yield from [self.possible] * MANY
+            return
+        for number in range(2 ** len(kinds)):
             kept = self.sure.copy()
             for place, ids in enumerate(kinds):
                 kept[ids] = bool(number >> place & 1)

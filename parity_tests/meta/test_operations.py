@@ -36,7 +36,7 @@ def test_each_is_a_function_with_these_arguments_and_defaults(package: object, n
 def test_each_has_what_the_suite_needs() -> None:
     assert verdict.JUDGES.keys() == set(STAGES)
     for operation in WITH_VECTORS:
-        assert list(suite.checks(f"test_{operation.file}")), operation.name
+        assert list(suite.checks(suite.MODULES[operation.name])), operation.name
     for operation in OPERATIONS.values():
         assert set(operation.parts) <= OPERATIONS.keys()
         assert set(operation.refusals) <= REFUSALS.keys()

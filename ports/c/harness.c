@@ -275,16 +275,7 @@ static void stop(const cJSON *inputs, double seq) {
     begin(seq);
 }
 
-static void process(const cJSON *inputs, double seq);
-
-/* An operation has its own function, or it is a step. `takes` names the arguments of a step beside the logits; those with
- * a question mark may be left out in a pipeline too. A single request may leave out all that have a default. */
-static const struct operation {
-    const char *name;
-    void (*run)(const cJSON *inputs, double seq);
-    step_function *step;
-    const char *takes;
-} OPERATIONS[] = {
+static const operation OPERATIONS[] = {
     {"hello", hello, NULL, ""},
     {"compute_logits", compute_logits, NULL, ""},
     {"apply_temperature", NULL, apply_temperature, "temperature"},
@@ -326,116 +317,10 @@ static const struct operation {
 };
 #define OPERATION_COUNT (sizeof OPERATIONS / sizeof *OPERATIONS)
 
-static const struct operation *find(const char *name) {
+const operation *find(const char *name) {
     for (size_t i = 0; i < OPERATION_COUNT; i++)
         if (strcmp(name, OPERATIONS[i].name) == 0) return &OPERATIONS[i];
     return NULL;
-}
-
-/* Whether a word is in a list such as "p until? ties?". */
-static int names(const char *list, const char *word) {
-    size_t n = strlen(word);
-    for (; *list; list += strcspn(list, " "), list += strspn(list, " "))
-        if (n && strncmp(list, word, n) == 0 && strchr(" ?", list[n])) return 1; /* strchr finds the final zero, too */
-    return 0;
-}
-
-/* Logits, and a history with as many rows. */
-static tensor read_history(const cJSON *inputs, const tensor *logits) {
-    tensor history = read_ids(inputs, "history"), expected = *logits;
-    expected.shape[expected.axes - 1] = history.last;
-    if (!same_shape(expected, history, expected.axes))
-        refuse(LM_BAD_SHAPE, "the shape of history", get(get(inputs, "history"), "shape"), "the ids of each row");
-    return history;
-}
-
-/* A step as an operation of its own. */
-static void single(const struct operation *operation, const cJSON *inputs, double seq) {
-    pipeline p = {read_tensor(inputs, "logits", 1), NULL, 0, inputs, 0};
-    if (names(operation->takes, "history")) {
-        tensor history = read_history(inputs, &p.logits);
-        p.history = history.ids;
-        p.n = history.last;
-    }
-    operation->step(inputs, &p);
-    begin(seq);
-    write_floats("logits", p.logits.numbers, p.logits.shape, p.logits.axes);
-}
-
-/* The operation that a step of a pipeline names, after its form and its arguments' names were checked. */
-static const struct operation *checked_step(const cJSON *item) {
-    const cJSON *arguments = cJSON_GetArrayItem(item, 1), *argument;
-    if (!cJSON_IsArray(item) || cJSON_GetArraySize(item) != 2 || !cJSON_IsObject(arguments))
-        refuse(LM_BAD_STEPS, "a step", item, "it must be [name, {argument: value}]");
-    const char *name = cJSON_GetStringValue(item->child);
-    const struct operation *operation = name ? find(name) : NULL;
-    if (!operation || !operation->step)
-        refuse(LM_BAD_STEPS, "the name of a step", item->child, "it must be a function from logits to logits");
-    int of_history = names(operation->takes, "history");
-    cJSON_ArrayForEach(argument, arguments) {
-        int known = names(operation->takes, argument->string) && strcmp(argument->string, "history") != 0;
-        if (!known && !(of_history && strcmp(argument->string, "counts") == 0))
-            refuse(LM_BAD_STEPS, argument->string, argument, "the step has no such argument");
-    }
-    for (const char *list = operation->takes; *list; list += strspn(list, " ")) {
-        char word[32];
-        size_t n = strcspn(list, " ");
-        snprintf(word, sizeof word, "%.*s", (int)n, list);
-        if (word[n - 1] != '?' && strcmp(word, "history") != 0 && !has(arguments, word))
-            refuse(LM_BAD_STEPS, "a step", item, "it lacks an argument");
-        list += n;
-    }
-    return operation;
-}
-
-/* Gives a step the part of the history that counts: all of it, the prompt, the output, or the last ids  [PIPE-2]. */
-static void take_history(const cJSON *arguments, const tensor *history, size_t prompt, pipeline *p) {
-    const cJSON *counts = cJSON_GetObjectItemCaseSensitive(arguments, "counts");
-    const char *word = counts ? cJSON_GetStringValue(counts) : "all";
-    size_t first = 0, end = history->last;
-    if (word && strcmp(word, "prompt") == 0) {
-        end = prompt;
-    } else if (word && strcmp(word, "output") == 0) {
-        first = prompt;
-    } else if (cJSON_IsNumber(counts) && counts->valuedouble >= 0 && counts->valuedouble == floor(counts->valuedouble)) {
-        if (counts->valuedouble < (double)end) first = end - (size_t)counts->valuedouble;
-    } else if (!word || strcmp(word, "all") != 0) {
-        refuse(LM_BAD_STEPS, "counts", counts, "it must be all, prompt, output or how many of the last ids count");
-    }
-    p->n = end - first;
-    int64_t *part = room(history->rows * p->n, sizeof *part);
-    for (size_t i = 0; i < history->rows * p->n; i++) part[i] = history->ids[i / p->n * history->last + first + i % p->n];
-    p->history = part;
-}
-
-static int is_given(const cJSON *inputs, const char *key) {
-    return has(inputs, key) && !cJSON_IsNull(get(inputs, key));
-}
-
-static void process(const cJSON *inputs, double seq) {
-    pipeline p = {read_tensor(inputs, "logits", 1), NULL, 0, inputs, 1};
-    tensor history = p.logits;
-    history.last = 0;
-    if (is_given(inputs, "history")) history = read_history(inputs, &p.logits);
-    int64_t prompt = count(inputs, "prompt_length", LM_BAD_STEPS, 0);
-    if (prompt < 0 || (uint64_t)prompt > history.last)
-        refuse(LM_BAD_STEPS, "prompt_length", get(inputs, "prompt_length"), "it must be within the history");
-    /* No step refuses these where there is none. */
-    check(lm_log_probs(p.logits.numbers, p.logits.rows, p.logits.last, room(p.logits.size, sizeof(float))));
-    check(lm_no_repeat_ngram(p.logits.numbers, history.ids, p.logits.rows, p.logits.last, history.last, INT64_MAX,
-                             room(p.logits.size, sizeof(float))));
-    const cJSON *steps = cJSON_GetObjectItemCaseSensitive(inputs, "steps"), *item;
-    if (steps && !cJSON_IsArray(steps)) refuse(LM_BAD_STEPS, "steps", steps, "it must be a list");
-    cJSON_ArrayForEach(item, steps) {
-        const struct operation *operation = checked_step(item);
-        const cJSON *arguments = item->child->next;
-        if (names(operation->takes, "history")) take_history(arguments, &history, (size_t)prompt, &p);
-        if (operation->step == keep_xtc && !is_given(inputs, "uniform"))
-            refuse(LM_BAD_UNIFORM, "a step", item, "it needs a uniform, one number in [0, 1) for each row");
-        operation->step(arguments, &p);
-    }
-    begin(seq);
-    write_floats("logits", p.logits.numbers, p.logits.shape, p.logits.axes);
 }
 
 static void hello(const cJSON *inputs, double seq) {
@@ -462,12 +347,12 @@ static int answer(const char *line, size_t size) {
     if (setjmp(ending.start) == 0) {
         if (!cJSON_IsNumber(number) || !op || !cJSON_IsObject(inputs))
             give_up("errored", "a line that is not a request: it must be a JSON object with seq, op and inputs");
-        const struct operation *operation = find(op);
-        if (!operation) give_up("skipped", "no operation %.80s in this port", op);
-        if (operation->run)
-            operation->run(inputs, seq);
+        const operation *asked = find(op);
+        if (!asked) give_up("skipped", "no operation %.80s in this port", op);
+        if (asked->run)
+            asked->run(inputs, seq);
         else
-            single(operation, inputs, seq);
+            run_step(asked, inputs, seq);
         fputs("}}\n", stdout);
     } else {
         cJSON *why = cJSON_CreateString(ending.words); /* so that the message is escaped when it is printed */

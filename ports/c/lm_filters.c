@@ -63,8 +63,8 @@ static void sink(lm_scored *heap, size_t root, size_t n) {
 }
 
 /* Keeps the first of a ranking, the largest score first and of equal ones the lowest id, up to where the running sum of
- * their weights has this share of the total; with all_ties, also what scores as the last one. `heap` holds the V tokens.
- * Those that stay move to its end, one by one, so only these are ever brought into order. */
+ * their weights has this share of the total; with all_ties, also what scores as the last one. `heap` holds V tokens and
+ * their scores. Those that stay move to its end, one by one, so only these are ever brought into order. */
 static void keep_first(const float *logits, size_t V, row_sum row, double share, lm_until until, int all_ties,
                        lm_scored *heap, float *kept) {
     double running = 0, enough = share * row.total, last = 0;

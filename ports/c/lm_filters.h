@@ -1,4 +1,4 @@
-/* Filters: which tokens may be drawn at all. Each takes logits (rows, V) and returns them with -inf where a token falls.
+/* Filters: which tokens may be drawn at all. Each takes logits (rows, V), and writes -inf where a token falls.
  *
  *     logits [rows, V]
  *         |   lm_keep_top_p, lm_keep_typical, lm_keep_top_h          the first of a ranking, until that is enough
@@ -8,8 +8,9 @@
  *     logits [rows, V]      survivors have the bits they came with
  *
  * Arrays, refusals and the use of one buffer for input and output are as in lm_head.h. At least one token survives, and
- * a masked one never does  [FILTER-1]. Each filter looks at the softmax of what it is given. Sums and comparisons are in
- * double, since float sums over a large vocabulary are off by thousands of tokens. What a parameter may be: [FILTER-11].
+ * a masked one never does  [FILTER-1]. Each filter looks at the softmax q of what it is given. It sums and compares in
+ * double, since float sums over a large vocabulary are off by thousands of tokens. Other parameters than those named
+ * here are refused  [FILTER-11].
  */
 #ifndef LM_FILTERS_H
 #define LM_FILTERS_H
@@ -50,8 +51,8 @@ lm_refusal lm_keep_top_h(const float *logits, size_t rows, size_t V, double h, f
 /* z >= max - n s, with s the standard deviation of the unmasked logits  [FILTER-8]. */
 lm_refusal lm_keep_top_n_sigma(const float *logits, size_t rows, size_t V, double n, float *kept);
 
-/* Where uniform (rows), in [0, 1), is below `probability`, in [0, 1]: of the tokens with q >= threshold, in (0, 1], only
- * the least probable stays  [FILTER-9]. */
+/* Where uniform (rows), in [0, 1), is below `probability`, in [0, 1]: of the tokens with q >= threshold, in (0, 1],
+ * only the least probable stays  [FILTER-9]. */
 lm_refusal lm_keep_xtc(const float *logits, const double *uniform, size_t rows, size_t V, double threshold,
                        double probability, float *kept);
 

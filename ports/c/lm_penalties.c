@@ -85,7 +85,8 @@ lm_refusal lm_logit_bias(const float *logits, const int64_t *biased, const doubl
         /* A finite bias that is infinite as a float is none of the two that are allowed; nan is neither. */
         if (!(isfinite((float)biases[i]) || biases[i] == -INFINITY))
             return refuse(LM_BAD_BIASES, "biases", biases[i], (int64_t)i, -1);
-        if (counts[biased[i]]++) return refuse(LM_BAD_BIASES, "the second of biased", (double)biased[i], (int64_t)i, -1);
+        if (counts[biased[i]]++)
+            return refuse(LM_BAD_BIASES, "the second of biased", (double)biased[i], (int64_t)i, -1);
     }
     copy(logits, rows * V, moved);
     for (size_t row = 0; row < rows; row++) {

@@ -8,15 +8,16 @@
  *     logits [rows, V]
  *
  * Arrays, refusals and the use of one buffer for input and output are as in lm_head.h. The history holds the token ids
- * so far, n for each row; n may be 0, and the array NULL then. The caller passes those that count, as runtimes differ in
- * which do  [PENALTY-1]. A masked token stays masked. What is refused: [PENALTY-7]. `counts` has room for V numbers.
+ * so far, n for each row; n may be 0, and the array NULL then. The caller passes those that count, as runtimes differ
+ * in which do  [PENALTY-1]. A masked token stays masked. What is refused: [PENALTY-7]. `counts` is scratch: it has room
+ * for V numbers.
  */
 #ifndef LM_PENALTIES_H
 #define LM_PENALTIES_H
 
 #include "lm_head.h"
 
-/* What occurs in the history: x * penalty below zero, x / penalty from zero on, however often it occurs  [PENALTY-2]. */
+/* What occurs in the history: x * penalty below zero, x / penalty from zero on, however often  [PENALTY-2]. */
 lm_refusal lm_repetition_penalty(const float *logits, const int64_t *history, size_t rows, size_t V, size_t n,
                                  double penalty, int64_t *counts, float *penalised);
 

@@ -127,7 +127,8 @@ uint64_t seed(const cJSON *inputs) {
 
 size_t length(const cJSON *item, double limit, const char *what) {
     double n = cJSON_IsNumber(item) ? item->valuedouble : -1;
-    if (!(n >= 0 && n < limit && n == floor(n))) give_up("errored", "%s is not a whole number from 0 to %.0f", what, limit - 1);
+    if (!(n >= 0 && n < limit && n == floor(n)))
+        give_up("errored", "%s is not a whole number from 0 to %.0f", what, limit - 1);
     return (size_t)n;
 }
 

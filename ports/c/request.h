@@ -68,7 +68,7 @@ tensor read_tensor(const cJSON *inputs, const char *key, int axes_needed);
 /* A tensor of token ids. */
 tensor read_ids(const cJSON *inputs, const char *key);
 
-/* Numbers, or ids, in one axis: a tensor, or a plain list as steps have it, of which bad elements are refused as `why`. */
+/* Numbers, or ids, in one axis: a tensor, or a plain list as in a step, whose bad elements are refused as `why`. */
 tensor read_list(const cJSON *inputs, const char *key, int of_ids, lm_code why);
 
 /* Returns context (..., d), and stores embedding (V, d) in `embedding`. */

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import reference
+from parity_tests.contract import OPTIONS
 from parity_tests.verdict import Verdict, Word
 from reference.operations import DEFAULTS, OPERATIONS, STAGES
 from weights_export.bundle import Bundle
@@ -133,6 +134,14 @@ def _arguments(bundle: Bundle) -> Iterator[tuple[str, dict[str, Any]]]:
         "uniform": np.array(0.5, probs.dtype),
         "temperature": DEFAULTS["temperature"],
         "k": DEFAULTS["k"],
+        "history": np.array(bundle.prompts[0]["token_ids"] if bundle.prompts else [], np.int64),
+        "token_ids": np.array(logits.argmax()),
+        **dict.fromkeys(("biased", "banned", "end_ids"), np.arange(min(3, len(logits) - 1))),
+        "biases": np.zeros(min(3, len(logits) - 1), np.float32),
+        "steps": [
+            ("apply_temperature", {"temperature": DEFAULTS["temperature"]}),
+            ("keep_top_p", {"p": DEFAULTS["p"]}),
+        ],
     }
     norm = bundle.output_layer.norm
     bias = np.zeros_like(products) if bundle.bias is None else bundle.bias  # a bias is always sent
@@ -140,8 +149,12 @@ def _arguments(bundle: Bundle) -> Iterator[tuple[str, dict[str, Any]]]:
     if norm is not None:
         own[norm.kind] = _of_norm(bundle, norm)
     for operation in STAGES:
-        arguments = own.get(operation, OPERATIONS[operation].given(values))
-        if "embedding" not in OPERATIONS[operation].arguments and arguments:
+        defaults = {
+            name: v for name, v in OPERATIONS[operation].defaults.items() if name not in (*OPTIONS, "num_samples")
+        }
+        arguments = own.get(operation, OPERATIONS[operation].given(defaults | values))
+        tensors = {name for name, shape in OPERATIONS[operation].arguments.items() if shape.startswith("(")}
+        if tensors <= arguments.keys():
             yield operation, arguments
 
 

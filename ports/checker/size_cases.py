@@ -36,7 +36,7 @@ def run(port: Port) -> Iterator[Verdict]:
 def _each_rule(port: Port, operation: str, case: sizes.Case, about: str) -> Iterator[Verdict]:
     """The verdict on a case under each of the port's rules for ties."""
     if "uniform" in case and "float64" not in port.contract.dtypes:
-        kind = case["probs"].dtype
+        kind = case["probs" if "probs" in case else "logits"].dtype
         below_1 = np.nextafter(np.array(1, kind), np.array(0, kind))
         case = {**case, "uniform": np.minimum(case["uniform"].astype(kind), below_1)}
     for rule in port.contract.tie_arguments(operation):

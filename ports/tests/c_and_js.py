@@ -10,6 +10,11 @@ from typing import Any
 
 import numpy as np
 
+import reference
+from parity_tests.contract import FLOATS
+from parity_tests.verdict import compare
+from reference.operations import OPERATIONS
+
 from .missing import unavailable
 from .wire import Port
 
@@ -77,10 +82,20 @@ def _the_same(replies: list[dict[str, Any]]) -> dict[str, Any]:
 def answer(port: Port, op: str, **inputs: Any) -> dict[str, Any] | None:
     """The result; None for a tensor in a dtype that the port does not have, which it must then have skipped."""
     tensors = [value for name, value in inputs.items() if isinstance(value, np.ndarray) and name != "uniform"]
-    if {tensor.dtype.name for tensor in tensors} <= set(port.hello()["dtypes"]):
+    if {tensor.dtype.name for tensor in tensors} & set(FLOATS) <= set(port.hello()["dtypes"]):
         return port.result(op, **inputs)
     assert port.ask(op, **inputs).keys() == {"skipped"}
     return None
+
+
+def agrees(port: Port, op: str, **inputs: Any) -> dict[str, Any]:
+    """Judge the port's answer beside the reference's; empty if the port has skipped a dtype that it does not have."""
+    found = answer(port, op, **inputs)
+    if found:
+        results = tuple(found[name] for name in OPERATIONS[op].results)
+        actual = results if len(results) > 1 else results[0]
+        compare(op, getattr(reference, op)(**inputs), actual, **inputs).require()
+    return found or {}
 
 
 def row(*values: float) -> np.ndarray:

@@ -7,6 +7,7 @@ Serves the reference. A broken kind behaves until its first request for `softmax
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -37,11 +38,36 @@ HEAD: Any = SimpleNamespace(
 ARGUMENTS = ("logits", "temperature", "k", "probs", "num_samples", "noise", "uniform", "seed")
 
 
-def code_of(op: str, given: dict[str, Any]) -> str:
+# The first words of a message of filters, penalties, log-probabilities and pipelines, and the code that they stand for.
+WORDS = (
+    (r".* has dtype |.* is a masked array", "bad_dtype"),
+    (r".* has shape |.* is a single number", "bad_shape"),
+    (r"\(logits / temperature", "overflow"),
+    (r".*-inf for every token|logits\b.* is ", "bad_logits"),
+    (r"\(penalised logits\)|\(\(logits", "overflow"),
+    (r"(p|mass|cutoff|h|threshold|probability) is ", "bad_share"),
+    (r"(n|until|ties|uniform|k|penalty|temperature|bias)\b.* is ", "bad_{}"),
+    (r"biases\b|biased\b.* again", "bad_biases"),
+    (r"(ngram_size|length) is ", "bad_count"),
+    (r"(history|banned|biased|end_ids|token_ids|ignore_index)\b", "bad_token_ids"),
+    (r"(steps|counts|prompt_length)\b", "bad_steps"),
+)
+
+
+def code_by_words(message: str) -> str:
+    """The code of a refusal by the words of its message."""
+    found = ((re.match(words, message), code) for words, code in WORDS)
+    match, code = next((match, code) for match, code in found if match)
+    return code.format(*match.groups())
+
+
+def code_of(op: str, given: dict[str, Any], message: str) -> str:
     """The protocol's code for a refusal of the reference: that of the first check that refuses these arguments too.
 
     Where none of them does, it is the one code of the operation that none of them stands for.
     """
+    if OPERATIONS[op].family:
+        return code_by_words(message)
     ask = given.get
     try:
         if "embedding" in given:
@@ -110,7 +136,7 @@ def answer(call: Any, request: dict[str, Any]) -> dict[str, Any]:
     except RefusedError as error:
         return {"refused": {"code": error.code, "message": str(error)}}
     except (ValueError, TypeError) as error:
-        return {"refused": {"code": code_of(op, given), "message": str(error)}}
+        return {"refused": {"code": code_of(op, given, str(error)), "message": str(error)}}
 
 
 def say(text: str) -> None:

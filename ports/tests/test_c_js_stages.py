@@ -18,23 +18,13 @@ from ports.checker.judge import Call, judge
 from ports.vectors import FILES, Case, load
 from reference.operations import OPERATIONS
 
-from .c_and_js import PORTS, answer, f32, row
+from .c_and_js import PORTS, agrees, answer, f32, row
 from .wire import Port
 
 spec = pytest.mark.spec
 relaxed = settings(deadline=None)  # the machine may be busy; how many examples, the profile says
 INF = np.inf
 DTYPES = {"C": ["float32", "float16", "bfloat16"], "JavaScript": ["float16", "bfloat16", "float32", "float64"]}
-
-
-def agrees(port: Port, op: str, **inputs: Any) -> dict[str, Any]:
-    """Judge the port's answer beside the reference's; empty if the port has skipped a dtype that it does not have."""
-    found = answer(port, op, **inputs)
-    if found:
-        results = tuple(found[name] for name in OPERATIONS[op].results)
-        actual = results if len(results) > 1 else results[0]
-        compare(op, getattr(reference, op)(**inputs), actual, **inputs).require()
-    return found or {}
 
 
 def test_hello(port: Port) -> None:

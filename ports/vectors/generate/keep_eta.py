@@ -1,6 +1,6 @@
 """Vectors of `keep_eta`: a cutoff that falls as the entropy rises."""
 
-from math import log
+from math import inf, log
 
 from .build import File, array
 from .cutoffs import with_the_largest
@@ -12,7 +12,7 @@ Formula (FILTER-6): sqrt(cutoff * exp(-H)), the formula of a docstring, or the l
     https://github.com/huggingface/transformers
 Entropy (FILTER-6): the entropy in bits, with the wrong sign, or forgotten
 Minimum (FILTER-6): the cutoff itself not a limit
-TheLargest (FILTER-6): no token is left where all are below the threshold
+MaskedIsNan (FILTER-6): 0 * ln 0 makes the entropy nan where a token is masked, or its probability underflows
 BadShare (FILTER-11): a cutoff outside (0, 1) silently means off
     https://github.com/huggingface/transformers
 """
@@ -34,12 +34,17 @@ def build() -> File:
         file.valid(f"0.3, 0.3, 0.2, 0.12, 0.08: {least}", "Formula Entropy", logits=five, cutoff=cutoff)
     file.valid("the cutoff is the limit", "Minimum", logits=[5, 1, 0.5, 0], cutoff=0.02)
     file.valid("one token has nearly all: exp(-H) is nearly 1", "Minimum", logits=[9, 1, 0, -2], cutoff=1e-4)
-    file.valid("the largest alone", "TheLargest NoTokenLeft", logits=[1, 0.25, 0, -0.5, -1], cutoff=0.999)
-    file.valid("six equal: all are the largest", "TheLargest", logits=[1] * 6, cutoff=0.999)
+    file.valid("the largest alone", "NoTokenLeft", logits=[1, 0.25, 0, -0.5, -1], cutoff=0.999)
+    file.valid("six equal: all are the largest", "NoTokenLeft", logits=[1] * 6, cutoff=0.999)
     flat = array([0.5 - i / 16 for i in range(12)])
     for cutoff in (0.3, 0.6):
         file.valid(f"twelve tokens, {cutoff}", "Entropy Formula", logits=flat, cutoff=cutoff)
 
     file.every_filter("Formula", cutoff=0.3)
     file.bad_shares("cutoff", "In (0, 1).", 0, -0.5, 1, 1.5)
+
+    zero = "0 ln 0 is 0: what has no probability adds nothing to the entropy."
+    file.group("no probability", "FILTER-6", zero, cutoff=0.1)
+    file.valid("two masked", "MaskedIsNan MaskedCounts", logits=[1, -inf, 0.5, -inf, -2])
+    file.valid("exp(-9000)", "MaskedIsNan", logits=[1, -9000, 0.5, -2])
     return file

@@ -52,4 +52,8 @@ def build() -> File:
 
     file.every_filter("AroundTheMean", n=1.3)
     file.bad_shares("n", "Finite, and above 0.", 0, -1, flag="BadN")
+
+    file.group("masks far from 0", "FILTER-8", "As zeros, masked tokens would widen s.", n=1.0)
+    file.valid("-10, -10.5, -12.5: s = 1.08", "OfAll", logits=[-10, -inf, -10.5, -inf, -inf, -12.5, -inf])
+    file.valid("one token of three", "OfAll", logits=[-inf, 40, -inf])
     return file

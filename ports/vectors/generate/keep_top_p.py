@@ -107,4 +107,10 @@ def build() -> File:
     file.group("bad words", "FILTER-11", "Only the words of the rules.", p=0.5)
     for name in ("until", "ties"):
         file.bad_words(name)
+
+    stable = "A sort that is not stable keeps the order of a few tokens, not of a hundred."
+    file.group("ties in a long row", "FILTER-2", stable, until="reached", ties="lowest_id")
+    file.valid("64 of 128 tied", "TieLowestId", logits=[0, -1] * 64, p=0.505)
+    three = array([(0, -1, -0.5)[i * i % 7 % 3] for i in range(160)])
+    file.valid("three different logits of 160 tokens", "TieLowestId", logits=three, p=0.3)
     return file

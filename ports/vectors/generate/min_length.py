@@ -62,4 +62,9 @@ def build() -> File:
     file.bad_ids("end_ids", {"two axes": [[1, 0]], "no axis": 1})
     file.invalid("bad_token_ids", "V, though the text is long enough", "BadIds", end_ids=[3], length=1)
     file.bad_counts("length", logits=[1, 2, 3], history=[0, 1])
+
+    file.group("long enough in a batch", "HEAD-4", "The length is that of each history, whatever the number of rows.")
+    two = [[1, 2, 3], [3, 2, 1]]
+    file.valid("two rows of three ids", "OwnHistory OneOff", logits=two, history=[[0, 0, 0], [1, 2, 1]])
+    file.valid("four rows of two ids", "OwnHistory OneOff", logits=two * 2, history=[[0, 1]] * 4)
     return file

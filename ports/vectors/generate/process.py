@@ -1,4 +1,4 @@
-"""Vectors of `process`: steps that divide once at most, and filters with room at their border, so answers are exact."""
+"""Vectors of `process`: steps that round once each, so that answers are exact, but for those of a frequency penalty."""
 
 from math import inf
 
@@ -43,7 +43,7 @@ def build() -> IdsFile:
     file.valid("top-k, then top-p of what is left: one", "TakesTheFirst OrderOfSteps", steps=[two, eight])
     file.valid("top-p, then top-k: two", "OrderOfSteps", steps=[eight, two])
     repetition = ["repetition_penalty", {"penalty": 4}]
-    penalised = [repetition, ["keep_top_k", {"k": 3}], ["apply_temperature", {"temperature": 0.5}]]
+    penalised = [repetition, ["keep_top_k", {"k": 2}], ["apply_temperature", {"temperature": 0.5}]]
     file.valid("a penalty, then top-k", "OrderOfSteps TakesTheFirst", steps=penalised, history=[0, 1])
     file.valid("top-k, then the penalty", "OrderOfSteps", steps=[penalised[1], penalised[0]], history=[0, 1])
     bias = ["logit_bias", {"biased": [3, 4], "biases": [2.5, -0.5]}]
@@ -132,4 +132,35 @@ def build() -> IdsFile:
     file.invalid(
         "bad_shape", "one history for two rows", "BadSteps", logits=[[1, 2], [3, 4]], steps=[repetition], history=[0]
     )
+
+    file.group("every other step", "PIPE-1", "A filter looks at the softmax of what reaches it.", logits=five)
+    filters: dict[str, list[object]] = {
+        "typical": ["keep_typical", {"mass": 0.5}],
+        "epsilon": ["keep_epsilon", {"cutoff": 0.125}],
+        "eta": ["keep_eta", {"cutoff": 0.1}],
+        "top-h": ["keep_top_h", {"h": 0.625}],
+        "XTC": ["keep_xtc", {"threshold": 0.15, "probability": 1}],
+    }
+    for name, of in filters.items():
+        u = {"uniform": float64(0.5)} if name == "XTC" else {}
+        file.valid(f"temperature, then {name}", "OrderOfSteps TakesTheFirst", steps=[halved, of], **u)
+        file.valid(f"{name}, then temperature", "OrderOfSteps", steps=[of, halved], **u)
+    sigma = ["keep_top_n_sigma", {"n": 0.75}]
+    file.valid(
+        "bans, then n-sigma: of what is left", "OrderOfSteps TakesTheFirst", steps=[["ban", {"banned": [4]}], sigma]
+    )
+    scaled = ["finish_logits", {"multiplier": 3, "divisor": 6}]
+    file.valid("a scale, then top-p", "OrderOfSteps TakesTheFirst", steps=[scaled, nucleus])
+    file.valid("a nucleus, then a scale", "OrderOfSteps", steps=[nucleus, scaled])
+    often = ["frequency_penalty", {"penalty": 0.75}]
+    file.valid("a frequency penalty, then top-k", "OrderOfSteps", steps=[often, two, halved], history=[0, 0, 0, 1])
+    file.valid("top-k, then the penalty", "OrderOfSteps", steps=[two, often, halved], history=[0, 0, 0, 1])
+    of_output = ["frequency_penalty", {"penalty": 0.5, "counts": "output"}]
+    file.valid("counts of a frequency", "Counts", steps=[of_output], history=[0, 0, 1, 1, 1], prompt_length=3)
+
+    tied = "Any of the tokens that tie for the last place may stay; as many as without the word."
+    file.group("any of the tied", "PIPE-3", tied, logits=[1, 3, 1, 1])
+    file.acceptable("top-k: one of three", "TiesAny", steps=[any_k])
+    of_equal = ["keep_top_p", {"p": 0.5, "ties": "any"}]
+    file.acceptable("top-p: two of four equal", "TiesAny", logits=[2, 2, 2, 2], steps=[of_equal, halved])
     return file

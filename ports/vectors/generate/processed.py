@@ -1,68 +1,126 @@
-"""Steps one after the other in exact arithmetic, for `process`: answers that are the same everywhere, or a refusal.
+"""Steps one after the other in exact arithmetic, for `process`: every answer that conforms, the exact one first.
 
-What rounds is divided once a step, correctly, and a filter raises where rounding may decide what survives.
+What rounds is rounded once a step, correctly, so its bound is 0. A frequency penalty leaves an error, which grows from
+there on: such a number is the exact one, rounded to float64 alone. Filters are those of their own files.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
-from math import copysign, isfinite
+from importlib import import_module
+from itertools import combinations, pairwise, product
+from math import copysign, inf, isfinite
 from typing import Any
 
 import numpy as np
 
-from . import ban, exact, keep_top_p, logit_bias, min_length, no_repeat_ngram, presence_penalty, repetition_penalty
+from reference import bounds
+
+from . import ban, exact, logit_bias, min_length, no_repeat_ngram, presence_penalty, repetition_penalty
 from .build import Answer, within
-from .distribution import MP, Row, number
-from .filtered import masked
-from .penalised import Changed, histories
+from .distribution import Row
+from .filtered import MOST, masked
+from .penalised import Changed, histories, parameter
 from .top_k import best
 
 _PENALTIES: dict[str, Changed] = {
-    "repetition_penalty": repetition_penalty.changed,
-    "presence_penalty": presence_penalty.changed,
-    "logit_bias": logit_bias.changed,
-    "ban": ban.changed,
-    "no_repeat_ngram": no_repeat_ngram.changed,
-    "min_length": min_length.changed,
+    module.__name__.rpartition(".")[2]: module.changed
+    for module in (repetition_penalty, presence_penalty, logit_bias, ban, no_repeat_ngram, min_length)
 }
 
 
-def _divided(row: Sequence[float], dtype: str, temperature: float) -> list[float]:
-    t = exact.divisor(temperature, dtype)
-    return [copysign(exact.rounded(Fraction(x) / t, dtype), x) if isfinite(x) else x for x in row]
+@dataclass(frozen=True)
+class _State:
+    """The logits of a row after some steps, and what each may be off by."""
+
+    row: list[float]
+    error: list[float]
+    dtype: str
 
 
-def _only(sets: list[list[int]]) -> list[int]:
-    if len(sets) != 1:
-        raise ValueError("rounding decides what survives: take other logits")
-    return sets[0]
+def _divided(state: _State, temperature: float) -> _State:
+    t, row, error = exact.divisor(temperature, state.dtype), list[float](), list[float]()
+    for x, e in zip(state.row, state.error, strict=True):
+        if not isfinite(x):
+            row.append(x)
+            error.append(0.0)
+            continue
+        to = "float64" if e else state.dtype
+        row.append(copysign(exact.rounded(Fraction(x) / t, to), x))
+        error.append(float(bounds.temperature(x, float(t), state.dtype, e)) + math.ulp(row[-1]) if e else 0.0)
+    return _State(row, error, state.dtype)
 
 
-def _min_p(row: Row, p: float) -> list[int]:
-    weights = {i: MP.exp(x) for i, x in row.x.items()}
-    return _only(row.reaching(weights, number(p), row.off))
+def _frequent(state: _State, ids: Sequence[int], penalty: float) -> _State:
+    """`x - a c` in float64, and its error; what did not occur keeps its bits."""
+    if any(state.error):
+        raise ValueError("a second frequency penalty: take other steps")
+    each = parameter(penalty, state.dtype)
+    counts = [ids.count(i) for i in range(len(state.row))]
+    row = [
+        exact.rounded(Fraction(x) - Fraction(each) * c, "float64") if c and isfinite(x) else x
+        for x, c in zip(state.row, counts, strict=True)
+    ]
+    error = bounds.frequency_penalty(state.row, counts, each, state.dtype).tolist()
+    return _State(row, error, state.dtype)
 
 
-def _xtc(row: Row, threshold: float, probability: float, uniform: float) -> list[int]:
-    reach = _only(row.probable(threshold))
-    if not uniform < probability or len(reach) < 2:
-        return row.ranked
-    return [i for i in row.ranked if row.logits[i] <= row.logits[reach[-1]]]
+def _finished(state: _State, multiplier: float = 1.0, divisor: float = 1.0) -> _State:
+    m, q = (exact.divisor(x, state.dtype) for x in (multiplier, divisor))
+    return _State([exact.finished(x, 0.0, m, q, state.dtype) for x in state.row], state.error, state.dtype)
 
 
-def _survivors(name: str, row: list[float], dtype: str, given: Mapping[str, Any], uniform: float) -> list[int]:
-    of_row, given = Row(row, dtype), {key: value for key, value in given.items() if (key, value) != ("ties", "any")}
+def _any_of_the_tied(row: Row, kept: Sequence[int]) -> Iterator[list[int]]:
+    """As many of those that tie with the last one, whichever; the lowest ids first."""
+    last = row.logits[kept[-1]]
+    sure = [i for i in kept if row.logits[i] > last]
+    tied = sorted(i for i, z in row.logits.items() if z == last)
+    yield from ([*sure, *chosen] for chosen in combinations(tied, len(kept) - len(sure)))
+
+
+def _survivors(state: _State, name: str, given: dict[str, Any]) -> list[list[int]]:
+    row = Row(state.row, state.dtype, {i: e for i, e in enumerate(state.error) if e})
+    for a, b in pairwise(row.ranked if any(state.error) else []):
+        if state.row[a] - state.row[b] <= 4 * (state.error[a] + state.error[b]):
+            raise ValueError(f"rounding decides which of tokens {a} and {b} comes first: take other logits")
+    whichever = given.get("ties") == "any"
+    if whichever:
+        del given["ties"]
     if name == "keep_top_k":
-        return best(row, given["k"])
-    if name == "keep_top_p":
-        return _only(keep_top_p.survivors(of_row, **given))
-    return _min_p(of_row, **given) if name == "keep_min_p" else _xtc(of_row, **given, uniform=uniform)
+        found = [[i for i in best(state.row, given["k"]) if state.row[i] > -inf]]
+    else:
+        found = import_module(f"{__package__}.{name}").survivors(row, **given)
+    return [ids for kept in found for ids in _any_of_the_tied(row, kept)] if whichever else found
 
 
 def _counted(ids: list[int], prompt: int, counts: Any) -> list[int]:
     if isinstance(counts, str):
         return {"all": ids, "prompt": ids[:prompt], "output": ids[prompt:]}[counts]
     return ids[max(0, len(ids) - counts) :]
+
+
+def _after(
+    state: _State, name: str, arguments: Mapping[str, Any], ids: list[int], prompt: int, u: float
+) -> list[_State]:
+    given = dict(arguments)
+    counted = _counted(ids, prompt, given.pop("counts", "all"))
+    if name == "apply_temperature":
+        return [_divided(state, **given)]
+    if name == "frequency_penalty":
+        return [_frequent(state, counted, **given)]
+    if name == "finish_logits" or name in _PENALTIES:
+        if any(state.error):
+            raise ValueError(f"{name} after a frequency penalty: take other steps")
+        if name == "finish_logits":
+            return [_finished(state, **given)]
+        return [_State(_PENALTIES[name](state.row, counted, state.dtype, **given), state.error, state.dtype)]
+    if name == "keep_xtc":
+        given["uniform"] = u
+    return [
+        _State(masked(state.row, kept), [e if i in kept else 0.0 for i, e in enumerate(state.error)], state.dtype)
+        for kept in _survivors(state, name, given)
+    ]
 
 
 def answers(
@@ -72,19 +130,23 @@ def answers(
     prompt_length: int = 0,
     uniform: np.ndarray | None = None,
 ) -> list[Answer]:
-    """Step after step, the bound of each number 0."""
-    dtype, values = exact.compute_dtype(logits), list[float]()
-    rows, of_rows = exact.rows(logits), histories(logits, history)
+    """Step after step, every way that a filter may go."""
+    dtype, rows, ends = exact.compute_dtype(logits), exact.rows(logits), list[list[_State]]()
     uniforms = [1.0] * len(rows) if uniform is None else uniform.astype(np.float64).reshape(-1).tolist()
-    for row, ids, u in zip(rows, of_rows, uniforms, strict=True):
+    for row, ids, u in zip(rows, histories(logits, history), uniforms, strict=True):
+        states = [_State(row, [0.0] * len(row), dtype)]
         for name, arguments in steps:
-            given = dict(arguments)
-            counted = _counted(ids, prompt_length, given.pop("counts", "all"))
-            if name == "apply_temperature":
-                row = _divided(row, dtype, **given)
-            elif name in _PENALTIES:
-                row = _PENALTIES[name](row, counted, dtype, **given)
-            else:
-                row = masked(row, _survivors(name, row, dtype, given, u))
-        values += row
-    return [within("logits", values, np.zeros(len(values)), logits.shape, dtype)]
+            states = [after for state in states for after in _after(state, name, arguments, ids, prompt_length, u)]
+        ends.append(states)
+    if math.prod(map(len, ends)) > MOST:
+        raise ValueError(f"{math.prod(map(len, ends))} answers conform: take other logits")
+    return [
+        within(
+            "logits",
+            [x for state in chosen for x in state.row],
+            [e for state in chosen for e in state.error],
+            logits.shape,
+            dtype,
+        )
+        for chosen in product(*ends)
+    ]

@@ -16,6 +16,7 @@ AllTies (LOGPROB-3): ties = all leaves out the equal ones with a higher id, or c
 SignedZeros (LOGPROB-3): -0 placed below 0
 MaskedTied (LOGPROB-3): masked tokens not counted as equal where the given one is masked, or refused
 SixteenBits (HEAD-2): different logits tie, rounded to 16 bits or from float64 to float32
+OfProbabilities (LOGPROB-3): probabilities compared, of which several underflow or round to the same number
 BadTies (LOGPROB-5): an unknown word for ties silently means one of the two
 """
 
@@ -71,4 +72,10 @@ def build() -> ScoreFile:
     file.group("bad words", "LOGPROB-5", "lowest_id or all.", logits=[1, 2], token_ids=0)
     for word in ("", "any other"):
         file.invalid("bad_ties", f"ties = {word!r}", "BadTies", ties=word)
+
+    file.group("probabilities that are equal", "LOGPROB-3", "The order is that of the logits.")
+    file.valid("two that underflow", "OfProbabilities", logits=[-300, 0, -200], token_ids=2)
+    file.valid("two that underflow, ties = all", "OfProbabilities", logits=[-300, 0, -200], token_ids=2, ties="all")
+    close = [-1, 2**-26, 0, -2]
+    file.valid("two that round to the same number", "OfProbabilities", logits=close, token_ids=1, ties="all")
     return file
