@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from reference import bounds
+from reference.operations import OPERATIONS
 
 from . import ban, exact, logit_bias, min_length, no_repeat_ngram, presence_penalty, repetition_penalty
 from .build import Answer, within
@@ -105,17 +106,18 @@ def _after(
 ) -> list[_State]:
     given = dict(arguments)
     counted = _counted(ids, prompt, given.pop("counts", "all"))
-    if name == "apply_temperature":
+    if "temperature" in given:
         return [_divided(state, **given)]
     if name == "frequency_penalty":
         return [_frequent(state, counted, **given)]
-    if name == "finish_logits" or name in _PENALTIES:
+    finishes = OPERATIONS[name].file == "finish_logits"
+    if finishes or name in _PENALTIES:
         if any(state.error):
             raise ValueError(f"{name} after a frequency penalty: take other steps")
-        if name == "finish_logits":
+        if finishes:
             return [_finished(state, **given)]
         return [_State(_PENALTIES[name](state.row, counted, state.dtype, **given), state.error, state.dtype)]
-    if name == "keep_xtc":
+    if "uniform" in OPERATIONS[name].arguments:
         given["uniform"] = u
     return [
         _State(masked(state.row, kept), [e if i in kept else 0.0 for i, e in enumerate(state.error)], state.dtype)
