@@ -1,16 +1,12 @@
 """Filters: which tokens may be drawn at all. Each takes logits and returns them with -inf where a token falls.
 
-    logits [..., V]
-        |   keep_top_p, keep_typical, keep_top_h          the first of a ranking, until that is enough
-        |   keep_min_p, keep_epsilon, keep_eta,
-        |   keep_top_n_sigma                              what reaches a threshold
-        |   keep_xtc                                      now and then, all but the most likely
-    logits [..., V]       survivors have the bits they came with
+    keep_top_p, keep_typical, keep_top_h                     the first of a ranking, until that is enough
+    keep_min_p, keep_epsilon, keep_eta, keep_top_n_sigma     what reaches a threshold
+    keep_xtc                                                 now and then, all but the most likely
 
 Read `head.py` first: dtypes, refusals and batch axes are as there. At least one token survives, and a masked one never
 does  [FILTER-1]. Each filter looks at the softmax of what it is given: what fell before counts no more. It sums and
-compares in float64, since float32 sums over a large vocabulary are off by thousands of tokens. Logits are refused as by
-`softmax`.
+compares in float64: float32 sums over a large vocabulary are off by thousands of tokens.
 """
 
 from typing import Literal
@@ -21,6 +17,9 @@ from numpy.typing import ArrayLike
 from .filter_validation import check_share, check_word
 from .head import top_k
 from .validation import check_logits, check_positive, check_uniform
+
+Until = Literal["reached", "exceeded"]
+Ties = Literal["lowest_id", "all"]
 
 
 def _weights(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -41,18 +40,12 @@ def _end(ranked: np.ndarray, share: float, until: str) -> np.ndarray:
     """The place at which the running sum has that share of the total: `(..., V) -> (..., 1)`."""
     running = np.cumsum(ranked, axis=-1)
     enough = share * running[..., -1:]
-    strict = check_word("until", until, "reached", "exceeded") == "exceeded"
-    full = running > enough if strict else running >= enough
+    full = running >= enough if check_word("until", until, "reached", "exceeded") == "reached" else running > enough
     full[..., -1] = True  # where rounding, or a share of 1, leaves none
     return full.argmax(axis=-1)[..., None]
 
 
-def keep_top_p(
-    logits: ArrayLike,
-    p: float,
-    until: Literal["reached", "exceeded"] = "reached",
-    ties: Literal["lowest_id", "all"] = "lowest_id",
-) -> np.ndarray:
+def keep_top_p(logits: ArrayLike, p: float, until: Until = "reached", ties: Ties = "lowest_id") -> np.ndarray:
     """The nucleus: the most probable tokens, up to the first at which their running sum reaches p  [FILTER-2].
 
     `(..., V) -> (..., V)`, by probability descending, then by id ascending. With `until="exceeded"` a sum of exactly p
@@ -88,7 +81,7 @@ def keep_min_p(logits: ArrayLike, p: float) -> np.ndarray:
     return np.where(_weights(logits)[0] >= p, logits, -np.inf)
 
 
-def keep_typical(logits: ArrayLike, mass: float, until: Literal["reached", "exceeded"] = "reached") -> np.ndarray:
+def keep_typical(logits: ArrayLike, mass: float, until: Until = "reached") -> np.ndarray:
     """The tokens whose surprise `-ln p` is closest to the entropy, until their sum reaches the mass  [FILTER-5].
 
     `(..., V) -> (..., V)`. What is as close as the last one stays too, as in `TypicalLogitsWarper` of Transformers;
@@ -135,7 +128,7 @@ def keep_eta(logits: ArrayLike, cutoff: float) -> np.ndarray:
     """
     logits, cutoff = check_logits(logits), check_share("cutoff", cutoff, highest=None)
     weights, total = _weights(logits)
-    entropy = _surprise(weights, total)[1].sum(axis=-1, keepdims=True)
+    entropy = _surprise(weights, total)[1].sum(axis=-1, keepdims=True)  # [..., 1]
     threshold = np.minimum(cutoff, np.sqrt(cutoff) * np.exp(-entropy))
     return np.where((weights >= threshold * total) | (logits == logits.max(axis=-1, keepdims=True)), logits, -np.inf)
 
@@ -175,7 +168,7 @@ def keep_top_n_sigma(logits: ArrayLike, n: float) -> np.ndarray:
     unmasked, wide = logits > -np.inf, logits.astype(np.float64)
     size = np.abs(wide).max(axis=-1, keepdims=True, where=unmasked, initial=1)  # no square of a quotient overflows
     with np.errstate(all="ignore"):
-        deviation = np.std(wide / size, axis=-1, keepdims=True, where=unmasked) * size
+        deviation = np.std(wide / size, axis=-1, keepdims=True, where=unmasked) * size  # [..., 1]
         return np.where(wide >= wide.max(axis=-1, keepdims=True) - sigmas * deviation, logits, -np.inf)
 
 
