@@ -125,9 +125,11 @@ def top_h(z: np.ndarray, h: float) -> np.ndarray:
 def n_sigma(z: np.ndarray, n: float) -> np.ndarray:
     """Two sums in the dtype of the logits, one number after the other, as llama.cpp does it."""
     alive = z[z > -np.inf]
+    size = np.abs(alive).max(initial=1)  # of numbers up to 1 no square overflows
+    alive = alive / size
     mean = np.cumsum(alive)[-1] / z.dtype.type(len(alive))
     with np.errstate(over="ignore", under="ignore"):
-        deviation = np.sqrt(np.cumsum((alive - mean) ** 2)[-1] / z.dtype.type(len(alive)))
+        deviation = size * np.sqrt(np.cumsum((alive - mean) ** 2)[-1] / z.dtype.type(len(alive)))
     stays: np.ndarray = z >= z.max() - z.dtype.type(n) * deviation
     return stays
 
