@@ -86,13 +86,12 @@ def by_probabilities(z: np.ndarray, p: float) -> np.ndarray:
     return stays
 
 
-def typical(z: np.ndarray, mass: float, until: str = "reached") -> np.ndarray:
+def typical(z: np.ndarray, mass: float) -> np.ndarray:
     """In the dtype of the logits."""
     surprise, entropy = _surprise(z)
     far = np.abs(surprise - entropy)
     order = np.argsort(far, kind="stable")
-    running = np.cumsum(_probs(z)[order])
-    short = running < mass if until == "reached" else running <= mass
+    short = np.cumsum(_probs(z)[order]) <= mass  # as llama.cpp: `<` differs where rounding decides alone
     stays: np.ndarray = far <= far[order[min(int(short.sum()), len(z) - 1)]]
     return stays
 

@@ -256,7 +256,7 @@ def _keep_xtc() -> Iterator[Labelled]:
 
 
 _keep_min_p = partial(_of_rows, p=0.1)
-_keep_typical = partial(_of_rows, mass=0.6, until="reached")
+_keep_typical = partial(_of_rows, mass=0.6)
 _keep_epsilon = partial(_of_rows, cutoff=1e-5)
 _keep_eta = partial(_of_rows, cutoff=1e-5)
 _keep_top_h = partial(_of_rows, h=0.6)

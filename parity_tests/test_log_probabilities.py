@@ -10,6 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import reference
+from reference import bounds
 
 from . import strategies
 from .heads import Head
@@ -39,8 +40,9 @@ def test_log_probs_in_60_digits(head: Head, row: list[float], dtype: type) -> No
         total = mpmath.fsum(mpmath.exp(x) for x in map(mpmath.mpf, map(float, np.array(row, dtype))) if x > -INF)
         exact = [float(x - mpmath.log(total)) for x in map(float, np.array(row, dtype))]
     scores = np.asarray(judged(head, "log_probs", logits=np.array(row, dtype)))
-    close = 64 * float(np.finfo(dtype).eps)
-    np.testing.assert_allclose(scores, exact, rtol=close, atol=close)
+    alive = np.array(row) > -INF
+    allowed = bounds.log_probs(np.array(row, dtype), np.dtype(dtype).name)
+    assert (np.abs(scores[alive].astype(np.float64) - np.array(exact)[alive]) <= allowed[alive]).all()
 
 
 @spec("LOGPROB-1")
@@ -109,9 +111,11 @@ def test_cross_entropy(head: Head, case: dict[str, Any], ignore_index: int, seed
 @spec("LOGPROB-4")
 def test_cross_entropy_by_hand(head: Head) -> None:
     rows = np.log(np.array([[0.5, 0.5], [0.25, 0.75], [0.9, 0.1]], f32))
-    loss = float(head.cross_entropy(rows, np.array([0, 0, -100])))
-    assert math.isclose(loss, 1.5 * math.log(2), rel_tol=1e-6)
-    assert math.isclose(float(head.cross_entropy(rows[1], np.array(0))), math.log(4), rel_tol=1e-6)
+    for logits, ids, due in ((rows, np.array([0, 0, -100]), 1.5 * math.log(2)), (rows[1], np.array(0), math.log(4))):
+        # log(0.5) in float32 is itself off by a rounding, as every number of `rows` is.
+        rounded = bounds.rounded_once(logits, "float32")
+        allowed = bounds.cross_entropy(logits, ids, ids >= 0, "float32", error=rounded)
+        assert abs(float(head.cross_entropy(logits, ids)) - due) <= allowed
     assert head.cross_entropy(np.array([[0, -INF]], f32), np.array([1])) == INF
 
 

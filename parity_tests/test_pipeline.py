@@ -101,8 +101,9 @@ def test_all_of_them_by_default(head: Head) -> None:
 @spec("PIPE-3")
 def test_any_of_the_tied(head: Head) -> None:
     """Where an engine keeps any of the tied, as many of them stay."""
-    for step in (("keep_top_k", {"k": 3, "ties": "any"}), ("keep_top_p", {"p": 0.5, "ties": "any"})):
-        assert len(ids(judged(head, logits=np.zeros(6, f32), steps=[step]))) == 3
+    for step in (("keep_top_k", {"k": 3}), ("keep_top_p", {"p": 0.5}), ("keep_top_h", {"h": 0.6})):
+        any_of_them = (step[0], {**step[1], "ties": "any"})
+        assert len(ids(judged(head, logits=np.zeros(6, f32), steps=[any_of_them]))) == 3
 
 
 @spec("PIPE-1")

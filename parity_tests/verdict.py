@@ -28,10 +28,13 @@ from .judges.words import BAD, Verdict, Word, diverged, same_bits
 
 __all__ = ["BAD", "Verdict", "Word", "compare", "exact_softmax", "same_bits"]
 
-# The judge of an operation is the function with its name in a module of `judges`.
+# The judge of an operation is the function with its name in a module of `judges`, or stands in its JUDGES.
 _MODULES = [import_module(f"{judges.__name__}.{found.name}") for found in iter_modules(judges.__path__)]
 JUDGES: dict[str, Callable[..., Verdict]] = {
-    name: getattr(module, name) for name in STAGES for module in _MODULES if hasattr(module, name)
+    name: found[name]
+    for name in STAGES
+    for found in ({**vars(module), **getattr(module, "JUDGES", {})} for module in _MODULES)
+    if name in found and getattr(found[name], "__module__", "").startswith(judges.__name__)
 }
 
 

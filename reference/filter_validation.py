@@ -10,6 +10,8 @@ from .validation import (
     COMPUTE_DTYPE,
     bad_number,
     check_integer,
+    check_integers,
+    check_range,
     check_some_finite,
     check_token_ids,
     in_dtype,
@@ -18,11 +20,10 @@ from .validation import (
 )
 
 
-def check_share(name: str, value: Any, lowest: float | None = None, highest: float | None = 1) -> float:
-    """A number between 0 and 1, in float64. 0 is refused unless it is the `lowest`, 1 unless it is the `highest`."""
+def check_share(name: str, value: Any, limits: str = "(0, 1]") -> float:
+    """A number between 0 and 1, in float64; the brackets of `limits` say whether 0 and 1 themselves are in."""
     share = float(in_dtype(name, value, np.dtype(np.float64)))
-    if not (0 < share < 1 or share in (lowest, highest)):
-        limits = f"{'(' if lowest is None else '['}0, 1{')' if highest is None else ']'}"
+    if not (0 < share < 1 or (share == 0 and limits[0] == "[") or (share == 1 and limits[-1] == "]")):
         raise bad_number(name, value, np.float64(share), f"in {limits}")
     return share
 
@@ -34,40 +35,28 @@ def check_word(name: str, value: Any, *words: str) -> str:
     return str(value)
 
 
-def _check_integers(name: str, values: Any) -> np.ndarray:
+def _integers(name: str, values: Any) -> np.ndarray:
     array = np.asarray(values)
-    if array.size == 0:  # an empty list has no dtype of its own
-        array = array.astype(np.int64)
-    if not np.issubdtype(array.dtype, np.integer):
-        raise TypeError(f"{name} has dtype {array.dtype}: token ids are integers")
-    return array
-
-
-def _check_range(name: str, ids: np.ndarray, vocab_size: int) -> np.ndarray:
-    bad = (ids < 0) | (ids >= vocab_size)
-    if bad.any():
-        index = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise ValueError(
-            f"{place(name, index)} is {ids[index]}: it must be in [0, {vocab_size}), the vocabulary; leave out padding"
-        )
-    return ids.astype(np.int64)
+    return check_integers(
+        name, array if array.size else array.astype(np.int64)
+    )  # an empty list has no dtype of its own
 
 
 def check_history(values: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Token ids `(..., n)`, those of one row for each row of logits of this shape."""
-    ids = _check_integers("history", values)
+    ids = _integers("history", values)
     if ids.ndim != len(shape) or ids.shape[:-1] != shape[:-1]:
         wanted = f"({', '.join([*map(str, shape[:-1]), 'n'])})" if shape[:-1] else "(n,)"
         raise ValueError(f"history has shape {ids.shape}: it must be {wanted}, the ids so far of each row of logits")
-    return _check_range("history", ids, shape[-1])
+    return check_range("history", ids, shape[-1], "leave out padding")
 
 
 def check_ids(name: str, values: Any, vocab_size: int) -> np.ndarray:
     """Token ids `(n,)` that hold for every row."""
-    ids = _check_integers(name, values)
+    ids = _integers(name, values)
     if ids.ndim != 1:
         raise ValueError(f"{name} has shape {ids.shape}: it must be (n,), a list of token ids")
-    return _check_range(name, ids, vocab_size)
+    return check_range(name, ids, vocab_size, "leave out padding")
 
 
 def check_biases(biased: Any, biases: Any, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -107,7 +96,7 @@ def check_left(logits: np.ndarray) -> np.ndarray:
 
 def check_targets(values: Any, shape: tuple[int, ...], ignore_index: Any) -> tuple[np.ndarray, np.ndarray]:
     """The id of each row of logits, 0 where it is to be ignored, and which rows count; at least one does."""
-    ids, ignored = _check_integers("token_ids", values), check_integer("ignore_index", ignore_index)
+    ids, ignored = _integers("token_ids", values), check_integer("ignore_index", ignore_index)
     counted = ids != ignored
     ids = check_token_ids(np.where(counted, ids, 0), shape[:-1], shape[-1], "row of logits")
     if not counted.any():

@@ -77,27 +77,26 @@ def keep_min_p(logits: ArrayLike, p: float) -> np.ndarray:
     >>> keep_min_p(np.array([0.0, -2.0, -3.0]), 0.1)  # exp(-2) = 0.135, exp(-3) = 0.0498
     array([  0.,  -2., -inf])
     """
-    logits, p = check_logits(logits), check_share("p", p, lowest=0)
+    logits, p = check_logits(logits), check_share("p", p, "[0, 1]")
     return np.where(_weights(logits)[0] >= p, logits, -np.inf)
 
 
-def keep_typical(logits: ArrayLike, mass: float, until: Until = "reached") -> np.ndarray:
+def keep_typical(logits: ArrayLike, mass: float) -> np.ndarray:
     """The tokens whose surprise `-ln p` is closest to the entropy, until their sum reaches the mass  [FILTER-5].
 
-    `(..., V) -> (..., V)`. What is as close as the last one stays too, as in `TypicalLogitsWarper` of Transformers;
-    llama.cpp takes `until="exceeded"` (Meister et al. 2023, https://arxiv.org/abs/2202.00666). The most probable token
-    may fall.
-    Raises: ValueError for a mass outside (0, 1) and for another word.
+    `(..., V) -> (..., V)`. What is as close as the last one stays too, and the most probable token may fall.
+    `TypicalLogitsWarper` in Transformers (Meister et al. 2023, https://arxiv.org/abs/2202.00666).
+    Raises: ValueError for a mass outside (0, 1).
 
     >>> keep_typical(np.log([0.5, 0.25, 0.125, 0.125]), 0.2)  # entropy 1.75 ln 2: nearest is 2 ln 2, of 0.25
     array([       -inf, -1.38629436,        -inf,        -inf])
     """
-    logits, mass = check_logits(logits), check_share("mass", mass, highest=None)
+    logits, mass = check_logits(logits), check_share("mass", mass, "(0, 1)")
     weights, total = _weights(logits)
     surprise, parts = _surprise(weights, total)
     distance = np.abs(surprise - parts.sum(axis=-1, keepdims=True))
     ids = np.argsort(distance, axis=-1, kind="stable")
-    end = _end(np.take_along_axis(weights, ids, axis=-1), mass, until)
+    end = _end(np.take_along_axis(weights, ids, axis=-1), mass, "reached")
     last = np.take_along_axis(distance, np.take_along_axis(ids, end, axis=-1), axis=-1)
     return np.where(distance <= last, logits, -np.inf)
 
@@ -111,7 +110,7 @@ def keep_epsilon(logits: ArrayLike, cutoff: float) -> np.ndarray:
     >>> keep_epsilon(np.log([0.5, 0.3, 0.2]), 0.25)
     array([-0.69314718, -1.2039728 ,        -inf])
     """
-    logits, cutoff = check_logits(logits), check_share("cutoff", cutoff, highest=None)
+    logits, cutoff = check_logits(logits), check_share("cutoff", cutoff, "(0, 1)")
     weights, total = _weights(logits)
     return np.where((weights >= cutoff * total) | (logits == logits.max(axis=-1, keepdims=True)), logits, -np.inf)
 
@@ -126,7 +125,7 @@ def keep_eta(logits: ArrayLike, cutoff: float) -> np.ndarray:
     >>> keep_eta(np.log([0.5, 0.3, 0.2]), 0.25)  # sqrt(0.25) exp(-1.03) = 0.178
     array([-0.69314718, -1.2039728 , -1.60943791])
     """
-    logits, cutoff = check_logits(logits), check_share("cutoff", cutoff, highest=None)
+    logits, cutoff = check_logits(logits), check_share("cutoff", cutoff, "(0, 1)")
     weights, total = _weights(logits)
     entropy = _surprise(weights, total)[1].sum(axis=-1, keepdims=True)  # [..., 1]
     threshold = np.minimum(cutoff, np.sqrt(cutoff) * np.exp(-entropy))
@@ -184,7 +183,7 @@ def keep_xtc(logits: ArrayLike, threshold: float, probability: float, uniform: A
     array([       -inf, -1.2039728 , -1.60943791])
     """
     logits, threshold = check_logits(logits), check_share("threshold", threshold)
-    probability, uniform = check_share("probability", probability, lowest=0), check_uniform(uniform, logits.shape[:-1])
+    probability, uniform = check_share("probability", probability, "[0, 1]"), check_uniform(uniform, logits.shape[:-1])
     weights, total = _weights(logits)
     least = np.where(weights >= threshold * total, logits, np.inf).min(axis=-1, keepdims=True)
     return np.where((logits > least) & (uniform < probability)[..., None], -np.inf, logits)

@@ -1,7 +1,7 @@
 """Profiles: in which order engines apply their settings, where each filter stops, and which ids a penalty counts.
 
-    steps = PROFILES["llama.cpp"].steps(temp=0.8, top_k=40, top_p=0.95, min_p=0.05)
-    logits = process(logits, steps, history, prompt_length)
+    >>> PROFILES["llama.cpp"].steps(temperature=0.8, top_k=0, top_p=0.95, min_p=0)  # 0: off
+    [('keep_top_p', {'p': 0.95, 'ties': 'any'}), ('apply_temperature', {'temperature': 0.8})]
 
 A profile is a list of rows in the engine's order: a step of `pipeline.py`, and the settings, by the engine's own names,
 that its arguments come from. A setting that is not given has the engine's default. "Systems compared" in `SPEC.md` has
@@ -76,11 +76,10 @@ def _any_holds(conditions: Off, value: Any) -> bool:
 
 @dataclass(frozen=True)
 class Profile:
-    """An engine's steps in its order. `divides`: its temperature is a true division, no product with a reciprocal."""
+    """An engine's steps in its order."""
 
     name: str
     rows: tuple[Row, ...]
-    divides: bool = True
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -163,7 +162,7 @@ LLAMA_CPP = Profile(  # the default chain of llama-server, by its names, without
         Row("presence_penalty", "penalty", "presence_penalty", 0.0, ZERO, window=_LAST),
         Row("keep_top_n_sigma", "n", "top_n_sigma", -1.0, TO_ZERO),
         Row("keep_top_k", "k", "top_k", 40, TO_ZERO, ANY),
-        Row("keep_typical", "mass", "typical_p", 1.0, FROM_ONE, STRICT),
+        Row("keep_typical", "mass", "typical_p", 1.0, FROM_ONE),
         Row("keep_top_p", "p", "top_p", 0.95, FROM_ONE, ANY, least=NONE),
         Row("keep_min_p", "p", "min_p", 0.05, TO_ZERO),
         _XTC,
@@ -186,7 +185,6 @@ MLX_LM = Profile(  # `make_logits_processors` and `make_sampler`: the filters at
         Row("keep_top_k", "k", "top_k", 0, TO_ZERO, ANY),
         Row("apply_temperature", "temperature", "temp", 0.0, greedy=ZERO),
     ),
-    divides=False,
 )
 ONNXRUNTIME_GENAI = Profile(  # with a top_k: at top_k = 0 and top_p = 0 it keeps one token
     "onnxruntime-genai",
@@ -198,7 +196,6 @@ ONNXRUNTIME_GENAI = Profile(  # with a top_k: at top_k = 0 and top_p = 0 it keep
         Row("apply_temperature", "temperature", "temperature", 1.0, greedy=ZERO),
         Row("keep_top_p", "p", "top_p", 0.0, (*ZERO, *FROM_ONE), ANY),
     ),
-    divides=False,
 )
 CTRANSLATE2 = Profile(  # with include_prompt_in_result=False; otherwise the prompt counts too, but for its first id
     "ctranslate2",
@@ -209,7 +206,6 @@ CTRANSLATE2 = Profile(  # with include_prompt_in_result=False; otherwise the pro
         Row("apply_temperature", "temperature", "sampling_temperature", 1.0, greedy=ZERO),
         Row("keep_top_p", "p", "sampling_topp", 1.0, FROM_ONE, ANY),
     ),
-    divides=False,
 )
 _ALL = (TRANSFORMERS, VLLM, SGLANG, LLAMA_CPP, MLX_LM, ONNXRUNTIME_GENAI, CTRANSLATE2)
 PROFILES = {profile.name: profile for profile in _ALL}

@@ -238,19 +238,28 @@ def check_total(running: np.ndarray) -> np.ndarray:
 
 def check_token_ids(values: Any, shape: tuple[int, ...], vocab_size: int, of: str = "context vector") -> np.ndarray:
     """Integers in [0, V), one for each of what has that shape, as int64."""
-    array = np.asarray(values)
-    if not np.issubdtype(array.dtype, np.integer):
-        raise TypeError(f"token_ids has dtype {array.dtype}: token ids are integers")
+    array = check_integers("token_ids", np.asarray(values))
     if array.shape != shape:
         raise ValueError(f"token_ids has shape {array.shape}: it must be {shape}, one id per {of}")
-    bad = (array < 0) | (array >= vocab_size)
+    return check_range("token_ids", array, vocab_size, "leave out positions without a token")
+
+
+def check_integers(name: str, array: np.ndarray) -> np.ndarray:
+    """Token ids of whatever shape, as they are."""
+    if not np.issubdtype(array.dtype, np.integer):
+        raise TypeError(f"{name} has dtype {array.dtype}: token ids are integers")
+    return array
+
+
+def check_range(name: str, ids: np.ndarray, vocab_size: int, advice: str) -> np.ndarray:
+    """Token ids in [0, V), as int64."""
+    bad = (ids < 0) | (ids >= vocab_size)
     if bad.any():
-        index = tuple(np.argwhere(bad)[0])
+        index = tuple(int(i) for i in np.argwhere(bad)[0])
         raise ValueError(
-            f"{place('token_ids', index)} is {array[index]}: it must be in [0, {vocab_size}), the vocabulary; "
-            "leave out positions without a token"
+            f"{place(name, index)} is {ids[index]}: it must be in [0, {vocab_size}), the vocabulary; {advice}"
         )
-    return array.astype(np.int64)
+    return ids.astype(np.int64)
 
 
 def check_ascending(token_ids: np.ndarray, probs: np.ndarray) -> None:
@@ -273,10 +282,10 @@ def check_norm(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.floating]:
     """Hidden states `(..., d)`, the weight with its offset and the bias `(d,)`, and epsilon, in the compute dtype."""
     hidden, weight, bias, dtype = _with_vectors("hidden", hidden, weight=weight, bias=bias)
-    check_finite("hidden", hidden, "it must be finite; look for nan, inf or an overflow in the layers before")
+    _check_finite("hidden", hidden, "it must be finite; look for nan, inf or an overflow in the layers before")
     with np.errstate(all="ignore"):  # refused in the next line
         factor = weight + check_finite_number("weight_offset", weight_offset, dtype)
-    return hidden, check_finite("weight_offset + weight", factor), bias, check_positive("epsilon", epsilon, dtype)
+    return hidden, _check_finite("weight_offset + weight", factor), bias, check_positive("epsilon", epsilon, dtype)
 
 
 def check_finite_number(name: str, value: Any, dtype: np.dtype) -> np.floating:
@@ -300,13 +309,13 @@ def _with_vectors(name: str, values: Any, **vectors: Any) -> tuple[Any, ...]:
             if vector.shape != rows.shape[-1:]:
                 one = f"one number for each of the last axis of {name} (shape {rows.shape})"
                 raise ValueError(f"{called} has shape {vector.shape}: it must be {rows.shape[-1:]}, {one}")
-            check_finite(called, vector)
+            _check_finite(called, vector)
         given.append(vector)
-    in_dtype = (vector if vector is None else vector.astype(dtype) for vector in given)
-    return np.asarray(rows, dtype, order="C"), *in_dtype, dtype
+    converted = (vector if vector is None else vector.astype(dtype) for vector in given)
+    return np.asarray(rows, dtype, order="C"), *converted, dtype
 
 
-def check_finite(
+def _check_finite(
     name: str, array: np.ndarray, words: str = "it must be finite; look for a damaged checkpoint"
 ) -> np.ndarray:
     """Refuses nan and infinity."""
@@ -320,7 +329,7 @@ def check_finite(
 def check_normed(normed: np.ndarray, mean_square: np.ndarray) -> np.ndarray:
     """The result `(..., d)` of a norm; refused where it overflows, or where the mean of the squares `(..., 1)` does."""
     for name, array in (("the mean square of hidden", mean_square[..., 0]), ("the norm of hidden", normed)):
-        check_finite(name, array, "it overflows: use float64, or look for huge numbers in hidden or weight")
+        _check_finite(name, array, "it overflows: use float64, or look for huge numbers in hidden or weight")
     return normed
 
 

@@ -28,12 +28,11 @@ Ids = Tensor | Sequence[Any]  # token ids: a tensor, or what becomes one, as a l
 _FLOAT64 = torch.zeros((), dtype=torch.float64, device="cpu")
 
 
-def check_share(name: str, value: Any, lowest: float | None = None, highest: float | None = 1) -> float:
-    """A number between 0 and 1, in float64. 0 is refused unless it is the `lowest`, 1 unless it is the `highest`."""
+def check_share(name: str, value: Any, limits: str = "(0, 1]") -> float:
+    """A number between 0 and 1, in float64; the brackets of `limits` say whether 0 and 1 themselves are in."""
     rounded = in_dtype(name, value, _FLOAT64)
     share = float(rounded.item())
-    if not (0 < share < 1 or share in (lowest, highest)):
-        limits = f"{'(' if lowest is None else '['}0, 1{')' if highest is None else ']'}"
+    if not (0 < share < 1 or (share == 0 and limits[0] == "[") or (share == 1 and limits[-1] == "]")):
         raise bad_number(name, value, rounded, f"in {limits}")
     return share
 
@@ -131,7 +130,10 @@ def check_targets(values: Any, logits: Tensor, ignore_index: Any) -> tuple[Tenso
 def check_steps(
     steps: Any, functions: Mapping[str, Callable[..., Any]]
 ) -> list[tuple[str, dict[str, Any], Sequence[str]]]:
-    """The steps of a pipeline: names, copies of their arguments, and the names of all that their functions take."""
+    """The steps of a pipeline: names, copies of their arguments, and the names of all that their functions take.
+
+    The remark that any of the tied stay, `"ties": "any"`, is left out.
+    """
     if isinstance(steps, str) or not isinstance(steps, Sequence):
         raise TypeError(f"steps is {steps!r}: it must be a list of steps, each a name and its arguments")
     return [_check_step(f"steps[{number}]", step, functions) for number, step in enumerate(steps)]
@@ -146,12 +148,13 @@ def _check_step(
     if function not in functions:
         raise ValueError(f"{name} is {function!r}: it must be one of {', '.join(functions)}")
     takes = list(inspect.signature(functions[function]).parameters)
+    arguments = {key: value for key, value in arguments.items() if (key, value) != ("ties", "any")}
     handed = ("logits", "history", "uniform")  # by the pipeline
     allowed = [argument for argument in takes if argument not in handed] + ["counts"] * ("history" in takes)
     for argument in arguments:
         if argument not in allowed:
             raise ValueError(f"{name} has {argument!r}: {function} takes {', '.join(allowed)}")
-    return function, dict(arguments), takes
+    return function, arguments, takes
 
 
 def check_prompt_length(value: Any, history: Tensor) -> int:

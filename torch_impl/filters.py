@@ -66,26 +66,26 @@ def keep_min_p(logits: Tensor, p: float) -> Tensor:
     >>> keep_min_p(torch.tensor([0.0, -2.0, -3.0]), 0.1)
     tensor([ 0., -2., -inf])
     """
-    logits, p = check_logits(logits), check_share("p", p, lowest=0)
+    logits, p = check_logits(logits), check_share("p", p, "[0, 1]")
     wide = logits.double()
     gaps = wide - wide.amax(dim=-1, keepdim=True)
     return logits.masked_fill(gaps < wide.new_tensor(p).log(), -torch.inf)  # ln 0 is -inf: nothing is below
 
 
-def keep_typical(logits: Tensor, mass: float, until: Literal["reached", "exceeded"] = "reached") -> Tensor:
+def keep_typical(logits: Tensor, mass: float) -> Tensor:
     """Those whose surprise is closest to the entropy, until their sum reaches the mass  [FILTER-5].
 
     `(..., V) -> (..., V)`; what is as close as the last one stays too.
-    Raises: ValueError for a mass outside (0, 1), for another word, and for logits as above.
+    Raises: ValueError for a mass outside (0, 1) and for logits as above.
 
     >>> keep_typical(torch.tensor([0.5, 0.25, 0.125, 0.125]).log(), 0.2)
     tensor([   -inf, -1.3863,    -inf,    -inf])
     """
-    logits, mass = check_logits(logits), check_share("mass", mass, highest=None)
+    logits, mass = check_logits(logits), check_share("mass", mass, "(0, 1)")
     probs = _probs(logits)
     distances = (torch.log_softmax(logits, dim=-1, dtype=torch.float64) + _entropy(probs)).abs()
     ranked, ids = distances.sort(dim=-1, stable=True)
-    last = ranked.gather(-1, _end(probs.gather(-1, ids), mass, until))
+    last = ranked.gather(-1, _end(probs.gather(-1, ids), mass, "reached"))
     return logits.masked_fill(distances > last, -torch.inf)
 
 
@@ -102,7 +102,7 @@ def keep_epsilon(logits: Tensor, cutoff: float) -> Tensor:
     >>> keep_epsilon(torch.tensor([0.5, 0.3, 0.2]).log(), 0.25)
     tensor([-0.6931, -1.2040,    -inf])
     """
-    logits, cutoff = check_logits(logits), check_share("cutoff", cutoff, highest=None)
+    logits, cutoff = check_logits(logits), check_share("cutoff", cutoff, "(0, 1)")
     return _at_least(logits, _probs(logits), cutoff)
 
 
@@ -114,7 +114,7 @@ def keep_eta(logits: Tensor, cutoff: float) -> Tensor:
     >>> keep_eta(torch.tensor([0.5, 0.3, 0.2]).log(), 0.25)
     tensor([-0.6931, -1.2040, -1.6094])
     """
-    logits, cutoff = check_logits(logits), check_share("cutoff", cutoff, highest=None)
+    logits, cutoff = check_logits(logits), check_share("cutoff", cutoff, "(0, 1)")
     probs = _probs(logits)
     return _at_least(logits, probs, (cutoff**0.5 * (-_entropy(probs)).exp()).clamp(max=cutoff))
 
@@ -151,7 +151,9 @@ def keep_top_n_sigma(logits: Tensor, n: float) -> Tensor:
     wide = logits.double()
     sigmas = check_positive("n", n, wide)
     unmasked = wide.masked_fill(wide == -torch.inf, torch.nan)
-    deviation = (unmasked - unmasked.nanmean(dim=-1, keepdim=True)).square().nanmean(dim=-1, keepdim=True).sqrt()
+    size = unmasked.abs().nan_to_num(nan=1.0).amax(dim=-1, keepdim=True).clamp(min=1)
+    parts = unmasked / size  # no square of these overflows
+    deviation = size * (parts - parts.nanmean(dim=-1, keepdim=True)).square().nanmean(dim=-1, keepdim=True).sqrt()
     return logits.masked_fill(wide < wide.amax(dim=-1, keepdim=True) - sigmas * deviation, -torch.inf)
 
 
@@ -166,7 +168,7 @@ def keep_xtc(logits: Tensor, threshold: float, probability: float, uniform: Any)
     tensor([   -inf, -1.2040, -1.6094])
     """
     logits, threshold = check_logits(logits), check_share("threshold", threshold)
-    probability, uniform = check_share("probability", probability, lowest=0), check_uniform(uniform, logits)
+    probability, uniform = check_share("probability", probability, "[0, 1]"), check_uniform(uniform, logits)
     least = logits.masked_fill(_probs(logits) < threshold, torch.inf).amin(dim=-1, keepdim=True)
     return logits.masked_fill((logits > least) & (uniform < probability)[..., None], -torch.inf)
 

@@ -55,7 +55,5 @@ def process(
             arguments["history"] = counted(ids, prompt, arguments.pop("counts", "all"))
         if "uniform" in takes:
             arguments["uniform"] = uniform
-        if arguments.get("ties") == "any":
-            del arguments["ties"]
         logits = FUNCTIONS[name](logits, **arguments)
     return logits

@@ -99,7 +99,7 @@ def first_of(key: np.ndarray, shares: np.ndarray, enough: float, band: float, st
     return Cut(sure=sure, possible=possible, key=key, ties=ties)
 
 
-def near(key: np.ndarray, off: np.ndarray, shares: np.ndarray, enough: float, band: float, strict: bool) -> Cut:
+def near(key: np.ndarray, off: np.ndarray, shares: np.ndarray, enough: float, band: float, strict: bool = False) -> Cut:
     """As `first_of` where keys, too, are off by up to `off`, so that the order is not sure; the smallest key is first.
 
     A token stays where what comes before it is not enough, or where it is as near as the last one. It surely stays if

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from reference import bounds
-from reference.operations import OPERATIONS
+from reference.operations import OPERATIONS, STEPS
 
 from .cuts import Cut, first_of, near, reaching
 from .words import Verdict, Word, diverged, same_bits
@@ -53,11 +53,11 @@ def _surprise(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     return q, surprise, float(np.sum(q * np.where(z > -np.inf, surprise, 0)))
 
 
-def _typical(z: np.ndarray, dtypes: tuple[str, ...], error: Any, mass: float, until: str) -> Cut:
+def _typical(z: np.ndarray, dtypes: tuple[str, ...], error: Any, mass: float) -> Cut:
     q, surprise, entropy = _surprise(z)
     off = _band(bounds.filters.distance, dtypes, z, error=error)
     band = float(_band(bounds.filters.running_share, dtypes, z, mass, error=error)[0])
-    found = near(np.abs(surprise - entropy), off, q, mass, band, until == "exceeded")
+    found = near(np.abs(surprise - entropy), off, q, mass, band)
     return Cut(sure=found.sure, possible=found.possible, same=None if np.any(error) else z)
 
 
@@ -88,19 +88,17 @@ def _top_h(z: np.ndarray, dtypes: tuple[str, ...], error: Any, h: float, ties: s
     ranked = np.argsort(-z, kind="stable")[:100]
     r, surprise, whole = _surprise(z[ranked])
     running = np.cumsum(np.where(r > 0, r * np.where(np.isfinite(surprise), surprise, 0), 0))
-    band = float(_band(bounds.filters.running_entropy, dtypes, z[ranked], h, error=_at(error, ranked))[0])
+    band = float(
+        _band(bounds.filters.running_entropy, dtypes, z[ranked], h, error=error[ranked] if np.ndim(error) else error)[0]
+    )
     sure, possible = np.zeros(len(z), bool), np.zeros(len(z), bool)
     sure[ranked], possible[ranked] = running <= h * whole - band, running <= h * whole + band
     sure[ranked[0]] = possible[ranked[0]] = True
     alive = z > -np.inf
-    if np.any(error):
+    if np.any(error):  # which are the 100 largest, and which of them is the first, is not sure
         close = z + error >= (z - error)[ranked[-1]]
-        return Cut(sure=sure & alive & (not np.any(error)), possible=(possible | close) & alive)
+        return Cut(sure=np.zeros(len(z), bool), possible=(possible | close) & alive)
     return Cut(sure=sure & alive, possible=possible & alive, key=z, ties=ties)
-
-
-def _at(error: Any, ids: np.ndarray) -> Any:
-    return error[ids] if np.ndim(error) else error
 
 
 def _top_n_sigma(z: np.ndarray, dtypes: tuple[str, ...], error: Any, n: float) -> Cut:
@@ -125,8 +123,9 @@ def _xtc(
     return Cut(sure=sure, possible=possible, key=None if np.any(error) else np.where(alive, -z, -np.inf), same=z)
 
 
+# The cut of `keep_top_p` is the function `_top_p`, and so on.
 _CUTS: dict[str, Callable[..., Cut]] = {
-    name: found for name in OPERATIONS if (found := globals().get(name.replace("keep", "")))
+    name: globals()[name.removeprefix("keep")] for name in STEPS if OPERATIONS[name].family == "filters"
 }
 
 
@@ -181,7 +180,7 @@ def _rule(operation: str, given: dict[str, Any]) -> str:
     return next((rule for rule in other if rule in rules), OPERATIONS[operation].rule)
 
 
-globals().update({name: _judge(name) for name in _CUTS})
+JUDGES = {name: _judge(name) for name in _CUTS}
 
 
 def greedy(expected: np.ndarray, actual: np.ndarray, dtype: str | None, *, logits: Any, error: Any = 0.0) -> Verdict:

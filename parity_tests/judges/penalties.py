@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from reference import bounds
-from reference.operations import OPERATIONS
+from reference.operations import OPERATIONS, STEPS
 
 from .elements import elementwise
 from .words import Verdict, Word, diverged, same_bits
@@ -33,12 +33,9 @@ def _exactly(operation: str) -> Callable[..., Verdict]:
     return judge
 
 
-_EXACT = [
-    name
-    for name, operation in OPERATIONS.items()
-    if operation.rule.startswith("PENALTY") and operation.on == "arrays" and not operation.rounds
-]
-globals().update({name: _exactly(name) for name in _EXACT})
+JUDGES = {
+    name: _exactly(name) for name in STEPS if OPERATIONS[name].family == "penalties" and not OPERATIONS[name].rounds
+}
 
 
 def counts(history: Any, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Judges a pipeline: whether some correct implementation of each step, one after the other, leads to the result.
 
 Most steps have one right result. Where rounding may decide which tokens a filter keeps, each way is followed, and so is
-the error that a frequency penalty, or a temperature by its reciprocal, leaves for the steps after it.
+the error that a frequency penalty leaves for the steps after it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,16 +33,15 @@ def process(
     history: Any = None,
     prompt_length: int = 0,
     uniform: Any = None,
-    exact: bool = True,
 ) -> Verdict:
-    """The result of a pipeline. `exact=False` lets the temperature be a product with its reciprocal."""
+    """The result of a pipeline; where the steps may lead MANY ways, as after a penalty on tied tokens, any is right."""
     logits = np.asarray(logits)
     ids = np.zeros((*logits.shape[:-1], 0), np.int64) if history is None else np.asarray(history)
     any_of_the_tied = any(arguments.get("ties") == "any" for _, arguments in steps)
     word, worst = Word.IDENTICAL, 0.0
     for row in np.ndindex(logits.shape[:-1]):
         of_row = [(name, _arguments(name, given, ids[row], prompt_length, uniform, row)) for name, given in steps]
-        ends = list(_ends(logits[row].astype(expected.dtype), of_row, dtype or expected.dtype.name, exact))
+        ends = list(_ends(logits[row].astype(expected.dtype), of_row, dtype or expected.dtype.name))
         for who, result in (("", actual[row]), ("the reference itself: ", expected[row])):
             ratio = min((_ratio(result, *end, any_of_the_tied) for end in ends), default=np.inf)
             if len(ends) < MANY and not ratio <= 1:
@@ -68,42 +67,36 @@ def _arguments(
         arguments["history"] = counted(ids, prompt_length, arguments.pop("counts", "all"))
     if "uniform" in OPERATIONS[name].arguments:
         arguments["uniform"] = float(np.asarray(uniform)[row])
-    return OPERATIONS[name].defaults | arguments if "logits" in OPERATIONS[name].arguments else arguments
+    return OPERATIONS[name].defaults | arguments
 
 
-def _ends(
-    row: np.ndarray, steps: list[tuple[str, dict[str, Any]]], dtype: str, exact: bool, error: Any = 0.0
-) -> Iterator[State]:
+def _ends(row: np.ndarray, steps: list[tuple[str, dict[str, Any]]], dtype: str, error: Any = 0.0) -> Iterator[State]:
     """Where the steps may lead from logits that are off by at most `error`: at most MANY ways."""
     states: list[State] = [(row, np.zeros(len(row)) + error)]
     for name, given in steps:
-        states = [end for state in states for end in _after(*state, name, given, dtype, exact)][:MANY]
+        states = [end for state in states for end in _after(*state, name, given, dtype)][:MANY]
     yield from states
 
 
-def _after(
-    z: np.ndarray, error: np.ndarray, name: str, given: dict[str, Any], dtype: str, exact: bool
-) -> Iterator[State]:
-    """What one step may make of logits that are off by at most `error`."""
-    if OPERATIONS[name].rule.startswith("FILTER") or (name == "keep_top_k" and error.any()):
-        off = error if error.any() else 0.0
-        if name == "keep_top_k":
-            cut: Cut = near(
-                np.where(z > -np.inf, -z.astype(np.float64), np.inf), error, np.ones(len(z)), given["k"], 0, False
-            )
-        else:
-            if given.get("ties") == "any":
-                given = given | {"ties": "lowest_id"}
-            cut = cut_of(name, z, (dtype, "float64"), off, **given)
-        for kept in cut.choices():
-            yield np.where(kept, z, -np.inf).astype(z.dtype), np.where(kept, error, 0.0)
+def _after(z: np.ndarray, error: np.ndarray, name: str, given: dict[str, Any], dtype: str) -> Iterator[State]:
+    """What one step may make of logits that are off by at most `error`; of the tied, the lowest ids stay."""
+    given = {argument: value for argument, value in given.items() if (argument, value) != ("ties", "any")}
+    cut: Cut | None = None
+    if OPERATIONS[name].family == "filters":
+        cut = cut_of(name, z, (dtype, "float64"), error if error.any() else 0.0, **OPERATIONS[name].defaults | given)
+    elif name == "keep_top_k" and error.any():  # the first k, each of which counts as one
+        down = np.where(z > -np.inf, -z.astype(np.float64), np.inf)
+        cut = near(down, error, np.ones(len(z)), given["k"], band=0)
+    if cut is None:
+        after = FUNCTIONS[name](z, **given)
+        yield after, _error_after(z, after, error, name, given, dtype)
         return
-    after = FUNCTIONS[name](z, **{k: v for k, v in given.items() if (k, v) != ("ties", "any")})
-    yield after, _error_after(z, after, error, name, given, dtype, exact)
+    for kept in cut.choices():
+        yield np.where(kept, z, -np.inf).astype(z.dtype), np.where(kept, error, 0.0)
 
 
 def _error_after(
-    z: np.ndarray, after: np.ndarray, error: np.ndarray, name: str, given: dict[str, Any], dtype: str, exact: bool
+    z: np.ndarray, after: np.ndarray, error: np.ndarray, name: str, given: dict[str, Any], dtype: str
 ) -> np.ndarray:
     """How far off the logits may be after a step that is no filter."""
     alive = np.isfinite(after)
@@ -111,8 +104,7 @@ def _error_after(
         occurs, each = counts(given["history"], z.shape), float(z.dtype.type(given["penalty"]))
         of_step: np.ndarray = 2 * bounds.frequency_penalty(z, occurs, each, dtype, error)
         return np.where(alive, of_step, 0.0)
-    by_reciprocal = "temperature" in given and not exact and given["temperature"] != 1
-    if not error.any() and not by_reciprocal:
+    if not error.any():
         return error  # one right rounding
     scale, rounds = 1.0, 0.0 if OPERATIONS[name].rule == "PENALTY-6" else 4 * bounds.unit_roundoff(dtype)
     if "temperature" in given:
@@ -153,7 +145,7 @@ def draw_behind(
     """
     of_row = [(name, _arguments(name, given, history, prompt_length, None, ())) for name, given in steps]
     behind = np.inf
-    for z, off in _ends(logits, of_row, "float32", exact=True, error=error):
+    for z, off in _ends(logits, of_row, "float32", error=error):
         probs = exact_softmax(z)
         bound = bounds.race(probs, noise, "float32", bounds.softmax(z, "float32", off))
         race = np.where(probs > 0, probs / noise, -np.inf)

@@ -152,7 +152,7 @@ def test_profiles_show_where_engines_part(capsys: pytest.CaptureFixture[str]) ->
     found = json.loads(capsys.readouterr().out)["profiles"]
     survivors = {name: set(one["survivors"]) for name, one in found.items()}
     assert survivors["llama.cpp"] < survivors["transformers"] < survivors["sglang"] == survivors["mlx-lm"]
-    assert all(abs(sum(one["probabilities"]) - 1) < 1e-5 for one in found.values())
+    assert all(min(one["probabilities"]) > 0 for one in found.values())
 
 
 @pytest.mark.usefixtures("in_this_process")

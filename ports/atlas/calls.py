@@ -42,9 +42,8 @@ class Call:
         # Vectors of the whole head follow TOPK-2. Where a tie decides, a head that follows TOPK-7 is right to differ.
         if op == "lm_head" and self.ties == ("all",) and _tied(given):
             raise SkippedError("a tie at the cut: it follows the other tie rule, TOPK-7")
-        named = (
-            given.pop("ties", None) if op == "keep_top_k" else None
-        )  # an adapter's `keep_top_k` has no such argument: it follows one rule
+        # An adapter's `keep_top_k` has no such argument: it follows one rule.
+        named = given.pop("ties", None) if op == "keep_top_k" else None
         try:
             result: dict[str, Any] = self.call(op, given)
         finally:

@@ -110,11 +110,9 @@ lm_refusal lm_keep_min_p(const float *logits, size_t rows, size_t V, double p, f
     return FINE;
 }
 
-lm_refusal lm_keep_typical(const float *logits, size_t rows, size_t V, double mass, lm_until until, lm_scored *scratch,
-                           float *kept) {
+lm_refusal lm_keep_typical(const float *logits, size_t rows, size_t V, double mass, lm_scored *scratch, float *kept) {
     lm_refusal refusal = check_filter(logits, rows, V, "mass", mass, 0, 0);
     if (refusal.code) return refusal;
-    if (until != LM_REACHED && until != LM_EXCEEDED) return refuse(LM_BAD_UNTIL, "until", (double)until, -1, -1);
     for (size_t row = 0; row < rows; row++, logits += V, kept += V) {
         row_sum sum = sum_up(logits, V);
         double h = entropy(logits, V, sum);
@@ -122,7 +120,7 @@ lm_refusal lm_keep_typical(const float *logits, size_t rows, size_t V, double ma
             scratch[v].score = -fabs(surprise(logits[v], sum) - h); /* the closest first */
             scratch[v].id = (int64_t)v;
         }
-        keep_first(logits, V, sum, mass, until, 1, scratch, kept);
+        keep_first(logits, V, sum, mass, LM_REACHED, 1, scratch, kept);
     }
     return FINE;
 }

@@ -36,8 +36,7 @@ lm_refusal lm_keep_min_p(const float *logits, size_t rows, size_t V, double p, f
 
 /* The tokens whose -ln q is closest to the entropy, until their sum reaches `mass`, in (0, 1); `scratch` has room for V
  * tokens  [FILTER-5]. */
-lm_refusal lm_keep_typical(const float *logits, size_t rows, size_t V, double mass, lm_until until, lm_scored *scratch,
-                           float *kept);
+lm_refusal lm_keep_typical(const float *logits, size_t rows, size_t V, double mass, lm_scored *scratch, float *kept);
 
 /* q >= cutoff, in (0, 1); the largest in any case  [FILTER-6]. */
 lm_refusal lm_keep_epsilon(const float *logits, size_t rows, size_t V, double cutoff, float *kept);

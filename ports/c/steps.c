@@ -62,7 +62,7 @@ void keep_typical(const cJSON *arguments, pipeline *p) {
     const tensor *z = &p->logits;
     double mass = real(arguments, "mass", LM_BAD_SHARE, 0.9);
     lm_scored *scratch = room(z->last, sizeof *scratch);
-    check(lm_keep_typical(z->numbers, z->rows, z->last, mass, until_of(arguments), scratch, z->numbers));
+    check(lm_keep_typical(z->numbers, z->rows, z->last, mass, scratch, z->numbers));
 }
 
 void keep_epsilon(const cJSON *arguments, pipeline *p) {

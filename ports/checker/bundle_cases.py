@@ -127,6 +127,7 @@ def _arguments(bundle: Bundle) -> Iterator[tuple[str, dict[str, Any]]]:
     products = reference.compute_logits(bundle.context[0], bundle.embedding)
     logits = reference.finish_logits(products, **bundle.finish)
     probs = reference.softmax(reference.apply_temperature(logits, DEFAULTS["temperature"]))
+    few = np.arange(min(3, len(logits) - 1))  # a ban leaves a token
     values = {
         "logits": logits,
         "probs": probs,
@@ -136,8 +137,8 @@ def _arguments(bundle: Bundle) -> Iterator[tuple[str, dict[str, Any]]]:
         "k": DEFAULTS["k"],
         "history": np.array(bundle.prompts[0]["token_ids"] if bundle.prompts else [], np.int64),
         "token_ids": np.array(logits.argmax()),
-        **dict.fromkeys(("biased", "banned", "end_ids"), np.arange(min(3, len(logits) - 1))),
-        "biases": np.zeros(min(3, len(logits) - 1), np.float32),
+        **dict.fromkeys(("biased", "banned", "end_ids"), few),
+        "biases": np.zeros(len(few), np.float32),
         "steps": [
             ("apply_temperature", {"temperature": DEFAULTS["temperature"]}),
             ("keep_top_p", {"p": DEFAULTS["p"]}),

@@ -113,17 +113,15 @@ export function keepMinP(logits, p, V = logits.length) {
  *
  * @param {Floats} logits (rows, V)
  * @param {number} mass in (0, 1)
- * @param {"reached" | "exceeded"} until
  * @param {number} V
  * @returns {Floats} (rows, V)
  */
-export function keepTypical(logits, mass, until = "reached", V = logits.length) {
+export function keepTypical(logits, mass, V = logits.length) {
   checkShare("mass", mass);
-  checkWord("until", until, "reached", "exceeded");
   return filter(logits, V, (row) => {
     const entropy = entropyOf(row);
     const closeness = row.weights.map((_, v) => -Math.abs(surprise(row, v) - entropy));
-    return first(row, closeness, mass, until, true);
+    return first(row, closeness, mass, "reached", true);
   });
 }
 

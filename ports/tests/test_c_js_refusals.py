@@ -182,7 +182,7 @@ REFUSED: list[tuple[str, str, dict[str, Any]]] = [
         for logits in (np.array(1, f32), row())
     ),
     *(("bad_share", op, new(op, **{name: value})) for op, name, value in SHARES),
-    *(("bad_until", op, new(op, until=x)) for op in ("keep_top_p", "keep_typical") for x in ("", "all", None, 1)),
+    *(("bad_until", "keep_top_p", new("keep_top_p", until=x)) for x in ("", "all", None, 1)),
     *(("bad_ties", op, new(op, ties=x)) for op in ("keep_top_p", "rank") for x in ("any", "", None, 1)),
     *(("bad_n", "keep_top_n_sigma", new("keep_top_n_sigma", n=x)) for x in (0, -1, INF, NAN, None, True, "1")),
     *(("bad_uniform", "keep_xtc", new("keep_xtc", uniform=np.array(u))) for u in (1.0, -0.5, NAN, INF)),

@@ -12,16 +12,14 @@ SumOfMass (FILTER-5): distances summed up in place of probabilities
 Entropy (FILTER-5): the entropy in bits beside `-ln q` in nats, or that of a uniform row
 TheLastOne (FILTER-5): the token at which the sum reaches the mass falls
 Together (FILTER-5): of equally distant tokens some fall
-Exceeded (FILTER-5): until = exceeded stops at a sum of exactly the mass
 TheMostProbable (FILTER-5): the most probable token stays in any case
 MaskedIsNan (FILTER-5): 0 * ln 0 makes the entropy nan where a token is masked
     https://github.com/ggml-org/llama.cpp
 BadShare (FILTER-11): a mass outside (0, 1) silently means something
-BadWord (FILTER-11): an unknown word silently means one of the two
 """
 
 
-def survivors(row: Row, mass: float, until: str = "reached") -> list[list[int]]:
+def survivors(row: Row, mass: float) -> list[list[int]]:
     """Groups of equal logits by distance, up to where the sum is enough: all as far as the last one stay."""
     if len(row.groups) == 1:
         return [row.ranked]
@@ -29,7 +27,7 @@ def survivors(row: Row, mass: float, until: str = "reached") -> list[list[int]]:
     off = {i: 2 * (row.off[i] + row.off_total) + row.off_entropy + row.margin * far[i] for i in far}
     order = sorted(row.groups, key=lambda group: far[group[0]])
     row.require_order(far, off, order)
-    return [[i for group in order[: place + 1] for i in group] for place in row.ends(order, mass, until)]
+    return [[i for group in order[: place + 1] for i in group] for place in row.ends(order, mass, "reached")]
 
 
 def build() -> File:
@@ -49,8 +47,7 @@ def build() -> File:
         file.valid(f"eight tokens, mass {mass}", "Distance SumOfMass Entropy TheLastOne", logits=wide, mass=mass)
     file.valid("the most probable one falls", "TheMostProbable", logits=[2, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5], mass=0.3)
     file.valid("tied tokens stay together", "Together", logits=[1, 0, 0, 0, 0, -4], mass=0.2)
-    file.valid("until = exceeded", "Exceeded", logits=wide, mass=0.4, until="exceeded")
-    file.valid("all equal: all are as far", "Together Exceeded", logits=[2, 2, 2, 2], mass=0.5, until="exceeded")
+    file.valid("all equal: all are as far", "Together", logits=[2, 2, 2, 2], mass=0.5)
     file.valid("two masked", "MaskedIsNan", logits=[2, -inf, 1.5, 1, -inf, -1], mass=0.5)
     file.valid("a token that underflows", "MaskedIsNan", logits=[2, 1.5, 1, -120], mass=0.5)
     file.valid("float64", "Distance", logits=float64([2, 1.5, 1.25, 0]), mass=0.3)
@@ -58,6 +55,4 @@ def build() -> File:
 
     file.every_filter("Distance", mass=0.55)
     file.bad_shares("mass", "In (0, 1).", 0, -0.5, 1, 1.5)
-    file.group("bad words", "FILTER-11", "Only the words of the rules.", mass=0.5)
-    file.bad_words("until")
     return file
