@@ -239,7 +239,7 @@ def _of_rows(**parameters: Any) -> Iterator[Labelled]:
     """Of an operation on rows of logits: many tokens of six values, many rows."""
     for v in VOCABS:
         yield f"V = {v:,}", {"logits": _logits(v), **parameters}
-    for rows in ROWS:
+    for rows in ROWS[:-1]:
         yield f"rows = {rows:,}", {"logits": _whole(-3, 3, rows, 7, last=4), **parameters}
 
 
@@ -269,7 +269,7 @@ def _with_history(**parameters: Any) -> Iterator[Labelled]:
     """Histories of hundreds of ids, the last token's id among them."""
     for v in (*VOCABS[2:4], *VOCABS[-2:]):
         yield f"V = {v:,}", {"logits": _logits(v), "history": _ids(v, 601), **parameters}
-    for rows in ROWS:
+    for rows in ROWS[:-1]:
         yield f"rows = {rows:,}", {"logits": _whole(-3, 3, rows, 7, last=4), "history": _ids(7, rows, 5), **parameters}
 
 
@@ -320,14 +320,14 @@ def _rank() -> Iterator[Labelled]:
     for v in VOCABS:
         for token in (0, v - 1):
             yield f"V = {v:,}", {"logits": _logits(v), "token_ids": np.array(token)}
-    for rows in ROWS:
+    for rows in ROWS[:-1]:
         yield f"rows = {rows:,}", {"logits": _whole(-3, 3, rows, 7, last=4), "token_ids": _ids(7, rows)}
 
 
 def _cross_entropy() -> Iterator[Labelled]:
     for v in VOCABS[2:]:
         yield f"V = {v:,}", {"logits": _logits(v), "token_ids": np.array(v - 1), "ignore_index": -100}
-    for rows in ROWS:
+    for rows in ROWS[:-1]:
         of_rows = {"logits": _whole(-3, 3, rows, 7, last=4), "token_ids": _ids(7, rows)}
         yield f"rows = {rows:,}", {**of_rows, "ignore_index": 0}
 

@@ -24,26 +24,29 @@ def _softmax(z: np.ndarray) -> np.ndarray:
     return weights / weights.sum()
 
 
-def _band(bound: Callable[..., np.ndarray], dtypes: tuple[str, ...], *given: Any, error: Any) -> Any:
-    """The bound in all of these dtypes together: the implementation's, and float64 for the judge."""
-    return sum(bound(*given, dtype=dtype, error=error) for dtype in dtypes)
+# For each filter two functions: how far off what it compares may be, for all rows, and what it may keep of one row.
 
 
-def _top_p(z: np.ndarray, dtypes: tuple[str, ...], error: Any, p: float, until: str, ties: str) -> Cut:
+def _top_p_band(z: np.ndarray, dtype: str, error: Any, p: float, **_: Any) -> np.ndarray:
+    return bounds.filters.running_share(z, p, dtype, error)
+
+
+def _top_p(z: np.ndarray, band: np.ndarray, error: Any, p: float, until: str, ties: str) -> Cut:
     alive = z > -np.inf
     if p == 1:
         return Cut(sure=alive, possible=alive, key=z)
-    band = float(_band(bounds.filters.running_share, dtypes, z, p, error=error)[0])
     if np.any(error):
-        return near(np.where(alive, -z, np.inf), error, _softmax(z), p, band, until == "exceeded")
-    return first_of(z, _softmax(z), p, band, until == "exceeded", ties)
+        return near(np.where(alive, -z, np.inf), error, _softmax(z), p, float(band[0]), until == "exceeded")
+    return first_of(z, _softmax(z), p, float(band[0]), until == "exceeded", ties)
 
 
-def _min_p(z: np.ndarray, dtypes: tuple[str, ...], error: Any, p: float) -> Cut:
+def _min_p_band(z: np.ndarray, dtype: str, error: Any, p: float) -> np.ndarray:
+    return bounds.filters.weight(z, p, dtype, error)
+
+
+def _min_p(z: np.ndarray, band: np.ndarray, error: Any, p: float) -> Cut:
     alive = z > -np.inf
-    if p == 0:
-        return Cut(sure=alive, possible=alive, key=z)
-    return reaching(z, np.exp(z - z.max()), p, _band(bounds.filters.weight, dtypes, z, p, error=error))
+    return Cut(sure=alive, possible=alive, key=z) if p == 0 else reaching(z, np.exp(z - z.max()), p, band)
 
 
 def _surprise(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
@@ -53,25 +56,33 @@ def _surprise(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     return q, surprise, float(np.sum(q * np.where(z > -np.inf, surprise, 0)))
 
 
-def _typical(z: np.ndarray, dtypes: tuple[str, ...], error: Any, mass: float) -> Cut:
+def _typical_band(z: np.ndarray, dtype: str, error: Any, mass: float) -> np.ndarray:
+    """Of each distance; and in the last place, of the sum."""
+    of_sum = bounds.filters.running_share(z, mass, dtype, error)
+    return np.concatenate([bounds.filters.distance(z, dtype, error), of_sum], axis=-1)
+
+
+def _typical(z: np.ndarray, band: np.ndarray, error: Any, mass: float) -> Cut:
     q, surprise, entropy = _surprise(z)
-    off = _band(bounds.filters.distance, dtypes, z, error=error)
-    band = float(_band(bounds.filters.running_share, dtypes, z, mass, error=error)[0])
-    found = near(np.abs(surprise - entropy), off, q, mass, band)
+    found = near(np.abs(surprise - entropy), band[:-1], q, mass, float(band[-1]))
     return Cut(sure=found.sure, possible=found.possible, same=None if np.any(error) else z)
 
 
-def _epsilon(z: np.ndarray, dtypes: tuple[str, ...], error: Any, cutoff: float) -> Cut:
-    band = _band(bounds.filters.probability, dtypes, z, cutoff, error=error)
+def _epsilon_band(z: np.ndarray, dtype: str, error: Any, cutoff: float) -> np.ndarray:
+    return bounds.filters.probability(z, cutoff, dtype, error)
+
+
+def _epsilon(z: np.ndarray, band: np.ndarray, error: Any, cutoff: float) -> Cut:
     return _and_the_largest(reaching(z, _softmax(z), cutoff, band), z, error)
 
 
-def _eta(z: np.ndarray, dtypes: tuple[str, ...], error: Any, cutoff: float) -> Cut:
+def _eta_band(z: np.ndarray, dtype: str, error: Any, cutoff: float) -> np.ndarray:
+    return bounds.filters.probability(z, cutoff, dtype, error) + bounds.filters.eta(z, cutoff, dtype, error)
+
+
+def _eta(z: np.ndarray, band: np.ndarray, error: Any, cutoff: float) -> Cut:
     q, _, entropy = _surprise(z)
-    least = min(cutoff, np.sqrt(cutoff) * np.exp(-entropy))
-    band = _band(bounds.filters.probability, dtypes, z, cutoff, error=error)
-    band = band + _band(bounds.filters.eta, dtypes, z, cutoff, error=error)
-    return _and_the_largest(reaching(z, q, least, band), z, error)
+    return _and_the_largest(reaching(z, q, min(cutoff, np.sqrt(cutoff) * np.exp(-entropy)), band), z, error)
 
 
 def _and_the_largest(cut: Cut, z: np.ndarray, error: Any) -> Cut:
@@ -84,13 +95,17 @@ def _and_the_largest(cut: Cut, z: np.ndarray, error: Any) -> Cut:
     )
 
 
-def _top_h(z: np.ndarray, dtypes: tuple[str, ...], error: Any, h: float, ties: str = "lowest_id") -> Cut:
+def _top_h_band(z: np.ndarray, dtype: str, error: Any, h: float, **_: Any) -> np.ndarray:
+    """Of the 100 largest alone."""
+    ranked = np.argsort(-z, axis=-1, kind="stable")[..., :100]
+    off = np.take_along_axis(error, ranked, axis=-1) if np.ndim(error) else error
+    return bounds.filters.running_entropy(np.take_along_axis(z, ranked, axis=-1), h, dtype, off)
+
+
+def _top_h(z: np.ndarray, band: np.ndarray, error: Any, h: float, ties: str = "lowest_id") -> Cut:
     ranked = np.argsort(-z, kind="stable")[:100]
     r, surprise, whole = _surprise(z[ranked])
     running = np.cumsum(np.where(r > 0, r * np.where(np.isfinite(surprise), surprise, 0), 0))
-    band = float(
-        _band(bounds.filters.running_entropy, dtypes, z[ranked], h, error=error[ranked] if np.ndim(error) else error)[0]
-    )
     sure, possible = np.zeros(len(z), bool), np.zeros(len(z), bool)
     sure[ranked], possible[ranked] = running <= h * whole - band, running <= h * whole + band
     sure[ranked[0]] = possible[ranked[0]] = True
@@ -101,20 +116,26 @@ def _top_h(z: np.ndarray, dtypes: tuple[str, ...], error: Any, h: float, ties: s
     return Cut(sure=sure & alive, possible=possible & alive, key=z, ties=ties)
 
 
-def _top_n_sigma(z: np.ndarray, dtypes: tuple[str, ...], error: Any, n: float) -> Cut:
-    least = z.max() - n * np.std(z[z > -np.inf])
-    band = float(_band(bounds.filters.threshold, dtypes, z, n, error=error)) + np.where(z == z.max(), 0, error)
-    cut = reaching(z, z, least, np.broadcast_to(band, z.shape))
-    return _and_the_largest(cut, z, error)
+def _top_n_sigma_band(z: np.ndarray, dtype: str, error: Any, n: float) -> np.ndarray:
+    return bounds.filters.threshold(z, n, dtype, error)
 
 
-def _xtc(
-    z: np.ndarray, dtypes: tuple[str, ...], error: Any, threshold: float, probability: float, uniform: float
-) -> Cut:
+def _top_n_sigma(z: np.ndarray, band: np.ndarray, error: Any, n: float) -> Cut:
+    alive = z > -np.inf
+    size = max(1.0, np.abs(z[alive]).max())  # so that no square overflows
+    least = z.max() - n * np.std(z[alive] / size) * size
+    return _and_the_largest(reaching(z, z, least, band + np.where(z == z.max(), 0, error)), z, error)
+
+
+def _xtc_band(z: np.ndarray, dtype: str, error: Any, threshold: float, **_: Any) -> np.ndarray:
+    return bounds.filters.probability(z, threshold, dtype, error)
+
+
+def _xtc(z: np.ndarray, band: np.ndarray, error: Any, threshold: float, probability: float, uniform: float) -> Cut:
     alive = z > -np.inf
     if not uniform < probability:
         return Cut(sure=alive, possible=alive, key=z)
-    q, band = _softmax(z), _band(bounds.filters.probability, dtypes, z, threshold, error=error)
+    q = _softmax(z)
     surely, maybe = q - band >= threshold, q + band >= threshold
     # What falls is above the least of those that reach the threshold: the more reach it, the more fall.
     lowest = np.where(maybe & alive, z - error, np.inf).min()
@@ -123,16 +144,23 @@ def _xtc(
     return Cut(sure=sure, possible=possible, key=None if np.any(error) else np.where(alive, -z, -np.inf), same=z)
 
 
-# The cut of `keep_top_p` is the function `_top_p`, and so on.
-_CUTS: dict[str, Callable[..., Cut]] = {
-    name: globals()[name.removeprefix("keep")] for name in STEPS if OPERATIONS[name].family == "filters"
-}
+# Those of `keep_top_p` are `_top_p_band` and `_top_p`, and so on.
+_FILTERS = [name for name in STEPS if OPERATIONS[name].family == "filters"]
+_BANDS: dict[str, Callable[..., np.ndarray]] = {n: globals()[f"{n.removeprefix('keep')}_band"] for n in _FILTERS}
+_CUTS: dict[str, Callable[..., Cut]] = {name: globals()[name.removeprefix("keep")] for name in _FILTERS}
 
 
-def cut_of(operation: str, row: np.ndarray, dtypes: tuple[str, ...], error: Any = 0.0, **given: Any) -> Cut:
-    """What this filter may keep of a row of logits that are off by at most `error`, computed in one of `dtypes`."""
+def _band(operation: str, logits: np.ndarray, dtype: str, error: Any, given: dict[str, Any]) -> np.ndarray:
+    """How far off what is compared may be in a computation in `dtype`, and the judge's in float64: `(..., V or 1)`."""
+    both = [_BANDS[operation](logits, each, error, **given) for each in (dtype, "float64")]
+    return np.asarray(both[0] + both[1])
+
+
+def cut_of(operation: str, row: np.ndarray, dtype: str, error: Any = 0.0, **given: Any) -> Cut:
+    """What this filter may keep of a row of logits that are off by at most `error`, computed in `dtype`."""
+    z = np.asarray(row, dtype=np.float64)
     with np.errstate(all="ignore"):
-        return _CUTS[operation](np.asarray(row, dtype=np.float64), dtypes, error, **given)
+        return _CUTS[operation](z, _band(operation, z, dtype, error, given), error, **given)
 
 
 def _judge(operation: str) -> Callable[..., Verdict]:
@@ -141,14 +169,19 @@ def _judge(operation: str) -> Callable[..., Verdict]:
     def judge(expected: np.ndarray, actual: np.ndarray, dtype: str | None, *, logits: Any, **given: Any) -> Verdict:
         given = OPERATIONS[operation].defaults | given
         logits = np.asarray(logits)
-        computed = (dtype or expected.dtype.name, "float64")
+        wide, of_all = (
+            logits.astype(np.float64),
+            {name: given[name] for name in given if name in names or name == "ties"},
+        )
         word = Word.IDENTICAL
+        with np.errstate(all="ignore"):
+            bands = _band(operation, wide, dtype or expected.dtype.name, 0.0, of_all)
         for row in np.ndindex(logits.shape[:-1]):
-            z = logits[row]
-            of_row = {name: given[name] for name in given if name in names or name == "ties"}
+            z, of_row = logits[row], dict(of_all)
             if "uniform" in of_row:
                 of_row["uniform"] = float(np.asarray(given["uniform"])[row])
-            cut = cut_of(operation, z, computed, **of_row)
+            with np.errstate(all="ignore"):
+                cut = _CUTS[operation](wide[row], bands[row], 0.0, **of_row)
             for who, result in (("", actual[row]), ("the reference itself: ", expected[row])):
                 kept = result > -np.inf
                 rule, reason = "FILTER-1", ""

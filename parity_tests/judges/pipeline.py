@@ -83,7 +83,7 @@ def _after(z: np.ndarray, error: np.ndarray, name: str, given: dict[str, Any], d
     given = {argument: value for argument, value in given.items() if (argument, value) != ("ties", "any")}
     cut: Cut | None = None
     if OPERATIONS[name].family == "filters":
-        cut = cut_of(name, z, (dtype, "float64"), error if error.any() else 0.0, **OPERATIONS[name].defaults | given)
+        cut = cut_of(name, z, dtype, error if error.any() else 0.0, **OPERATIONS[name].defaults | given)
     elif name == "keep_top_k" and error.any():  # the first k, each of which counts as one
         down = np.where(z > -np.inf, -z.astype(np.float64), np.inf)
         cut = near(down, error, np.ones(len(z)), given["k"], band=0)

@@ -140,18 +140,27 @@ def running_entropy(logits: Any, h: float, dtype: str, error: Any = 0.0) -> np.n
 
 
 def threshold(logits: Any, n: float, dtype: str, error: Any = 0.0) -> np.ndarray:
-    """Of `max - n s` for one row, with s the standard deviation of the unmasked: `(V,) -> ()`  [FILTER-8].
+    """Of `max - n s`, with s the standard deviation of the unmasked: `(..., V) -> (..., 1)`  [FILTER-8].
 
     The variance is off as that of `layer_norm`, in two passes or by Welford's updates. The root of what is off by m is
-    off by at most `sqrt(s**2 + m) - sqrt(max(s**2 - m, 0))`. Root, product and difference round once each.
+    off by at most `sqrt(s**2 + m) - sqrt(max(s**2 - m, 0))`. Root, product and difference round once each. Logits that
+    were divided by the largest, so that no square overflows, carry one rounding more, which `layer_norm` has room for.
     """
     z = np.asarray(logits, dtype=np.float64)
-    alive = z > -np.inf
-    u = unit_roundoff(dtype)
-    _, _, (square,), (moved,) = centred_square(z[alive], dtype)
-    worst = float(np.max(np.where(alive, error, 0.0)))
+    off = np.broadcast_to(error, z.shape)
+    bound = np.empty((*z.shape[:-1], 1))
+    for row in np.ndindex(z.shape[:-1]):
+        alive = z[row] > -np.inf
+        bound[row] = _threshold(z[row][alive], n, dtype, float(off[row][alive].max()))
+    return bound
+
+
+def _threshold(z: np.ndarray, n: float, dtype: str, error: float) -> float:
+    """Of one row of unmasked logits `(V,)`."""
+    u, size = unit_roundoff(dtype), 2.0 ** max(0, int(np.frexp(np.abs(z).max())[1]))  # a power of two: exact
+    _, _, (square,), (moved,) = centred_square(z / size, dtype)
     s = float(np.sqrt(square))
-    high, low = np.sqrt(square + moved) + 2 * worst, np.sqrt(max(square - moved, 0.0)) - 2 * worst
-    off = n * max(float(high - s), float(s - low)) + worst
-    size = abs(float(z.max())) + n * (s + off)
-    return np.asarray(off + 4 * u * (size + off) + _parameter(n, dtype) * s + smallest_normal(dtype))
+    more, less = float(np.sqrt(square + moved)) - s, s - float(np.sqrt(max(square - moved, 0.0)))
+    off = n * (max(more, less) * size + 2 * error) + error
+    largest = abs(float(z.max())) + n * s * size + off
+    return float(off + 4 * u * largest + _parameter(n, dtype) * s * size + smallest_normal(dtype))
