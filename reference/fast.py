@@ -79,15 +79,7 @@ def survivors(logits: Any, temperature: float = 0.7, k: int = 50) -> tuple[np.nd
     (array([0.5, 0.5]), array([1, 3]))
     """
     x, token_ids = _cut(logits, temperature, k)
-    return _softmax(x), token_ids
-
-
-def _softmax(x: np.ndarray) -> np.ndarray:
-    """`head.softmax` of rows that have been checked."""
-    with np.errstate(all="ignore"):
-        weights = np.exp(x - x.max(axis=-1, keepdims=True))
-        probs: np.ndarray = weights / weights.sum(axis=-1, keepdims=True)
-    return probs
+    return head.softmax(x), token_ids
 
 
 def _cut(logits: Any, temperature: float, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -133,7 +125,7 @@ def process(
     on_survivors = all(name == "apply_temperature" or name.startswith("keep_") for name in names[cut:])
     if cut == len(names) or not on_survivors or steps[cut][1].get("ties") == "all":
         x = pipeline.process(logits, steps, history, prompt_length, uniform)
-        return _softmax(x), np.broadcast_to(np.arange(x.shape[-1]), x.shape)
+        return head.softmax(x), np.broadcast_to(np.arange(x.shape[-1]), x.shape)
     divides = cut > 0 and names[cut - 1] == "apply_temperature"
     first, temperature = (cut - 1, steps[cut - 1][1]["temperature"]) if divides else (cut, 1.0)
     if first:
@@ -141,7 +133,7 @@ def process(
     x, token_ids = _cut(logits, temperature, steps[cut][1]["k"])
     if cut + 1 < len(names):
         x = pipeline.process(x, steps[cut + 1 :], uniform=uniform)
-    return _softmax(x), token_ids
+    return head.softmax(x), token_ids
 
 
 def _may_divide_to_the_same(kth: np.ndarray, divisor: np.floating) -> np.ndarray:

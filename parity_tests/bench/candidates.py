@@ -15,6 +15,7 @@ import reference
 import torch_impl
 from reference import fast
 from reference.operations import OPERATIONS
+from reference.pipeline import Step
 
 SHAPES = {"gpt2": (50_257, 768), "gpt2-xl": (50_257, 1_600), "llama3": (128_256, 4_096), "tiny": (2_048, 192)}
 TEMPERATURE, K = 0.7, 50
@@ -122,12 +123,15 @@ def stages(inputs: Inputs, threads: int) -> Functions:
     torchs, numpys = reference.TorchGenerator(0), np.random.default_rng(0)
     logits = reference.compute_logits(context, embedding)
     few, token_ids = fast.survivors(logits, TEMPERATURE, k)
+    cut: list[Step] = [("apply_temperature", {"temperature": TEMPERATURE}), ("keep_top_k", {"k": k})]
+    filtered: list[Step] = [*cut, ("keep_top_p", {"p": 0.95}), ("keep_min_p", {"p": 0.05})]
     return {
         "product: NumPy": lambda: context @ embedding.T,
         "product: PyTorch": lambda: torch.nn.functional.linear(h, w),
         "product: ONNX Runtime": onnx_session(inputs, threads, whole=False),
         **_after_the_product("reference", reference, logits, k, torchs),
         "fast path: survivors": lambda: fast.survivors(logits, TEMPERATURE, k),
+        "fast path: survivors, then top-p and min-p": lambda: fast.process(logits, filtered),
         "fast path: draw": lambda: fast._race(few, token_ids, logits.shape[1], 1, torchs),
         "fast path: draw, NumPy's noise": lambda: fast._race(few, token_ids, logits.shape[1], 1, numpys),
         **_after_the_product("mirror", torch_impl, torch.from_numpy(logits), k, torch.Generator().manual_seed(0)),

@@ -102,6 +102,7 @@ def stage_table(measured: Measured, batch: int) -> str:
 GOALS = (  # for GPT-2's shape: what is compared, whether the goal is a maximum or a minimum, and the goal by batch
     ("the step, x reading the embedding once", "at most", {1: 1.1}),
     ("all after the product, of the product", "at most", {1: 0.04, 64: 0.15}),
+    ("all after the product, with top-p and min-p, of the product", "at most", {1: 0.08}),
     ("x as fast as the lesson's pipeline", "at least", {1: 1.8, 8: 3, 64: 3}),
 )
 
@@ -118,8 +119,11 @@ def goal_table(measured: Measured) -> str:
         for batch, stages in measured.stages.items():
             medians = {name: median(times) for name, times in (stages | measured.steps[batch]).items()}
             own, reading = medians[f"fast path{suffix}"], measured.reading(batch)
-            after = medians["fast path: survivors"] + medians[f"fast path: draw{suffix}"]
-            figures = own / reading, after / medians["product: NumPy"], medians["lesson"] / own
+            after, filtered = (
+                (medians[stage] + medians[f"fast path: draw{suffix}"]) / medians["product: NumPy"]
+                for stage in ("fast path: survivors", "fast path: survivors, then top-p and min-p")
+            )
+            figures = own / reading, after, filtered, medians["lesson"] / own
             for (words, sense, goals), figure in zip(GOALS, figures, strict=True):
                 if batch in goals:
                     rows.append(_goal(f"batch {batch}, {noise}: {words}", sense, goals[batch], figure))
@@ -136,7 +140,8 @@ def markdown(measured: Measured) -> str:
         "Written by one command, every figure from the same run; do not edit.\n\n"
         f"    {measured.command}\n\n{machine()}\n\n"
         f"V = {measured.vocab_size:,}, d = {measured.hidden_size:,}, float32, {measured.threads} threads, temperature "
-        f"0.7, k = 50. Medians of {measured.rounds} rounds and ± their median absolute deviation, all candidates in "
+        "0.7, k = 50, where named top-p 0.95 and min-p 0.05. "
+        f"Medians of {measured.rounds} rounds and ± their median absolute deviation, all candidates in "
         "one process and in another order each round. `reference` and `fast path` draw PyTorch's noise, V numbers"
         " a row, unless NumPy's is named; `mirror` is `torch_impl`, `lesson` what a PyTorch user would write. The"
         " limit is the longer of two times: reading the embedding once, and the product at the highest rate, each"
