@@ -220,8 +220,9 @@ def token_ids(draw: st.DrawFn, shape: tuple[int, ...], vocab_size: int) -> np.nd
 
 @st.composite
 def histories(draw: st.DrawFn, logits: np.ndarray) -> np.ndarray:
-    """The ids so far of each row `(..., n)`; some rows have none."""
-    return draw(token_ids((*logits.shape[:-1], draw(st.sampled_from([0, 1, 2, 5, 12]))), logits.shape[-1]))
+    """The ids so far of each row `(..., n)`, in any memory layout; some rows have none."""
+    n = draw(st.sampled_from([0, 1, 2, 5, 12]))
+    return draw(layouts(draw(token_ids((*logits.shape[:-1], n), logits.shape[-1]))))
 
 
 @st.composite

@@ -129,6 +129,60 @@ def test_one_survives(head: Head, operation: str, row: list[float]) -> None:
         assert ids(judged(head, operation, logits=np.array(row, f32), **given))
 
 
+MIDDLE = {"p": 0.5, "mass": 0.5, "cutoff": 0.1, "h": 0.6, "n": 1.0, "threshold": 0.15, "probability": 1.0}
+HANDFUL = np.array([2, 0, 1.5, -3, 0.5, 1.25, -0.5], f32)
+HANDFUL.flags.writeable = False  # a head that overwrites its input spoils no other test
+
+
+def in_the_middle(operation: str, *batch: int) -> dict[str, Any]:
+    """Arguments at which some of a handful of tokens stay and others fall."""
+    given = OPERATIONS[operation].given(MIDDLE)
+    return given | ({"uniform": np.full(batch, 0.5)} if "uniform" in OPERATIONS[operation].arguments else {})
+
+
+@spec("FILTER-1", "SOFTMAX-2")
+@pytest.mark.parametrize("operation", FILTERS)
+def test_a_constant_changes_nothing(head: Head, operation: str) -> None:
+    """Beyond the range of exp, too, and where squares cancel."""
+    given = in_the_middle(operation)
+    kept = ids(getattr(head, operation)(HANDFUL, **given))
+    assert 0 < len(kept) < 7
+    for constant in (-90, 100, -1000, 10_000):
+        assert ids(getattr(head, operation)(HANDFUL + f32(constant), **given)) == kept
+
+
+@spec("FILTER-1")
+@pytest.mark.parametrize("operation", FILTERS)
+@pytest.mark.parametrize("constant", [0, -9])
+def test_masked_tokens_are_as_if_they_were_not_there(head: Head, operation: str, constant: float) -> None:
+    places = [1, 2, 4, 6, 7, 8, 11]
+    row = np.full(12, -INF, f32)
+    row[places] = HANDFUL + f32(constant)
+    given = in_the_middle(operation)
+    alone = ids(getattr(head, operation)(row[places], **given))
+    assert ids(getattr(head, operation)(row, **given)) == [places[i] for i in alone]
+
+
+@spec("HEAD-4", "FILTER-1")
+@pytest.mark.parametrize("operation", FILTERS)
+def test_rows_of_another_kind_beside_it(head: Head, operation: str) -> None:
+    """Flat and steep rows, of another height, masked in other places: each as if it were alone."""
+    others = np.array([np.linspace(0, 0.5, 7), np.linspace(300, 270, 7), HANDFUL - 300, HANDFUL * 9], f32)
+    others[1, :5] = -INF
+    for batch in (others, others[::-1], others.reshape(2, 2, 7)):
+        together = getattr(head, operation)(batch, **in_the_middle(operation, *batch.shape[:-1]))
+        for row in np.ndindex(batch.shape[:-1]):
+            np.testing.assert_array_equal(
+                together[row], judged(head, operation, logits=batch[row], **in_the_middle(operation))
+            )
+
+
+@spec("FILTER-2")
+@pytest.mark.parametrize("until", ["reached", "exceeded"])
+def test_p_of_1_keeps_what_no_sum_shows(head: Head, until: str) -> None:
+    assert ids(head.keep_top_p(np.array([-40, 0, -INF, -200], f32), 1.0, until)) == [0, 1, 3]
+
+
 @spec("FILTER-4")
 def test_min_p_is_relative_to_the_largest(head: Head) -> None:
     row = np.array([0, -2, -3, -2.4], f32)  # weights of 1, 0.135, 0.0498, 0.0907
@@ -136,6 +190,13 @@ def test_min_p_is_relative_to_the_largest(head: Head) -> None:
     assert ids(head.keep_min_p(row - f32(100), 0.07)) == [0, 1, 3]
     assert ids(head.keep_min_p(np.array([1, 1, 0], f32), 1.0)) == [0, 1]
     assert ids(head.keep_min_p(np.array([1, -INF, -2e4], f32), 0.0)) == [0, 2]
+
+
+@spec("FILTER-4")
+@pytest.mark.parametrize("p", [0.5, 1e-3, 1e-6])
+def test_min_p_among_thousands_of_neighbours(head: Head, p: float) -> None:
+    """Weights a ten-thousandth apart: 16 bits do not tell them from p."""
+    judged(head, "keep_min_p", logits=np.linspace(0, 2 * np.log(p), 20_001).astype(f32), p=p)
 
 
 @spec("FILTER-5")
@@ -149,6 +210,14 @@ def test_typical_by_hand(head: Head, mass: float, expected: list[int]) -> None:
 @spec("FILTER-5")
 def test_typical_keeps_equal_tokens_together(head: Head) -> None:
     assert ids(head.keep_typical(flat(2), 0.1)) == [0, 1, 3]
+
+
+@spec("FILTER-5", "FILTER-1")
+@pytest.mark.parametrize("hidden", [-INF, -1e4])
+def test_typical_beside_a_probability_of_0(head: Head, hidden: float) -> None:
+    """0 times its logarithm adds nothing to the entropy: the three of 0.2 are closer to it than the one of 0.4."""
+    row = np.array([hidden, *np.log([0.4, 0.2, 0.2, 0.2]), hidden], f32)
+    assert ids(judged(head, "keep_typical", logits=row, mass=0.5)) == [2, 3, 4]
 
 
 @spec("FILTER-6")
@@ -186,6 +255,16 @@ def test_top_h_looks_at_100_tokens(head: Head) -> None:
     for h in (0.2, 0.4, 0.7):
         row = (np.random.default_rng(2).standard_normal(300) * 2).astype(f32)
         judged(head, "keep_top_h", logits=row, h=h)
+    above = np.zeros(500, f32)
+    above[7] = 3  # its share of 100 tokens is 0.17, of 500 only 0.04
+    assert len(ids(judged(head, "keep_top_h", logits=above, h=0.4))) == 36
+
+
+@spec("FILTER-7", "FILTER-1")
+@pytest.mark.parametrize("hidden", [-INF, -1e4])
+def test_top_h_beside_a_probability_of_0(head: Head, hidden: float) -> None:
+    row = np.array([hidden, 0, 0, 0, hidden, 0], f32)
+    assert ids(judged(head, "keep_top_h", logits=row, h=0.6)) == [1, 2]
 
 
 @spec("FILTER-8")
@@ -248,7 +327,17 @@ def test_greedy(head: Head, row: np.ndarray) -> None:
 
 
 @spec("FILTER-10")
-@pytest.mark.parametrize("v", [2, 4_097, 65_537])
+@pytest.mark.parametrize("shift", [0, 20, -100])
+def test_greedy_tells_neighbours_apart(head: Head, shift: float) -> None:
+    """In 16 bits, or as probabilities, these are equal."""
+    row = np.full(7, shift, f32)
+    row[3] = np.nextafter(f32(shift), f32(INF))
+    assert head.greedy(row) == 3
+    assert head.greedy(np.array([20.01, 20.05], f32)) == 1
+
+
+@spec("FILTER-10")
+@pytest.mark.parametrize("v", [2, 4_097, 65_537, 131_074])
 def test_greedy_takes_the_lowest_of_the_tied(head: Head, v: int) -> None:
     row = flat(v=v)
     assert head.greedy(row) == 0

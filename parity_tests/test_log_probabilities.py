@@ -32,7 +32,9 @@ def test_log_probs(head: Head, row: np.ndarray) -> None:
 
 
 @spec("LOGPROB-1")
-@pytest.mark.parametrize("row", [[0.5, -1, 2], [-100.25, -101, -104], [1000, 0, -1000], [89, -INF, 3], [1e-3, 2e-3]])
+@pytest.mark.parametrize(
+    "row", [[0.5, -1, 2], [-100.25, -101, -104], [1000, 0, -1000], [89, -INF, 3], [1e-3, 2e-3], [1e4, 9999.5, 9990.25]]
+)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_log_probs_in_60_digits(head: Head, row: list[float], dtype: type) -> None:
     """Natural logarithms, also of probabilities that underflow."""
@@ -97,6 +99,15 @@ def test_rank_is_the_place_in_top_k(head: Head) -> None:
     for token in (0, 7, 65_535, 65_536):
         place = int(head.rank(row, np.array(token), ties="all"))
         assert place == np.count_nonzero(row >= row[token]) - 1
+    assert head.rank(flat(v=131_073), np.array(3), ties="all") == 131_072
+
+
+@spec("LOGPROB-3")
+def test_rank_tells_neighbours_apart(head: Head) -> None:
+    """Far below zero, their log-probabilities are the same number."""
+    row = np.array([-2, np.nextafter(f32(-2), f32(0)), 3e4], f32)
+    for ties in ("all", "lowest_id"):
+        assert [int(head.rank(row, np.array(token), ties=ties)) for token in range(3)] == [2, 1, 0]
 
 
 @spec("LOGPROB-4", "HEAD-2", "HEAD-3")
@@ -108,14 +119,30 @@ def test_cross_entropy(head: Head, case: dict[str, Any], ignore_index: int, seed
     judged(head, "cross_entropy", **{**case, "token_ids": ids, "ignore_index": ignore_index})
 
 
+HALVES = np.log(np.array([[[0.5, 0.5], [0.25, 0.75]], [[0.125, 0.875], [0.9, 0.1]]], f32))
+
+
 @spec("LOGPROB-4")
-def test_cross_entropy_by_hand(head: Head) -> None:
-    rows = np.log(np.array([[0.5, 0.5], [0.25, 0.75], [0.9, 0.1]], f32))
-    for logits, ids, due in ((rows, np.array([0, 0, -100]), 1.5 * math.log(2)), (rows[1], np.array(0), math.log(4))):
-        # log(0.5) in float32 is itself off by a rounding, as every number of `rows` is.
-        rounded = bounds.rounded_once(logits, "float32")
-        allowed = bounds.cross_entropy(logits, ids, ids >= 0, "float32", error=rounded)
-        assert abs(float(head.cross_entropy(logits, ids)) - due) <= allowed
+@pytest.mark.parametrize(
+    ("logits", "token_ids", "ignore_index", "due"),
+    [
+        pytest.param(HALVES[0], [0, 0], -100, 1.5 * math.log(2), id="the mean"),
+        pytest.param(HALVES[0, 1], 0, -100, 2 * math.log(2), id="one position"),
+        pytest.param(HALVES, [[0, 0], [0, -100]], -100, 2 * math.log(2), id="no mean of the means of rows"),
+        pytest.param(HALVES[0], [0, 1], 0, -math.log(0.75), id="any id may be ignored"),
+        pytest.param(np.array([0, -200], f32), 1, -100, 200.0, id="a probability that underflows"),
+    ],
+)
+def test_cross_entropy_by_hand(head: Head, logits: np.ndarray, token_ids: Any, ignore_index: int, due: float) -> None:
+    ids = np.array(token_ids)
+    # log(0.5) in float32 is itself off by a rounding, as every number of a row is.
+    rounded = bounds.rounded_once(logits, "float32")
+    allowed = bounds.cross_entropy(logits, ids, ids != ignore_index, "float32", error=rounded)
+    assert abs(float(head.cross_entropy(logits, ids, ignore_index)) - due) <= allowed
+
+
+@spec("LOGPROB-4")
+def test_a_masked_token_costs_infinitely_much(head: Head) -> None:
     assert head.cross_entropy(np.array([[0, -INF]], f32), np.array([1])) == INF
 
 

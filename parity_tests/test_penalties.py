@@ -22,6 +22,7 @@ PENALTIES = tuple(name for name in STAGES if OPERATIONS[name].family == "penalti
 OF_HISTORY = tuple(name for name in PENALTIES if "history" in OPERATIONS[name].arguments)
 SIZED = [name for name in PENALTIES if "penalty" in OPERATIONS[name].arguments]
 ROW = np.array([3, -3, 0.5, -0.0, -INF, 7], f32)
+ROW.flags.writeable = False  # a head that overwrites its input spoils no other test
 
 
 @spec("PENALTY-1", "PENALTY-2", "PENALTY-3", "PENALTY-4", "PENALTY-5", "PENALTY-6")
@@ -83,6 +84,19 @@ def test_each_time_or_once(head: Head) -> None:
     assert np.asarray(head.presence_penalty(ROW, history, 0.5)).tolist() == [2.5, -3, 0, 0, -INF, 7]
 
 
+@spec("PENALTY-4")
+def test_the_penalty_in_the_dtype_of_the_logits(head: Head) -> None:
+    row = np.random.default_rng(5).standard_normal(257).astype(f32)
+    np.testing.assert_array_equal(head.presence_penalty(row, np.arange(257), 0.7), row - f32(0.7))
+
+
+@spec("PENALTY-3")
+def test_a_token_may_occur_hundreds_of_times(head: Head) -> None:
+    """256 is 0 in 8 bits, and bfloat16 counts no farther."""
+    history = np.repeat([5, 0, 2, 1], [1_000, 256, 257, 70_000])
+    judged(head, "frequency_penalty", logits=ROW, history=history, penalty=0.5)
+
+
 @spec("PENALTY-1", "HEAD-4")
 @pytest.mark.parametrize("operation", SIZED)
 def test_each_row_has_its_own_history(head: Head, operation: str) -> None:
@@ -121,6 +135,11 @@ def test_a_long_history_of_a_large_vocabulary(head: Head, operation: str) -> Non
 def test_bias_by_hand(head: Head) -> None:
     changed = np.asarray(head.logit_bias(ROW, np.array([5, 1, 4, 0]), np.array([0.5, 1, 9, -INF], f32)))
     assert changed.tolist() == [-INF, -2, 0.5, 0, -INF, 7.5]
+    assert np.asarray(head.logit_bias(ROW, np.array([0, 2]), np.array([1e4, -300], f32))).tolist()[:3] == [
+        10_003,
+        -3,
+        -299.5,
+    ]
     in_float32 = np.asarray(head.logit_bias(ROW, np.array([1]), np.array([0.1])))
     assert in_float32.dtype == f32
     assert in_float32[1] == f32(-3) + f32(0.1)
@@ -171,6 +190,13 @@ def test_ngrams_by_definition(head: Head, case: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("length", "kept"), [(1, [0, 1, 2]), (2, [0, 1, 2]), (3, [1])])
 def test_min_length_by_hand(head: Head, length: int, kept: list[int]) -> None:
     assert ids(head.min_length(np.zeros(3, f32), np.array([1, 1]), length, np.array([0, 2]))) == kept
+
+
+@spec("PENALTY-6", "HEAD-4")
+def test_min_length_counts_ids_not_rows(head: Head) -> None:
+    rows, ends = np.zeros((3, 2), f32), np.array([0])
+    assert ids(head.min_length(rows, np.ones((3, 1), int), 2, ends)[0]) == [1]
+    assert ids(head.min_length(rows, np.ones((3, 4), int), 4, ends)[0]) == [0, 1]
 
 
 PLAIN: dict[str, dict[str, Any]] = {

@@ -16,6 +16,7 @@ from .verdict import compare
 
 spec = pytest.mark.spec
 ROW = np.array([3, 2, 1, 0, -1], f32)
+ROW.flags.writeable = False  # a head that overwrites its input spoils no other test
 WARM, NUCLEUS = ("apply_temperature", {"temperature": 2.0}), ("keep_top_p", {"p": 0.9})
 
 
@@ -59,6 +60,14 @@ def test_penalty_before_and_after_the_temperature(head: Head) -> None:
     for steps, expected in (([less, WARM], 0.25), ([WARM, less], 0.0)):
         found = judged(head, logits=np.array([1, 1], f32), steps=steps, history=np.array([0]))
         assert found[0] == expected
+
+
+@spec("PIPE-1")
+def test_one_penalty_before_another(head: Head) -> None:
+    """2 / 2 - 0.5, or (2 - 0.5) / 2."""
+    steps = [("repetition_penalty", {"penalty": 2.0}), ("frequency_penalty", {"penalty": 0.5})]
+    for order, expected in ((steps, 0.5), (steps[::-1], 0.75)):
+        assert judged(head, logits=np.array([2, 1], f32), steps=order, history=np.array([0]))[0] == expected
 
 
 @spec("PIPE-1")

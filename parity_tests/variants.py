@@ -17,6 +17,7 @@ import reference
 from reference import validation
 from reference.operations import OPERATIONS
 
+from . import engine_variants as engines
 from . import filter_variants as filters
 from . import norm_variants as norms
 from .heads import REFERENCE, Head, keeps_with
@@ -227,7 +228,7 @@ def sparse_head(context: Any, embedding: Any, temperature: float = 0.7, k: int =
 def _onnx_session(operator: str, dtype: str, **attributes: Any) -> onnxruntime.InferenceSession:
     """A session for a graph of one operator."""
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-    inputs = {"MatMul": ["a", "b"], "Softmax": ["a"], "TopK": ["a", "k"], "Div": ["a", "b"]}[operator]
+    inputs = {"MatMul": ["a", "b"], "TopK": ["a", "k"], "Div": ["a", "b"]}.get(operator, ["a"])
     outputs = ["values", "ids"] if operator == "TopK" else ["values"]
     graph = helper.make_graph(
         [helper.make_node(operator, inputs, outputs, **attributes)],
@@ -278,11 +279,23 @@ def onnx_softmax(logits: Any) -> np.ndarray:
     return _onnx("Softmax", logits, axis=-1)[0] if logits.size else logits
 
 
+@engines.whole("log_probs")
+def onnx_log_softmax(logits: np.ndarray) -> np.ndarray:
+    """ONNX Runtime's LogSoftmax."""
+    return _onnx("LogSoftmax", logits, axis=-1)[0] if logits.size else logits
+
+
 def _variant(name: str, **operations: Any) -> Head:
     """The reference with some operations replaced. If they are stages of the head, its `lm_head` is made of them."""
     variant = REFERENCE.but(name, **operations)
     on_the_way = operations.keys() & set(OPERATIONS["lm_head"].parts)
     return variant.composed().but(name, **operations) if on_the_way else variant
+
+
+def _with_pipelines(name: str, **operations: Any) -> Head:
+    """The reference with some steps replaced, and a `process` that is made of them."""
+    variant = _variant(name, **operations)
+    return variant.but(name, process=engines.process_with(variant.operations))
 
 
 VARIANTS = (
@@ -332,6 +345,7 @@ VARIANTS = (
         top_k=onnx_top_k,
         keep_top_k=keeps_with(onnx_top_k),
         softmax=onnx_softmax,
+        log_probs=onnx_log_softmax,
     ),
     _variant(
         "in their dtype",
@@ -359,6 +373,34 @@ VARIANTS = (
         top_log_probs=filters.top_of_all,
         rank=filters.rank_by_sorting,
     ),
+    _with_pipelines("Transformers", **engines.TRANSFORMERS),
+    _with_pipelines(
+        "sorted",
+        keep_top_p=engines.top_p_descending,
+        keep_epsilon=engines.epsilon_of_log_probs,
+        keep_eta=engines.eta_of_log_probs,
+        keep_top_h=engines.top_h_one_by_one,
+        keep_xtc=engines.xtc_sorted,
+        greedy=engines.greedy_in_a_loop,
+        repetition_penalty=engines.repetition_in_place,
+        frequency_penalty=engines.frequency_one_by_one,
+        presence_penalty=engines.presence_by_set,
+        cross_entropy=engines.one_by_one_cross_entropy,
+    ),
+    _with_pipelines(
+        "weights against products",
+        keep_top_p=engines.top_p_of_weights,
+        keep_typical=engines.typical_of_weights,
+        keep_epsilon=engines.epsilon_of_weights,
+        keep_top_n_sigma=engines.n_sigma_by_welford,
+        keep_xtc=engines.xtc_of_weights,
+        repetition_penalty=engines.repetition_by_torch,
+        frequency_penalty=engines.frequency_fused,
+        logit_bias=engines.bias_over_v,
+        min_length=engines.min_length_by_bias,
+    ),
+    _variant("a heap of probabilities", keep_top_p=engines.top_p_by_heap, greedy=engines.greedy_by_top_k),
+    _variant("pipelines row by row", process=engines.process_row_by_row),
 )
 
 

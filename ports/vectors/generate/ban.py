@@ -9,11 +9,12 @@ from .penalised import PenaltyFile, answers
 
 FLAGS = """
 FiniteMask (PENALTY-6): -1e9, the lowest finite number or 0 in place of -inf
-WrongToken (PENALTY-6): another token, or the tokens of another row, masked
-Rest (PENALTY-6): all tokens but the banned ones masked, or other logits changed
-RepeatedIds (PENALTY-6): an id that stands twice refused, or let through
+    [masks_with_a_number bias_of_100 masks_with_zero masks_with_finfo_min]
+WrongToken (PENALTY-6): another token, or the tokens of another row, masked [the_first_alone a_range first_row_alone]
+Rest (PENALTY-6): all tokens but the banned ones masked, or other logits changed [allows]
+RepeatedIds (PENALTY-6): an id that stands twice refused, or let through [twice_is_none]
 NoIds (PENALTY-6): no ids at all are refused, or mask everything
-NothingLeft (PENALTY-7): a row without any token left goes on
+NothingLeft (PENALTY-7): a row without any token left goes on [bans_everything]
 """
 
 

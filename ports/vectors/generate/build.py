@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, nan
 from typing import Any
 
@@ -40,7 +40,7 @@ class Flag:
 def flags_of(table: str, op: str) -> dict[str, Flag]:
     """The flags of a table: name, rule, mistake, mutants; indented beneath, what was too long and one link a line.
 
-    A mutant of another operation is written with its name before it.
+    A mutant of another operation is written with its name before it. `Name [mutants]` adds to a flag of the table.
 
     >>> flags_of('''
     ... Clamped (TEMP-1): the temperature forced into a range [clamps_high clamps_low]
@@ -48,16 +48,21 @@ def flags_of(table: str, op: str) -> dict[str, Flag]:
     ... ''', "apply_temperature")["Clamped"].mutants
     ('apply_temperature-clamps_high', 'apply_temperature-clamps_low')
     """
-    flags = {}
+    flags, added = dict[str, Flag](), dict[str, tuple[str, ...]]()
     for entry in re.split(r"\n(?=\S)", table.strip()):
         first, *links = re.split(r"\s+(?=https://)", entry)
         text = " ".join(first.split())
-        parts = re.fullmatch(r"(\w+) \(([\w-]+)\): (.+?)(?: \[([\w -]+)\])?", text)
+        parts = re.fullmatch(r"(\w+)(?: \(([\w-]+)\): (.+?))?(?: \[([\w -]+)\])?", text)
         if parts is None:
             raise ValueError(f"{text!r} is not a flag: write Name (RULE-1): mistake [mutants]")
         name, rule, mistake, mutants = parts.groups("")
         named = tuple(mutant if "-" in mutant else f"{op}-{mutant}" for mutant in mutants.split())
-        flags[name] = Flag(rule, mistake, tuple(links), named)
+        if rule:
+            flags[name] = Flag(rule, mistake, tuple(links), named)
+        else:
+            added[name] = named
+    for name, named in added.items():
+        flags[name] = replace(flags[name], mutants=flags[name].mutants + named)
     return flags
 
 

@@ -13,15 +13,20 @@ from .scored import OF_LOGARITHMS, ScoreFile
 
 FLAGS = """
 IgnoredCounts (LOGPROB-4): positions that are ignored still count in the mean, or add the score of a token
+    [mean_over_all ignored_as_id_0]
     https://github.com/flagos-ai/FlagGems/pull/73
-Shifted (LOGPROB-4): ids or rows shifted by one position
+Shifted (LOGPROB-4): ids or rows shifted by one position [shifted]
 Sum (LOGPROB-4): the sum, or the mean of the means of rows, in place of the mean over all positions
-Sign (LOGPROB-4): the mean log-probability, without the minus
-Perplexity (LOGPROB-4): exp of the loss, or the mean of probabilities
+    [summed mean_of_means]
+Sign (LOGPROB-4): the mean log-probability, without the minus [without_the_minus]
+Perplexity (LOGPROB-4): exp of the loss, or the mean of probabilities [perplexity]
 InfiniteLoss (LOGPROB-4): a masked token gives nan, a large number, or is left out
-IgnoreIndex (LOGPROB-4): only -100 is ignored, also where another id is to be
-NothingCounts (LOGPROB-5): the mean of nothing is nan or 0
+IgnoreIndex (LOGPROB-4): only -100 is ignored, also where another id is to be [always_minus_100]
+NothingCounts (LOGPROB-5): the mean of nothing is nan or 0 [mean_of_nothing]
     https://github.com/pytorch/pytorch/issues/70348
+OtherBase [in_bits]
+LogOfSoftmax [log_of_softmax plus_1e_10]
+SixteenBits [in_float16 summed_in_float16]
 """
 
 

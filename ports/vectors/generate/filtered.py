@@ -86,6 +86,7 @@ class FilterFile(File):
         self.group("masks", "FILTER-1", "A masked token never survives, adds nothing and is not counted.", **given)
         self.fair("one masked, two others", f"MaskedCounts {flags}", logits=[2, -inf, 0])
         self.fair("a mask of half the row", f"MaskedCounts {flags}", logits=[-inf, 2, -inf, 1, -inf, -2, -inf, -8])
+        self.fair("all below 0", f"MaskedCounts {flags}", logits=[-inf, -9, -10.5, -inf, -9.75, -13])
         self.fair("all but one masked", "MaskedCounts NoTokenLeft", logits=[-inf, -7, -inf])
         self.fair("the lowest float32 beside a mask", "FiniteMask", logits=[0, -inf, -3.4028234663852886e38])
         self.fair("-0 is a survivor with its sign", "Bits", logits=[-0.0, -4, -5.5])
@@ -106,6 +107,7 @@ class FilterFile(File):
         rows = array([[[2, 0, 1.5, -3], [-202, -204, -200, -207]], [[300, 300, 299, 290], [0, 3, -inf, 2.5]]])
         self.fair("a row alone", flags, logits=rows[0, 1])
         self.fair("rows of another height", "OfTheBatch", logits=rows[0], **self._of(2))
+        self.fair("flat beside steep", "OfTheBatch", logits=[[0.5, 0.25, 0, -0.25], [8, 6.5, 2, 1]], **self._of(2))
         self.fair("two leading axes", "OfTheBatch", logits=rows, **self._of(2, 2))
         self.fair("a batch of no rows", logits=empty(2, 0, 3), **self._of(2, 0))
 

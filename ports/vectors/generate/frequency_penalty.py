@@ -12,17 +12,19 @@ from .build import Answer, File, array, float64, within
 from .penalised import BAD_PENALTY, OVERFLOW, PenaltyFile, histories
 
 FLAGS = """
-Once (PENALTY-3): subtracted once, however often a token occurs: a presence penalty
+Once (PENALTY-3): subtracted once, however often a token occurs: a presence penalty [once the_first_does_not_count]
     https://github.com/mlc-ai/mlc-llm/pull/1693
-Scaled (PENALTY-3): multiplied or divided, or with another sign where the logit is negative
+Scaled (PENALTY-3): multiplied or divided, or with another sign where the logit is negative [added relative]
     https://github.com/huggingface/text-generation-inference/pull/1811
 Share (PENALTY-3): the count divided by the length of the history
-Everything (PENALTY-3): subtracted from tokens that are not in the history
+Everything (PENALTY-3): subtracted from tokens that are not in the history [every_token]
 Negative (PENALTY-3): a penalty below 0 refused, or taken for 0
-SmallCounter (PENALTY-3): a count above 255 wraps, or is lost in 16 bits
-SixteenBits (PENALTY-3): added up in 16 bits
-NoEffect (PENALTY-3): the penalty has no effect
+SmallCounter (PENALTY-3): a count above 255 wraps, or is lost in 16 bits [counts_in_8_bits counts_in_bfloat16]
+SixteenBits (PENALTY-3): added up in 16 bits [in_bfloat16]
+NoEffect (PENALTY-3): the penalty has no effect [no_effect]
     https://github.com/raullenchai/Rapid-MLX/issues/470
+OwnHistory [history_of_the_first_row the_last_64 last_id_left_out padded_with_0]
+InPlace [in_place]
 """
 
 
@@ -50,7 +52,7 @@ def build() -> File:
     file.group("counts", "PENALTY-3", "x - a for each time that an id occurs. Make these pass first.")
     file.valid("a = 0.5", "Once Everything NoEffect", logits=[1, 1, 1], history=[1, 0, 1])
     file.valid("both signs", "Scaled Once Share", logits=[3, -3, 3, -3], history=[1, 0, 1, 1], penalty=1.5)
-    file.valid("a = 0.1", "Scaled Once Share", logits=falling, history=rising, penalty=0.1)
+    file.valid("a = 0.1", "Scaled Once Share SixteenBits", logits=falling, history=rising, penalty=0.1)
     file.valid("a = 1.3", "Once Share NoEffect", logits=falling, history=rising, penalty=1.3)
     file.valid("a = -0.7: tokens gain", "Negative Once", logits=falling, history=rising, penalty=-0.7)
     file.valid("a = 0 changes nothing", "Scaled", logits=[1, -2, 3], history=[0, 0, 1], penalty=0)

@@ -9,16 +9,18 @@ from .build import BAD_LOGITS, KIND_ERROR, Answer, File, array, empty, float64, 
 from .top_k import best
 
 FLAGS = """
-TieLowestId (FILTER-10): of equal logits another id than the lowest
+TieLowestId (FILTER-10): of equal logits another id than the lowest [last_maximum]
     https://github.com/Pushkinist/rMLX/issues/373
-SignedZeros (FILTER-10): -0 placed below 0
-WrongEnd (FILTER-10): the smallest logit, or that of the largest magnitude
+SignedZeros (FILTER-10): -0 placed below 0 [total_order]
+WrongEnd (FILTER-10): the smallest logit, or that of the largest magnitude [by_magnitude smallest]
 Negative (FILTER-10): the search starts from 0 or FLT_MIN: wrong where all logits are negative
 MaskWins (FILTER-10): a masked token taken, or -inf compared as if it were a large number
-SixteenBits (HEAD-2): different logits tie, rounded to 16 bits or from float64 to float32
-SmallId (FILTER-10): an id above 65,535 wraps, or is lost in 16 bits
-OverTheBatch (HEAD-4): the largest of the whole batch, or along another axis
+    [starts_from_zero masked_as_zero]
+SixteenBits (HEAD-2): different logits tie, rounded to 16 bits or from float64 to float32 [in_bfloat16 of_probabilities]
+SmallId (FILTER-10): an id above 65,535 wraps, or is lost in 16 bits [ids_in_16_bits]
+OverTheBatch (HEAD-4): the largest of the whole batch, or along another axis [of_the_first_row flattened]
 InPlace (HEAD-3): the caller's logits overwritten
+BadLogits [accepts_nan]
 """
 
 

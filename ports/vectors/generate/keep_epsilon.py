@@ -8,11 +8,16 @@ from .distribution import Row
 from .filtered import FilterFile
 
 FLAGS = """
-Cutoff (FILTER-6): compared with weights that are not divided by their sum, or with logits
+Cutoff (FILTER-6): compared with weights that are not divided by their sum, or with logits [of_uniform]
 TheLargest (FILTER-6): no token is left where all are below the cutoff, or one of several largest
+    [without_the_largest of_the_largest first_of_the_largest sum_of_the_tail]
 Equal (FILTER-6): `>` in place of `>=`
-BadShare (FILTER-11): a cutoff outside (0, 1) silently means off
+BadShare (FILTER-11): a cutoff outside (0, 1) silently means off [bad_cutoff_is_off]
     https://github.com/huggingface/transformers
+FiniteMask [masks_with_finfo_min]
+Bits [adds_the_mask]
+InPlace [in_place]
+MaskedCounts [masked_tokens_weigh]
 """
 
 

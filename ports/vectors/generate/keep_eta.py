@@ -9,12 +9,18 @@ from .filtered import FilterFile
 
 FLAGS = """
 Formula (FILTER-6): sqrt(cutoff * exp(-H)), the formula of a docstring, or the larger of the two numbers
+    [docstring larger_of_the_two]
     https://github.com/huggingface/transformers
-Entropy (FILTER-6): the entropy in bits, with the wrong sign, or forgotten
-Minimum (FILTER-6): the cutoff itself not a limit
+Entropy (FILTER-6): the entropy in bits, with the wrong sign, or forgotten [entropy_forgotten in_bits power_of_2]
+Minimum (FILTER-6): the cutoff itself not a limit [cutoff_forgotten without_the_root]
 MaskedIsNan (FILTER-6): 0 * ln 0 makes the entropy nan where a token is masked, or its probability underflows
-BadShare (FILTER-11): a cutoff outside (0, 1) silently means off
+    [nan_of_masked]
+BadShare (FILTER-11): a cutoff outside (0, 1) silently means off [bad_cutoff_is_off]
     https://github.com/huggingface/transformers
+FiniteMask [masks_with_finfo_min]
+Bits [adds_the_mask]
+InPlace [in_place]
+OfTheBatch [entropy_of_the_first_row]
 """
 
 

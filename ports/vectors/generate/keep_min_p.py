@@ -7,13 +7,19 @@ from .distribution import MP, Row, holds, number
 from .filtered import FilterFile
 
 FLAGS = """
-Relative (FILTER-4): compared with p itself, not with p times the largest probability
-Strict (FILTER-4): `>` in place of `>=`: p = 1 leaves no token
+Relative (FILTER-4): compared with p itself, not with p times the largest probability [of_p_itself]
+Strict (FILTER-4): `>` in place of `>=`: p = 1 leaves no token [strict]
     https://github.com/ggml-org/llama.cpp
-Logarithm (FILTER-4): the logarithm of another base, or of p = 0
-Zero (FILTER-4): p = 0 drops tokens, or is refused
+Logarithm (FILTER-4): the logarithm of another base, or of p = 0 [log_10 log_2 of_logits at_another_temperature]
+Zero (FILTER-4): p = 0 drops tokens, or is refused [in_float16 p_of_0_refused]
 One (FILTER-4): p = 1 keeps one of several largest, or none
-BadShare (FILTER-11): a p outside [0, 1] silently means something
+BadShare (FILTER-11): a p outside [0, 1] silently means something [p_above_1_means_1]
+FiniteMask [masks_with_finfo_min masks_with_zero]
+Bits [adds_the_mask]
+InPlace [in_place]
+OfTheBatch [largest_of_the_batch]
+MaskedCounts [masked_as_zero]
+NoShift [without_the_maximum]
 """
 
 

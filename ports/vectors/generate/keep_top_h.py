@@ -8,12 +8,17 @@ from .filtered import FilterFile
 
 FLAGS = """
 Hundred (FILTER-7): more or fewer than the 100 largest looked at, or the entropy taken over all tokens
-Share (FILTER-7): the sum compared with h, or with h ln V, not with h times the entropy
-TheFirst (FILTER-7): the first token falls where it alone is too much
-TheCrossing (FILTER-7): the token at which the sum exceeds the limit stays
-Terms (FILTER-7): probabilities summed up in place of -r ln r
-TieLowestId (FILTER-7): of equal logits other ids than the lowest stay
-BadShare (FILTER-11): an h outside (0, 1] silently means something
+    [of_all not_normalised_again limit_of_all limit_in_bits]
+Share (FILTER-7): the sum compared with h, or with h ln V, not with h times the entropy [limit_of_uniform]
+TheFirst (FILTER-7): the first token falls where it alone is too much [the_first_falls]
+TheCrossing (FILTER-7): the token at which the sum exceeds the limit stays [the_crossing_stays two_at_least]
+Terms (FILTER-7): probabilities summed up in place of -r ln r [of_probabilities largest_parts_first]
+TieLowestId (FILTER-7): of equal logits other ids than the lowest stay [highest_id]
+BadShare (FILTER-11): an h outside (0, 1] silently means something [h_above_1_means_1]
+MaskedCounts [nan_of_masked]
+FiniteMask [masks_with_finfo_min]
+Bits [adds_the_mask]
+InPlace [in_place]
 """
 
 

@@ -8,12 +8,19 @@ from .distribution import MP, Row, number
 from .filtered import FilterFile
 
 FLAGS = """
-Population (FILTER-8): divided by one less than the number of tokens
-OfAll (FILTER-8): masked tokens count, as 0 or as the lowest number
-AroundTheMean (FILTER-8): measured from the mean in place of the largest
+Population (FILTER-8): divided by one less than the number of tokens [one_less]
+OfAll (FILTER-8): masked tokens count, as 0 or as the lowest number [masked_as_zero masked_as_a_number nan_of_masked]
+AroundTheMean (FILTER-8): measured from the mean in place of the largest [from_the_mean]
 NoRoot (FILTER-8): the variance in place of its root, or the deviation of the probabilities
-OnePass (FILTER-8): mean(z * z) - mean * mean, which cancels far from 0
-BadN (FILTER-11): an n of 0 or below silently means off
+    [of_probabilities variance mean_absolute_deviation]
+OnePass (FILTER-8): mean(z * z) - mean * mean, which cancels far from 0 [in_one_pass]
+BadN (FILTER-11): an n of 0 or below silently means off [n_of_0_is_off]
+FiniteMask [masks_with_finfo_min]
+Bits [adds_the_mask]
+InPlace [in_place]
+MaskedCounts [divided_by_all]
+NoTokenLeft [none_of_equal_ones]
+OfTheBatch [deviation_of_the_batch]
 """
 
 

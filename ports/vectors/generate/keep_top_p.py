@@ -7,25 +7,35 @@ from .distribution import Row
 from .filtered import FilterFile
 
 FLAGS = """
-Boundary (FILTER-2): a sum of exactly p taken for too little: one token too many
+Boundary (FILTER-2): a sum of exactly p taken for too little: one token too many [exactly_p_is_too_little one_too_many]
     https://github.com/karpathy/llama2.c/blob/00401b62bd1afa052cc909af49894d35f96a789d/run.c
-TheCrossing (FILTER-2): the token at which the sum reaches p falls, even if it is the only one
+TheCrossing (FILTER-2): the token at which the sum reaches p falls, even if it is the only one [the_crossing_falls]
     https://github.com/ml-explore/mlx-lm/pull/1912
 LowP (FILTER-2): a p below the largest probability, or below 1 / V, leaves no token, or all
+    [none_left prefilter two_at_least]
     https://github.com/karpathy/llama2.c/blob/00401b62bd1afa052cc909af49894d35f96a789d/run.c
-Precision (FILTER-2): probabilities summed in 16 bits
+Precision (FILTER-2): probabilities summed in 16 bits [sums_in_bfloat16 sums_in_float16 of_the_256_largest]
     https://github.com/ml-explore/mlx-lm
-UpperBound (FILTER-2): stopped by an upper bound of the sum, too late
+UpperBound (FILTER-2): stopped by an upper bound of the sum, too late [upper_bound]
     https://github.com/microsoft/onnxruntime-genai
 NotProbabilities (FILTER-2): logits, or weights that are not divided by their sum, compared with p
+    [weights_for_probabilities at_another_temperature]
 Ranking (FILTER-2): summed ascending from the least probable, or in the order of ids
+    [from_the_least_probable never_sorted mask_not_scattered_back]
     https://github.com/dmlc/gluon-nlp/issues/1481
 TieLowestId (FILTER-2): of equal logits at the end other ids than the lowest survive, or all
-KeepsAll (FILTER-2): p = 1 drops a tail that no rounded sum shows
-Exceeded (FILTER-3): until = exceeded stops at a sum of exactly p
-AllTies (FILTER-3): ties = all drops some of the tokens that are as probable as the last one
-BadShare (FILTER-11): a p outside (0, 1] means off, one token or everything
-BadWord (FILTER-11): an unknown word silently means one of the two
+    [all_ties_stay highest_id unstable_sort]
+KeepsAll (FILTER-2): p = 1 drops a tail that no rounded sum shows [p_of_1_drops_the_tail]
+Exceeded (FILTER-3): until = exceeded stops at a sum of exactly p [until_ignored]
+AllTies (FILTER-3): ties = all drops some of the tokens that are as probable as the last one [ties_ignored]
+BadShare (FILTER-11): a p outside (0, 1] means off, one token or everything [p_of_0_means_one_token p_above_1_means_all]
+BadWord (FILTER-11): an unknown word silently means one of the two [unknown_words_ignored]
+FiniteMask [masks_with_finfo_min masks_with_a_number]
+Bits [adds_the_mask log_probs_of_survivors]
+InPlace [in_place]
+MaskedCounts [masked_tokens_weigh]
+OfTheBatch [threshold_of_the_first_row softmax_over_the_batch]
+NoShift [without_the_maximum]
 """
 
 

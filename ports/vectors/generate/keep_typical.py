@@ -8,14 +8,20 @@ from .filtered import FilterFile
 
 FLAGS = """
 Distance (FILTER-5): ranked by probability, or by the distance with its sign
-SumOfMass (FILTER-5): distances summed up in place of probabilities
-Entropy (FILTER-5): the entropy in bits beside `-ln q` in nats, or that of a uniform row
-TheLastOne (FILTER-5): the token at which the sum reaches the mass falls
-Together (FILTER-5): of equally distant tokens some fall
-TheMostProbable (FILTER-5): the most probable token stays in any case
-MaskedIsNan (FILTER-5): 0 * ln 0 makes the entropy nan where a token is masked
+    [signed farthest_first distance_of_probabilities surprise_of_weights]
+SumOfMass (FILTER-5): distances summed up in place of probabilities [distances_summed]
+Entropy (FILTER-5): the entropy in bits beside `-ln q` in nats, or that of a uniform row [entropy_in_bits]
+TheLastOne (FILTER-5): the token at which the sum reaches the mass falls [the_crossing_falls]
+Together (FILTER-5): of equally distant tokens some fall [ties_cut]
+TheMostProbable (FILTER-5): the most probable token stays in any case [largest_always_stays]
+MaskedIsNan (FILTER-5): 0 * ln 0 makes the entropy nan where a token is masked [nan_of_masked]
     https://github.com/ggml-org/llama.cpp
-BadShare (FILTER-11): a mass outside (0, 1) silently means something
+BadShare (FILTER-11): a mass outside (0, 1) silently means something [mass_of_1_is_off]
+MaskedCounts [masked_tokens_weigh]
+OfTheBatch [entropy_of_the_first_row]
+FiniteMask [masks_with_finfo_min]
+Bits [adds_the_mask]
+InPlace [in_place]
 """
 
 
@@ -49,6 +55,8 @@ def build() -> File:
     file.valid("tied tokens stay together", "Together", logits=[1, 0, 0, 0, 0, -4], mass=0.2)
     file.valid("all equal: all are as far", "Together", logits=[2, 2, 2, 2], mass=0.5)
     file.valid("two masked", "MaskedIsNan", logits=[2, -inf, 1.5, 1, -inf, -1], mass=0.5)
+    nearer = [-inf, log(0.4), log(0.2), log(0.2), log(0.2)]
+    file.valid("0.4 is farther from the entropy than three of 0.2", "MaskedIsNan", logits=nearer, mass=0.5)
     file.valid("a token that underflows", "MaskedIsNan", logits=[2, 1.5, 1, -120], mass=0.5)
     file.valid("float64", "Distance", logits=float64([2, 1.5, 1.25, 0]), mass=0.3)
     file.acceptable("the mass is the first probability, but for rounding", logits=[1, 0], mass=0.7310586)

@@ -8,15 +8,22 @@ from .filtered import FilterFile
 
 FLAGS = """
 Inverted (FILTER-9): the most probable token stays and the others fall, or those below the threshold fall
+    [keeps_the_best the_tail_falls inverted]
 TheLeast (FILTER-9): the least probable of those that reach the threshold falls too
+    [the_least_falls_too threshold_of_0 threshold_of_the_largest]
 Strict (FILTER-9): `>` in place of `>=` at the threshold
     https://github.com/ml-explore/mlx-lm
-Tied (FILTER-9): of those as probable as the least one only one stays
+Tied (FILTER-9): of those as probable as the least one only one stays [one_of_the_tied]
     https://github.com/ggml-org/llama.cpp
-Chance (FILTER-9): applied where the uniform is at or above the probability, or always
-Fewer (FILTER-9): a token falls where fewer than two reach the threshold
+Chance (FILTER-9): applied where the uniform is at or above the probability, or always [uniform_may_equal always]
+Fewer (FILTER-9): a token falls where fewer than two reach the threshold [a_single_one_falls]
 BadShare (FILTER-11): a threshold outside (0, 1] or a probability outside [0, 1] silently means something
+    [threshold_above_1_is_off]
 BadUniform (FILTER-11): a uniform of 1, below 0, nan, or of another shape
+FiniteMask [masks_with_finfo_min]
+Bits [adds_the_mask]
+InPlace [in_place]
+OfTheBatch [one_uniform least_of_the_batch]
 """
 
 

@@ -11,9 +11,16 @@ from .build import Answer, Numbers, array, float64, within
 from .scored import OF_LOGARITHMS, ScoreFile
 
 FLAGS = """
-MaskedIsInf (LOGPROB-1): a masked token gets a number or nan in place of -inf
+MaskedIsInf (LOGPROB-1): a masked token gets a number or nan in place of -inf [finite_mask masked_tokens_weigh]
 OneToken (LOGPROB-1): of a single token, -inf or nan in place of 0
     https://github.com/pytorch/pytorch/issues/3240
+OtherBase [in_bits]
+LogOfSoftmax [log_of_softmax plus_1e_10 cut_off]
+NoShift [without_the_maximum]
+Unnormalised [not_normalised probabilities negated at_another_temperature]
+SumAdded [maximum_added_again]
+SixteenBits [in_float16 sum_in_float16]
+OfTheBatch [over_the_batch]
 """
 
 

@@ -12,13 +12,17 @@ from .penalised import answers as of_rows
 
 FLAGS = """
 WrongToken (PENALTY-5): biases added in the order of ids, not to the id that each belongs to; or to one row alone
+    [by_position the_first_alone to_every_token first_row_alone]
 NotAdded (PENALTY-5): the bias replaces, scales, or is clamped to a range such as [-100, 100]
+    [replaces twice multiplies clamped]
     https://github.com/ggml-org/llama.cpp/issues/19699
 FiniteBan (PENALTY-5): -100 masks a token, or -inf becomes a finite number
 DoubleBias (PENALTY-5): a float64 bias not rounded to the dtype of the logits before it is added
+    [in_bfloat16 sum_in_bfloat16]
 SignOfZero (PENALTY-5): the sign of a zero lost
 NoBias (PENALTY-5): no ids at all are refused
 BadBias (PENALTY-7): nan or +inf goes on; an id that stands twice gets the first, the last or both of its biases
+    [the_last_of_two]
 """
 
 

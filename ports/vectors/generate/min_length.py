@@ -9,13 +9,15 @@ from .penalised import PenaltyFile, answers
 
 FLAGS = """
 OneOff (PENALTY-6): a history of exactly the length still too short, or one of a token less long enough
-FiniteMask (PENALTY-6): -1e9, the lowest finite number or 0 in place of -inf
-OneEnd (PENALTY-6): of several ids that end a text only the first masked
+    [one_longer one_shorter a_longest_length]
+FiniteMask (PENALTY-6): -1e9, the lowest finite number or 0 in place of -inf [bans_the_others masks_with_finfo_min]
+OneEnd (PENALTY-6): of several ids that end a text only the first masked [the_first_end_alone]
     https://github.com/vllm-project/vllm/pull/32163
-Distinct (PENALTY-6): different ids counted, or all but those that end a text
+Distinct (PENALTY-6): different ids counted, or all but those that end a text [different_ids]
 NoIds (PENALTY-6): no ids at all are refused
 NothingLeft (PENALTY-7): a row without any token left goes on
 BadCount (PENALTY-7): a length below 1 means off; true and fractions cast to an integer
+OwnHistory [rows_counted]
 """
 
 

@@ -8,16 +8,19 @@ from .penalised import PenaltyFile, answers
 
 FLAGS = """
 OneOff (PENALTY-6): runs of one token more or fewer compared, so that a repetition is let through or too much masked
+    [one_longer one_shorter]
     https://github.com/facebookresearch/fairseq/issues/5206
-TheEnd (PENALTY-6): the last run, or one that overlaps with the end of the history, left out
+TheEnd (PENALTY-6): the last run, or one that overlaps with the end of the history, left out [without_overlap]
 TheStart (PENALTY-6): the first run left out
 FirstOnly (PENALTY-6): one token masked where several followed the same ids
-AnyOrder (PENALTY-6): the same ids in another order taken for the same run
-Unigram (PENALTY-6): a size of 1 refused, off, or masking the last id alone
+    [bans_the_first the_latest_alone the_first_occurrence]
+AnyOrder (PENALTY-6): the same ids in another order taken for the same run [order_ignored last_id_compared]
+Unigram (PENALTY-6): a size of 1 refused, off, or masking the last id alone [size_1_is_off]
 ShortHistory (PENALTY-6): a history shorter than the run refused, read beyond its end, or masking something
-FiniteMask (PENALTY-6): -1e9, the lowest finite number or 0 in place of -inf
+FiniteMask (PENALTY-6): -1e9, the lowest finite number or 0 in place of -inf [masks_with_finfo_min]
 NothingLeft (PENALTY-7): a row without any token left goes on
 BadCount (PENALTY-7): a size below 1 means off; true and fractions cast to an integer
+OwnHistory [of_the_first_row]
 """
 
 

@@ -123,6 +123,9 @@ class PenaltyFile(IdsFile):
         self.valid("a row alone", flags, logits=rows[0, 1], **self._of(ids[0, 1]))
         self.valid("a batch", f"{own}{flags}", logits=rows[0], **self._of(ids[0]))
         self.valid("two leading axes", f"{own}{flags}", logits=rows, **self._of(ids))
+        if own:
+            many = [x * (-1) ** x / 4 for x in range(1, 73)]
+            self.valid("70 ids, each once", own, logits=many, history=list(range(1, 71)))
         self.valid("a batch of no rows", logits=empty(2, 0, 4), **self._of(np.zeros((2, 0, 3), np.int64)))
         if own:
             none = np.zeros((2, 0), np.int64)

@@ -7,12 +7,14 @@ from .build import File, array, float64
 from .penalised import BAD_PENALTY, OVERFLOW, PenaltyFile, added, answers, parameter
 
 FLAGS = """
-PerOccurrence (PENALTY-4): subtracted once for each occurrence: a frequency penalty
-Scaled (PENALTY-4): multiplied or divided, or with another sign where the logit is negative
-Everything (PENALTY-4): subtracted from tokens that are not in the history
-DoublePenalty (PENALTY-4): the penalty in float64, not rounded to the dtype of the logits
-Negative (PENALTY-4): a penalty below 0 refused, or taken for 0
+PerOccurrence (PENALTY-4): subtracted once for each occurrence: a frequency penalty [for_each_time]
+Scaled (PENALTY-4): multiplied or divided, or with another sign where the logit is negative [added divided]
+Everything (PENALTY-4): subtracted from tokens that are not in the history [of_the_others every_token]
+DoublePenalty (PENALTY-4): the penalty in float64, not rounded to the dtype of the logits [float64_penalty in_bfloat16]
+Negative (PENALTY-4): a penalty below 0 refused, or taken for 0 [negative_is_0]
 SignOfZero (PENALTY-4): the sign of a zero lost
+OwnHistory [history_of_the_first_row the_last_64 last_id_left_out padded_with_0]
+InPlace [in_place]
 """
 
 

@@ -10,18 +10,25 @@ from .processed import answers
 
 FLAGS = """
 OrderOfSteps (PIPE-1): steps in an order of one's own, not in the one given
-OneTime (PIPE-1): a step that stands twice applied once
+    [reverse own_order temperature_last temperature_first by_name additive_penalties_first top_k_before_top_p
+    without_the_last the_first_alone default_temperature log_probs_returned normalised_between finite_between]
+OneTime (PIPE-1): a step that stands twice applied once [the_last_twice a_dictionary_of_steps]
 TakesTheFirst (PIPE-1): a filter looks at the logits of the model, not at what reaches it; or does not renormalise
+    [joint]
 NoSteps (PIPE-1): without steps logits changed, refused, or defaults applied
 Counts (PIPE-2): ids counted that are not to be, or the other way round: prompt and output, or the last n
-CountsZero (PIPE-2): the last 0 ids taken for all of them
+    [counts_ignored output_by_default prompt_for_output one_id_more the_first_n prompt_one_longer
+    prompt_forgotten]
+CountsZero (PIPE-2): the last 0 ids taken for all of them [the_last_0_are_all]
 TiesAny (PIPE-3): ties = any refused, or handed to the step
 UniformOfRow (PIPE-1): the uniform not handed to a step, or that of another row
 UnknownStep (PIPE-4): a step or an argument that is not known left out
+    [unknown_steps_left_out unknown_arguments_ignored]
 BadSteps (PIPE-4): steps of another form, or a prompt longer than the history, go on
 StepRefuses (PIPE-4): a step's own bad arguments mean off
-OfTheBatch (HEAD-4): a filter or a history of the whole batch
-InPlace (HEAD-3): the caller's logits overwritten
+SixteenBits (HEAD-2): rounded to 16 bits between two steps [float16_between]
+OfTheBatch (HEAD-4): a filter or a history of the whole batch [history_of_the_first_row first_row_alone]
+InPlace (HEAD-3): the caller's logits or steps overwritten [in_place consumes_the_steps]
 """
 
 
@@ -46,6 +53,10 @@ def build() -> IdsFile:
     penalised = [repetition, ["keep_top_k", {"k": 2}], ["apply_temperature", {"temperature": 0.5}]]
     file.valid("a penalty, then top-k", "OrderOfSteps TakesTheFirst", steps=penalised, history=[0, 1])
     file.valid("top-k, then the penalty", "OrderOfSteps", steps=[penalised[1], penalised[0]], history=[0, 1])
+    both = [["repetition_penalty", {"penalty": 2}], ["presence_penalty", {"penalty": 0.5}]]
+    file.valid("2 / 2 - 0.5", "OrderOfSteps", logits=[2, 1], steps=both, history=[0])
+    file.valid("(2 - 0.5) / 2", "OrderOfSteps", logits=[2, 1], steps=both[::-1], history=[0])
+    file.valid("bits that float16 does not have", "SixteenBits", logits=[1 + 2**-20, -0.1], steps=[halved, halved])
     bias = ["logit_bias", {"biased": [3, 4], "biases": [2.5, -0.5]}]
     file.valid("a bias before the temperature", "OrderOfSteps", steps=[bias, halved])
     file.valid("a bias after it", "OrderOfSteps", steps=[halved, bias])
@@ -70,7 +81,7 @@ def build() -> IdsFile:
     file.valid("without the word: all", "Counts", steps=[repetition])
     presence = ["presence_penalty", {"penalty": 0.5, "counts": "output"}]
     several = [["repetition_penalty", {"penalty": 2, "counts": "prompt"}], presence]
-    file.valid("each step its own", "Counts OrderOfSteps", steps=several)
+    file.valid("each step its own", "Counts OrderOfSteps InPlace", steps=several)
     file.valid("no prompt: all is output", "Counts", steps=[presence], prompt_length=0)
     file.valid("nothing but a prompt", "Counts", steps=[presence], prompt_length=5)
     ngram = ["no_repeat_ngram", {"ngram_size": 2, "counts": "output"}]

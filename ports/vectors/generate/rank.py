@@ -9,15 +9,19 @@ from .build import Answer, array, float64, ids
 from .scored import ScoreFile
 
 FLAGS = """
-FromOne (LOGPROB-3): the most probable token has rank 1
-WrongEnd (LOGPROB-3): what comes after counted, or what is less probable
+FromOne (LOGPROB-3): the most probable token has rank 1 [from_1]
+WrongEnd (LOGPROB-3): what comes after counted, or what is less probable [from_the_bottom]
 TieLowestId (LOGPROB-3): of equal logits those with a higher id counted, all, or none
+    [all_ties_count only_larger_ones higher_ids_count]
 AllTies (LOGPROB-3): ties = all leaves out the equal ones with a higher id, or counts the token itself
+    [ties_ignored itself_counts always_first]
 SignedZeros (LOGPROB-3): -0 placed below 0
-MaskedTied (LOGPROB-3): masked tokens not counted as equal where the given one is masked, or refused
+MaskedTied (LOGPROB-3): masked tokens not counted as equal where the given one is masked, or refused [token_of_the_rank]
 SixteenBits (HEAD-2): different logits tie, rounded to 16 bits or from float64 to float32
 OfProbabilities (LOGPROB-3): probabilities compared, of which several underflow or round to the same number
+    [by_log_probs]
 BadTies (LOGPROB-5): an unknown word for ties silently means one of the two
+OfTheBatch [of_the_first_row]
 """
 
 

@@ -9,17 +9,22 @@ from .build import File, array, float64
 from .penalised import BAD_PENALTY, OVERFLOW, PenaltyFile, answers
 
 FLAGS = """
-Divided (PENALTY-2): negative logits divided as well, so that they gain
+Divided (PENALTY-2): negative logits divided as well, so that they gain [divides_always of_log_probs subtracted]
     https://github.com/huggingface/transformers/issues/2302
     https://github.com/NVIDIA-NeMo/Speech/issues/8194
     https://github.com/IEIT-Yuan/Yuan-2.0/pull/112
-Power (PENALTY-2): applied once for each occurrence
-Everything (PENALTY-2): applied to tokens that are not in the history
+Power (PENALTY-2): applied once for each occurrence [once_for_each_time]
+Everything (PENALTY-2): applied to tokens that are not in the history [every_token]
 Reciprocal (PENALTY-2): multiplied by 1 / r in place of divided by r, or the other way round
-DoubleFactor (PENALTY-2): r in float64, not rounded to the dtype of the logits
+    [multiplies_always the_other_way_round reciprocal]
+DoubleFactor (PENALTY-2): r in float64, not rounded to the dtype of the logits [float64_penalty]
 SignOfZero (PENALTY-2): the sign of a zero lost
 FlushToZero (PENALTY-2): subnormal results flushed to zero
 BelowOne (PENALTY-2): a penalty below 1 refused or forced to 1
+MaskLost [masked_becomes_nan]
+OwnHistory [first_id_left_out history_of_the_first_row the_last_64 last_id_left_out padded_with_0]
+BadPenalty [penalty_of_0_is_off]
+InPlace [in_place]
 """
 
 

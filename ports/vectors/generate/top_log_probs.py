@@ -12,12 +12,14 @@ from .scored import OF_LOGARITHMS, ScoreFile
 from .top_k import best
 
 FLAGS = """
-TieLowestId (LOGPROB-2): of equal logits other ids than the lowest, or in another order
-RoundedOrder (LOGPROB-2): ordered by rounded log-probabilities, which tie where the logits do not
-OfTheTop (LOGPROB-2): normalised over the k best alone
+TieLowestId (LOGPROB-2): of equal logits other ids than the lowest, or in another order [highest_id]
+RoundedOrder (LOGPROB-2): ordered by rounded log-probabilities, which tie where the logits do not [by_log_probs]
+OfTheTop (LOGPROB-2): normalised over the k best alone [over_the_k_best]
 Order (LOGPROB-2): ascending, unordered, or ids in another order than their numbers
-KAboveV (LOGPROB-2): k above V refused, or more than V answered
+    [indexed_after_sorting ascending ranks]
+KAboveV (LOGPROB-2): k above V refused, or more than V answered [one_too_many at_most_20 padded]
 BadK (LOGPROB-5): k of 0 or less means none or all; true and fractions cast to an integer
+Unnormalised [probabilities logits]
 """
 
 
@@ -56,6 +58,7 @@ def build() -> ScoreFile:
 
     file.group("k and V", "LOGPROB-2", "k above V means V; masked tokens come last, lowest id first.")
     file.valid("k = V", "KAboveV", logits=[1, 3, 2], k=3)
+    file.valid("k = 30 of V = 40", "KAboveV Order", logits=array(rng.normal(40) * 2), k=30)
     file.valid("k = 50 of V = 3, two masked", "KAboveV TieLowestId", logits=[-inf, 1, -inf], k=50)
     file.valid("k = 5 of V = 1", "KAboveV", logits=[-7], k=5)
 
