@@ -2,13 +2,15 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 import reference
 from reference import validation
+from reference.filter_validation import counted
+from reference.operations import OPERATIONS
 
 INF = np.inf
 Recipe = Callable[..., Any]
@@ -58,6 +60,43 @@ def each_row(recipe: Recipe) -> Recipe:
         return result
 
     return of_batch
+
+
+def by_row(operation: str) -> Callable[[Recipe], Recipe]:
+    """A function of one row, `z` and the arguments by name, as the operation."""
+    return lambda of_row: called_as(operation, of_row.__name__)(each_row(of_row))
+
+
+def whole(operation: str) -> Callable[[Recipe], Recipe]:
+    """A function of the whole batch, and of the arguments by name, as the operation."""
+
+    def make(of_batch: Recipe) -> Recipe:
+        def without_right(right: Any, **given: Any) -> Any:
+            return of_batch(**given)
+
+        return called_as(operation, of_batch.__name__)(without_right)
+
+    return make
+
+
+def process_with(functions: Mapping[str, Recipe]) -> Recipe:
+    """A pipeline of these functions."""
+
+    @whole("process")
+    def process(logits: np.ndarray, steps: Any, history: Any, prompt_length: int, uniform: Any) -> np.ndarray:
+        ids = np.zeros((*logits.shape[:-1], 0), np.int64) if history is None else np.asarray(history)
+        for name, given in steps:
+            own = dict(given)
+            if "history" in OPERATIONS[name].arguments:
+                own["history"] = counted(ids, prompt_length, own.pop("counts", "all"))
+            if "uniform" in OPERATIONS[name].arguments:
+                own["uniform"] = uniform
+            if own.get("ties") == "any":
+                del own["ties"]
+            logits = functions[name](logits, **own)
+        return logits.copy()
+
+    return process
 
 
 def ranked(z: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import heapq
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,30 +11,9 @@ import torch
 from transformers.generation import logits_process as transformers
 
 import reference
-from reference.filter_validation import counted
-from reference.operations import OPERATIONS
 
-from .by_row import INF, called_as, each_row, only, ranked
+from .by_row import INF, by_row, only, ranked, whole
 from .heads import to_torch
-
-Row = Callable[..., Any]
-
-
-def by_row(operation: str) -> Callable[[Row], Callable[..., Any]]:
-    """A function of one row, `z` and the arguments by name, as the operation."""
-    return lambda of_row: called_as(operation, of_row.__name__)(each_row(of_row))
-
-
-def whole(operation: str) -> Callable[[Row], Callable[..., Any]]:
-    """A function of the whole batch, and of the arguments by name, as the operation."""
-
-    def make(of_batch: Row) -> Callable[..., Any]:
-        def without_right(right: Any, **given: Any) -> Any:
-            return of_batch(**given)
-
-        return called_as(operation, of_batch.__name__)(without_right)
-
-    return make
 
 
 def _softmax(z: np.ndarray) -> np.ndarray:
@@ -251,26 +230,6 @@ def min_length_by_bias(logits: np.ndarray, history: Any, length: int, end_ids: A
     short, changed = np.shape(history)[-1] < length, logits.copy()
     changed[..., np.asarray(end_ids, np.int64)] += -INF if short else -0.0
     return changed
-
-
-def process_with(functions: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
-    """A pipeline of these functions."""
-
-    @whole("process")
-    def process(logits: np.ndarray, steps: Any, history: Any, prompt_length: int, uniform: Any) -> np.ndarray:
-        ids = np.zeros((*logits.shape[:-1], 0), np.int64) if history is None else np.asarray(history)
-        for name, given in steps:
-            own = dict(given)
-            if "history" in OPERATIONS[name].arguments:
-                own["history"] = counted(ids, prompt_length, own.pop("counts", "all"))
-            if "uniform" in OPERATIONS[name].arguments:
-                own["uniform"] = uniform
-            if own.get("ties") == "any":
-                del own["ties"]
-            logits = functions[name](logits, **own)
-        return logits.copy()
-
-    return process
 
 
 @by_row("process")

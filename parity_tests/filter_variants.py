@@ -4,7 +4,6 @@ They compute in the dtype of the logits, where the reference takes float64; they
 way. Bad input is refused by calling the reference first.
 """
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,26 +11,9 @@ import torch
 from scipy import special
 
 import reference
-from reference import pipeline, validation
+from reference import validation
 
-Row = Callable[..., np.ndarray]  # logits of one row and the arguments -> the mask of what stays
-
-
-def _by_rows(operation: str, of_row: Row) -> Callable[..., np.ndarray]:
-    """A filter row by row."""
-
-    def filtered(logits: Any, *args: Any, **given: Any) -> np.ndarray:
-        expected = getattr(reference, operation)(logits, *args, **given)
-        rows, kept = validation.check_logits(logits), np.full_like(expected, -np.inf)
-        uniform = np.asarray(given["uniform"] if "uniform" in given else args[2]) if operation == "keep_xtc" else None
-        for row in np.ndindex(rows.shape[:-1]):
-            own = dict(given)
-            if uniform is not None:
-                args, own = args[:2], {**given, "uniform": uniform[row]}
-            kept[row] = np.where(of_row(rows[row], *args, **own), rows[row], -np.inf)
-        return kept
-
-    return filtered
+from .by_row import by_row
 
 
 def _probs(z: np.ndarray) -> np.ndarray:
@@ -48,7 +30,8 @@ def _surprise(z: np.ndarray) -> tuple[np.ndarray, float]:
         return surprise, np.nansum((_probs(z) * surprise)[::-1])
 
 
-def ascending(z: np.ndarray, p: float, until: str = "reached", ties: str = "lowest_id") -> np.ndarray:
+@by_row("keep_top_p")
+def ascending(z: np.ndarray, p: float, until: str, ties: str) -> np.ndarray:
     """From the least probable token on: what is at most 1 - p falls, as Transformers and vLLM do it."""
     order = np.lexsort((-np.arange(len(z)), z))  # of equal logits the highest id falls first
     below = np.cumsum(_probs(z)[order])
@@ -59,7 +42,8 @@ def ascending(z: np.ndarray, p: float, until: str = "reached", ties: str = "lowe
     return stays if ties == "lowest_id" else z >= z[stays].min()
 
 
-def before_it(z: np.ndarray, p: float, until: str = "reached", ties: str = "lowest_id") -> np.ndarray:
+@by_row("keep_top_p")
+def before_it(z: np.ndarray, p: float, until: str, ties: str) -> np.ndarray:
     """The sum before a token is compared, in float32 descending, as CTranslate2 does it."""
     order = np.argsort(-z, kind="stable")
     q = _probs(z)[order]
@@ -72,6 +56,7 @@ def before_it(z: np.ndarray, p: float, until: str = "reached", ties: str = "lowe
     return stays if ties == "lowest_id" else z >= z[stays].min()
 
 
+@by_row("keep_min_p")
 def by_logarithms(z: np.ndarray, p: float) -> np.ndarray:
     """`z >= max + ln p`, as llama.cpp and mlx-lm do it."""
     with np.errstate(divide="ignore"):
@@ -79,6 +64,7 @@ def by_logarithms(z: np.ndarray, p: float) -> np.ndarray:
     return stays | (z == z.max())
 
 
+@by_row("keep_min_p")
 def by_probabilities(z: np.ndarray, p: float) -> np.ndarray:
     """`q >= p max q`, as Transformers does it."""
     q = _probs(z)
@@ -86,6 +72,7 @@ def by_probabilities(z: np.ndarray, p: float) -> np.ndarray:
     return stays
 
 
+@by_row("keep_typical")
 def typical(z: np.ndarray, mass: float) -> np.ndarray:
     """In the dtype of the logits."""
     surprise, entropy = _surprise(z)
@@ -96,11 +83,13 @@ def typical(z: np.ndarray, mass: float) -> np.ndarray:
     return stays
 
 
+@by_row("keep_epsilon")
 def epsilon(z: np.ndarray, cutoff: float) -> np.ndarray:
     """In the dtype of the logits."""
     return (_probs(z) >= z.dtype.type(cutoff)) | (z == z.max())
 
 
+@by_row("keep_eta")
 def eta(z: np.ndarray, cutoff: float) -> np.ndarray:
     """In the dtype of the logits."""
     entropy = _surprise(z)[1]
@@ -108,6 +97,7 @@ def eta(z: np.ndarray, cutoff: float) -> np.ndarray:
     return (_probs(z) >= least) | (z == z.max())
 
 
+@by_row("keep_top_h")
 def top_h(z: np.ndarray, h: float) -> np.ndarray:
     """In the dtype of the logits."""
     order = np.argsort(-z, kind="stable")[:100]
@@ -121,6 +111,7 @@ def top_h(z: np.ndarray, h: float) -> np.ndarray:
     return stays
 
 
+@by_row("keep_top_n_sigma")
 def n_sigma(z: np.ndarray, n: float) -> np.ndarray:
     """Two sums in the dtype of the logits, one number after the other, as llama.cpp does it."""
     alive = z[z > -np.inf]
@@ -133,6 +124,7 @@ def n_sigma(z: np.ndarray, n: float) -> np.ndarray:
     return stays
 
 
+@by_row("keep_xtc")
 def xtc(z: np.ndarray, threshold: float, probability: float, uniform: Any) -> np.ndarray:
     """Along the sorted tokens, in the dtype of the logits."""
     reach = z[_probs(z) >= z.dtype.type(threshold)]
@@ -224,24 +216,6 @@ def length_by_mask(logits: Any, history: Any, length: int, end_ids: Any) -> np.n
     return ban_by_where(rows, end_ids) if short and rows.size else kept
 
 
-def steps_of(own: dict[str, Callable[..., Any]]) -> Callable[..., np.ndarray]:
-    """A pipeline of these functions."""
-
-    def process(
-        logits: Any, steps: Sequence[Any], history: Any = None, prompt_length: int = 0, uniform: Any = None
-    ) -> np.ndarray:
-        done = validation.check_logits(logits).copy()
-        reference.process(logits, steps, history, prompt_length, uniform)
-        before = dict(pipeline.FUNCTIONS)
-        pipeline.FUNCTIONS.update(own)
-        try:
-            return reference.process(done, steps, history, prompt_length, uniform)
-        finally:
-            pipeline.FUNCTIONS.update(before)
-
-    return process
-
-
 def torch_log_probs(logits: Any) -> np.ndarray:
     """PyTorch's `log_softmax`."""
     rows = validation.check_logits(logits)
@@ -283,19 +257,12 @@ def torch_cross_entropy(logits: Any, token_ids: Any, ignore_index: int = -100) -
 
 
 IN_THEIR_DTYPE = {
-    f"keep_{name}": _by_rows(f"keep_{name}", of_row)
-    for name, of_row in (
-        ("top_p", ascending),
-        ("min_p", by_logarithms),
-        ("typical", typical),
-        ("epsilon", epsilon),
-        ("eta", eta),
-        ("top_h", top_h),
-        ("top_n_sigma", n_sigma),
-        ("xtc", xtc),
-    )
-}
-BY_THEIR_SUMS = {
-    "keep_top_p": _by_rows("keep_top_p", before_it),
-    "keep_min_p": _by_rows("keep_min_p", by_probabilities),
+    "keep_top_p": ascending,
+    "keep_min_p": by_logarithms,
+    "keep_typical": typical,
+    "keep_epsilon": epsilon,
+    "keep_eta": eta,
+    "keep_top_h": top_h,
+    "keep_top_n_sigma": n_sigma,
+    "keep_xtc": xtc,
 }

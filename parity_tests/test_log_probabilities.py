@@ -126,11 +126,11 @@ HALVES = np.log(np.array([[[0.5, 0.5], [0.25, 0.75]], [[0.125, 0.875], [0.9, 0.1
 @pytest.mark.parametrize(
     ("logits", "token_ids", "ignore_index", "due"),
     [
-        pytest.param(HALVES[0], [0, 0], -100, 1.5 * math.log(2), id="the mean"),
-        pytest.param(HALVES[0, 1], 0, -100, 2 * math.log(2), id="one position"),
-        pytest.param(HALVES, [[0, 0], [0, -100]], -100, 2 * math.log(2), id="no mean of the means of rows"),
-        pytest.param(HALVES[0], [0, 1], 0, -math.log(0.75), id="any id may be ignored"),
-        pytest.param(np.array([0, -200], f32), 1, -100, 200.0, id="a probability that underflows"),
+        (HALVES[0], [0, 0], -100, 1.5 * math.log(2)),  # the mean
+        (HALVES[0, 1], 0, -100, 2 * math.log(2)),  # one position
+        (HALVES, [[0, 0], [0, -100]], -100, 2 * math.log(2)),  # no mean of the means of rows
+        (HALVES[0], [0, 1], 0, -math.log(0.75)),  # any id may be ignored
+        (np.array([0, -200], f32), 1, -100, 200.0),  # a probability that underflows
     ],
 )
 def test_cross_entropy_by_hand(head: Head, logits: np.ndarray, token_ids: Any, ignore_index: int, due: float) -> None:

@@ -20,6 +20,7 @@ from reference.operations import OPERATIONS
 from . import engine_variants as engines
 from . import filter_variants as filters
 from . import norm_variants as norms
+from .by_row import process_with, whole
 from .heads import REFERENCE, Head, keeps_with
 from .judges import orders
 
@@ -279,7 +280,7 @@ def onnx_softmax(logits: Any) -> np.ndarray:
     return _onnx("Softmax", logits, axis=-1)[0] if logits.size else logits
 
 
-@engines.whole("log_probs")
+@whole("log_probs")
 def onnx_log_softmax(logits: np.ndarray) -> np.ndarray:
     """ONNX Runtime's LogSoftmax."""
     return _onnx("LogSoftmax", logits, axis=-1)[0] if logits.size else logits
@@ -295,7 +296,7 @@ def _variant(name: str, **operations: Any) -> Head:
 def _with_pipelines(name: str, **operations: Any) -> Head:
     """The reference with some steps replaced, and a `process` that is made of them."""
     variant = _variant(name, **operations)
-    return variant.but(name, process=engines.process_with(variant.operations))
+    return variant.but(name, process=process_with(variant.operations))
 
 
 VARIANTS = (
@@ -347,18 +348,17 @@ VARIANTS = (
         softmax=onnx_softmax,
         log_probs=onnx_log_softmax,
     ),
-    _variant(
+    _with_pipelines(
         "in their dtype",
         **filters.IN_THEIR_DTYPE,
         greedy=filters.sorted_greedy,
-        process=filters.steps_of(filters.IN_THEIR_DTYPE),
         log_probs=filters.torch_log_probs,
     ),
-    _variant(
+    _with_pipelines(
         "by other sums",
-        **filters.BY_THEIR_SUMS,
+        keep_top_p=filters.before_it,
+        keep_min_p=filters.by_probabilities,
         frequency_penalty=filters.added_up,
-        process=filters.steps_of({**filters.BY_THEIR_SUMS, "frequency_penalty": filters.added_up}),
         log_probs=filters.scipy_log_probs,
         cross_entropy=filters.torch_cross_entropy,
     ),

@@ -1,5 +1,6 @@
 """What filters, penalties, log-probabilities and pipelines refuse besides what `validation.py` does."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -124,6 +125,9 @@ def _check_step(name: str, step: Any, functions: Mapping[str, Any]) -> tuple[str
     for argument in arguments:
         if argument not in allowed:
             raise ValueError(f"{name} has {argument!r}: {function} takes {', '.join(allowed)}")
+    for argument, parameter in inspect.signature(functions[function]).parameters.items():
+        if parameter.default is parameter.empty and argument not in (*handed, *arguments):
+            raise ValueError(f"{name} has no {argument!r}: {function} needs it")
     return function, arguments
 
 

@@ -147,14 +147,17 @@ def _check_step(
     function, arguments = step
     if function not in functions:
         raise ValueError(f"{name} is {function!r}: it must be one of {', '.join(functions)}")
-    takes = list(inspect.signature(functions[function]).parameters)
+    takes = inspect.signature(functions[function]).parameters
     arguments = {key: value for key, value in arguments.items() if (key, value) != ("ties", "any")}
     handed = ("logits", "history", "uniform")  # by the pipeline
     allowed = [argument for argument in takes if argument not in handed] + ["counts"] * ("history" in takes)
     for argument in arguments:
         if argument not in allowed:
             raise ValueError(f"{name} has {argument!r}: {function} takes {', '.join(allowed)}")
-    return function, arguments, takes
+    for argument, parameter in takes.items():
+        if parameter.default is parameter.empty and argument not in (*handed, *arguments):
+            raise ValueError(f"{name} has no {argument!r}: {function} needs it")
+    return function, arguments, list(takes)
 
 
 def check_prompt_length(value: Any, history: Tensor) -> int:

@@ -117,6 +117,7 @@ def build() -> IdsFile:
         file.invalid("bad_steps", f"a step called {name!r}", "UnknownStep", steps=[[name, {}]])
     file.invalid("bad_steps", "after a good one", "UnknownStep", steps=[halved, ["temperature", {"temperature": 2}]])
     file.invalid("bad_steps", "another argument", "UnknownStep", steps=[["keep_top_p", {"p": 0.9, "k": 2}]])
+    file.invalid("bad_steps", "without an argument", "BadSteps", steps=[halved, ["keep_xtc", {"threshold": 0.1}]])
     file.invalid("bad_steps", "counts of a filter", "UnknownStep", steps=[["keep_top_k", {"k": 2, "counts": "all"}]])
     file.invalid(
         "bad_steps", "a step with logits of its own", "UnknownStep", steps=[["keep_top_k", {"k": 2, "logits": [1]}]]
