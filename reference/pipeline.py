@@ -39,7 +39,8 @@ def process(
     `history` holds the token ids so far; the first `prompt_length` are the prompt. A step that takes a history may say
     which ids count: `"counts"` is "all", as without it, "prompt", "output", or a number: that many, the last ones.
     `uniform` is for `keep_xtc`. `"ties": "any"` remarks that an engine keeps any of the tied  [PIPE-3].
-    Raises: as each step; ValueError for a step or an argument that is unknown or missing, and for "counts" that is none of these.
+    Raises: as each step; ValueError for a step or an argument that is unknown or missing, and for "counts" that is none
+    of these.
 
     >>> flat = [("apply_temperature", {"temperature": 2.0}), ("keep_top_p", {"p": 0.9})]
     >>> process(np.array([3.0, 2.0, 1.0, 0.0, -1.0]), flat)

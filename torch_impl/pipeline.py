@@ -40,7 +40,8 @@ def process(
 
     A step is a name and its arguments. `"counts"` says which ids of the history it looks at: "all", "prompt", "output"
     or that many of the last ones. With `"ties": "any"` the lowest id stays.
-    Raises: as each step; ValueError for a step or an argument that is unknown or missing, and for "counts" that is none of these.
+    Raises: as each step; ValueError for a step or an argument that is unknown or missing, and for "counts" that is none
+    of these.
 
     >>> flat = [("apply_temperature", {"temperature": 2.0}), ("keep_top_p", {"p": 0.9})]
     >>> process(torch.tensor([3.0, 2.0, 1.0, 0.0, -1.0]), flat)
