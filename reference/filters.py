@@ -1,12 +1,12 @@
 """Filters: which tokens may be drawn at all. Each takes logits and returns them with -inf where a token falls.
 
-    keep_top_p, keep_typical, keep_top_h                     the first of a ranking, until that is enough
+    keep_top_p, keep_typical, keep_top_h                     the first tokens of a ranking, up to a sum
     keep_min_p, keep_epsilon, keep_eta, keep_top_n_sigma     what reaches a threshold
-    keep_xtc                                                 now and then, all but the most likely
+    keep_xtc                                                 at random, all but the top choices
 
 Read `head.py` first: dtypes, refusals and batch axes are as there. At least one token survives, and a masked one never
-does  [FILTER-1]. Each filter looks at the softmax of what it is given: what fell before counts no more. It sums and
-compares in float64: float32 sums over a large vocabulary are off by thousands of tokens.
+does, nor does it count  [FILTER-1]. Probabilities and sums are in float64, each rounded: with float32 sums over 128,000
+tokens the end of a nucleus may move by thousands.
 """
 
 from typing import Literal
@@ -41,17 +41,18 @@ def _end(ranked: np.ndarray, share: float, until: str) -> np.ndarray:
     running = np.cumsum(ranked, axis=-1)
     enough = share * running[..., -1:]
     full = running >= enough if check_word("until", until, "reached", "exceeded") == "reached" else running > enough
-    full[..., -1] = True  # where rounding, or a share of 1, leaves none
+    full[..., -1] = True  # where no sum exceeds the share
     return full.argmax(axis=-1)[..., None]
 
 
 def keep_top_p(logits: ArrayLike, p: float, until: Until = "reached", ties: Ties = "lowest_id") -> np.ndarray:
     """The nucleus: the most probable tokens, up to the first at which their running sum reaches p  [FILTER-2].
 
-    `(..., V) -> (..., V)`, by probability descending, then by id ascending. With `until="exceeded"` a sum of exactly p
-    is not enough (sglang, llama2.c). `ties="all"` keeps whatever is as probable as the last one (FlashInfer). p = 1
-    keeps everything. Transformers has it as `TopPLogitsWarper` (Holtzman et al. 2020, https://arxiv.org/abs/1904.09751).
-    Raises: ValueError for a p outside (0, 1] and for another word.
+    `(..., V) -> (..., V)`, by logit descending, then by id ascending; enough is `sum exp(z - max) >= p * total`. With
+    `until="exceeded"` an equal sum is not enough (sglang, llama2.c); `ties="all"` keeps every logit that equals the
+    last one kept (FlashInfer)  [FILTER-3]. p = 1 keeps everything. `TopPLogitsWarper` in Transformers, but for ties
+    (Holtzman et al. 2020, https://arxiv.org/abs/1904.09751).
+    Raises: ValueError for a p outside (0, 1] and for an unknown word.
 
     >>> halves = np.array([0.0, 0.0, -np.inf])
     >>> keep_top_p(halves, 0.5), keep_top_p(halves, 0.5, until="exceeded")
@@ -70,8 +71,8 @@ def keep_top_p(logits: ArrayLike, p: float, until: Until = "reached", ties: Ties
 def keep_min_p(logits: ArrayLike, p: float) -> np.ndarray:
     """The tokens at least p times as probable as the most probable one: `exp(z - max) >= p`  [FILTER-4].
 
-    `(..., V) -> (..., V)`; p = 0 keeps all, p = 1 the largest. llama.cpp and mlx-lm write `z >= max + ln p`: the same
-    but for rounding. `MinPLogitsWarper` in Transformers (Nguyen et al. 2024, https://arxiv.org/abs/2407.01082).
+    `(..., V) -> (..., V)`; p = 0 keeps all, p = 1 every largest one. llama.cpp and mlx-lm write `z >= max + ln p`: the
+    same but for rounding. `MinPLogitsWarper` in Transformers (Nguyen et al. 2024, https://arxiv.org/abs/2407.01082).
     Raises: ValueError for a p outside [0, 1].
 
     >>> keep_min_p(np.array([0.0, -2.0, -3.0]), 0.1)  # exp(-2) = 0.135, exp(-3) = 0.0498
@@ -82,9 +83,10 @@ def keep_min_p(logits: ArrayLike, p: float) -> np.ndarray:
 
 
 def keep_typical(logits: ArrayLike, mass: float) -> np.ndarray:
-    """The tokens whose surprise `-ln p` is closest to the entropy, until their sum reaches the mass  [FILTER-5].
+    """The tokens whose surprise `-ln p` is closest to the entropy, up to where they sum to the mass  [FILTER-5].
 
-    `(..., V) -> (..., V)`. What is as close as the last one stays too, and the most probable token may fall.
+    `(..., V) -> (..., V)`; the sum is one of probabilities. What is as close as the last one, as computed, stays too,
+    and the most probable token may fall.
     `TypicalLogitsWarper` in Transformers (Meister et al. 2023, https://arxiv.org/abs/2202.00666).
     Raises: ValueError for a mass outside (0, 1).
 
@@ -102,7 +104,7 @@ def keep_typical(logits: ArrayLike, mass: float) -> np.ndarray:
 
 
 def keep_epsilon(logits: ArrayLike, cutoff: float) -> np.ndarray:
-    """The tokens of a probability of at least `cutoff`, and the largest in any case  [FILTER-6].
+    """The tokens with a probability of at least `cutoff`, and every largest one in any case  [FILTER-6].
 
     `(..., V) -> (..., V)`. `EpsilonLogitsWarper` in Transformers (Hewitt et al. 2022, https://arxiv.org/abs/2210.15191).
     Raises: ValueError for a cutoff outside (0, 1).
@@ -133,10 +135,10 @@ def keep_eta(logits: ArrayLike, cutoff: float) -> np.ndarray:
 
 
 def keep_top_h(logits: ArrayLike, h: float) -> np.ndarray:
-    """Of the 100 largest, the first whose running sum of `-q ln q` is at most h times their entropy  [FILTER-7].
+    """Of the 100 largest, as many as have a running sum of `-q ln q` of at most h times their entropy  [FILTER-7].
 
     `(..., V) -> (..., V)`; q is the softmax of the 100 largest alone (`TOPK-2` says which). The first stays in any
-    case. `TopHLogitsWarper` in Transformers (Potraghloo et al. 2025, https://arxiv.org/abs/2509.02510).
+    case; h = 1 keeps all 100. `TopHLogitsWarper` in Transformers (Potraghloo et al. 2025, https://arxiv.org/abs/2509.02510).
     Raises: ValueError for an h outside (0, 1].
 
     >>> keep_top_h(np.log([0.5, 0.25, 0.125, 0.125]), 0.5)  # 0.347 is at most 0.5 * 1.213, and 0.693 is not
@@ -154,9 +156,9 @@ def keep_top_h(logits: ArrayLike, h: float) -> np.ndarray:
 
 
 def keep_top_n_sigma(logits: ArrayLike, n: float) -> np.ndarray:
-    """The logits of at least `max - n s`, where s is the standard deviation of the unmasked ones  [FILTER-8].
+    """The logits that are at least `max - n s`, where s is the standard deviation of the unmasked ones  [FILTER-8].
 
-    `(..., V) -> (..., V)`; s divides by their number, not by one less. The set is the same at every temperature.
+    `(..., V) -> (..., V)`; s divides by their number, not by one less. But for rounding, a temperature changes nothing.
     llama.cpp has it as `top_n_sigma` (Tang et al. 2024, https://arxiv.org/abs/2411.07641).
     Raises: ValueError for an n that is not finite and > 0.
 
@@ -165,18 +167,17 @@ def keep_top_n_sigma(logits: ArrayLike, n: float) -> np.ndarray:
     """
     logits, sigmas = check_logits(logits), check_positive("n", n, np.dtype(np.float64))
     unmasked, wide = logits > -np.inf, logits.astype(np.float64)
-    size = np.abs(wide).max(axis=-1, keepdims=True, where=unmasked, initial=1)  # no square of a quotient overflows
+    size = np.abs(wide).max(axis=-1, keepdims=True, where=unmasked, initial=1e-300)  # for squares in range
     with np.errstate(all="ignore"):
         deviation = np.std(wide / size, axis=-1, keepdims=True, where=unmasked) * size  # [..., 1]
         return np.where(wide >= wide.max(axis=-1, keepdims=True) - sigmas * deviation, logits, -np.inf)
 
 
 def keep_xtc(logits: ArrayLike, threshold: float, probability: float, uniform: ArrayLike) -> np.ndarray:
-    """Exclude top choices: of the tokens that reach the threshold, only the least probable stays  [FILTER-9].
+    """Exclude top choices: of the tokens that reach the threshold, all but the least probable fall  [FILTER-9].
 
-    `(..., V), (...) -> (..., V)`; so where `uniform`, one number in [0, 1) for each row, is below `probability`, and
-    nothing falls elsewhere. What is as probable as the least one stays too. llama.cpp and mlx-lm have it as `xtc`
-    (https://github.com/oobabooga/text-generation-webui/pull/6335).
+    `(..., V), (...) -> (..., V)`, in rows whose `uniform`, in [0, 1), is below `probability`. What is below the
+    threshold or equals the least stays. llama.cpp, mlx-lm (https://github.com/oobabooga/text-generation-webui/pull/6335).
     Raises: ValueError for a threshold outside (0, 1], a probability outside [0, 1] and a uniform outside [0, 1).
 
     >>> keep_xtc(np.log([0.5, 0.3, 0.2]), 0.25, 0.5, np.array(0.4))
@@ -190,7 +191,7 @@ def keep_xtc(logits: ArrayLike, threshold: float, probability: float, uniform: A
 
 
 def greedy(logits: ArrayLike) -> np.ndarray:
-    """The id of the largest logit, of several the lowest: `(..., V) -> (...)`  [FILTER-10].
+    """No filter: the id of the largest logit, the lowest of several: `(..., V) -> (...)`  [FILTER-10].
 
     >>> greedy(np.array([1.0, 3.0, 3.0]))
     array(1)

@@ -151,7 +151,7 @@ def keep_top_n_sigma(logits: Tensor, n: float) -> Tensor:
     wide = logits.double()
     sigmas = check_positive("n", n, wide)
     unmasked = wide.masked_fill(wide == -torch.inf, torch.nan)
-    size = unmasked.abs().nan_to_num(nan=1.0).amax(dim=-1, keepdim=True).clamp(min=1)
+    size = unmasked.abs().nan_to_num(nan=0.0).amax(dim=-1, keepdim=True).clamp(min=1e-300)
     parts = unmasked / size  # no square of these overflows
     deviation = size * (parts - parts.nanmean(dim=-1, keepdim=True)).square().nanmean(dim=-1, keepdim=True).sqrt()
     return logits.masked_fill(wide < wide.amax(dim=-1, keepdim=True) - sigmas * deviation, -torch.inf)
