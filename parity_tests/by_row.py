@@ -67,6 +67,11 @@ def by_row(operation: str) -> Callable[[Recipe], Recipe]:
     return lambda of_row: called_as(operation, of_row.__name__)(each_row(of_row))
 
 
+def by_operation(*functions: Any) -> dict[str, Recipe]:
+    """Each of these functions by the name of its operation."""
+    return {function.__wrapped__.__name__: function for function in functions}
+
+
 def whole(operation: str) -> Callable[[Recipe], Recipe]:
     """A function of the whole batch, and of the arguments by name, as the operation."""
 

@@ -13,7 +13,7 @@ from scipy import special
 import reference
 from reference import validation
 
-from .by_row import by_row
+from .by_row import by_operation, by_row
 
 
 def _probs(z: np.ndarray) -> np.ndarray:
@@ -256,13 +256,4 @@ def torch_cross_entropy(logits: Any, token_ids: Any, ignore_index: int = -100) -
     return torch.nn.functional.cross_entropy(flat, ids, ignore_index=ignore_index).numpy()
 
 
-IN_THEIR_DTYPE = {
-    "keep_top_p": ascending,
-    "keep_min_p": by_logarithms,
-    "keep_typical": typical,
-    "keep_epsilon": epsilon,
-    "keep_eta": eta,
-    "keep_top_h": top_h,
-    "keep_top_n_sigma": n_sigma,
-    "keep_xtc": xtc,
-}
+IN_THEIR_DTYPE = by_operation(ascending, by_logarithms, typical, epsilon, eta, top_h, n_sigma, xtc)
