@@ -1,6 +1,7 @@
 """`python -m parity_tests side-by-side`: see the heads agree; `report`: on a whole grid; `bench`: how fast.
 
-`profiles`: the same settings in every engine's order; `mutants`: which test catches which known mistake.
+`profiles`: the same settings in every engine's order; `judge`: whether a file of logits comes from a right head;
+`mutants`: which test catches which known mistake.
 """
 
 import argparse
@@ -8,6 +9,7 @@ import json
 import os
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 from reference.profiles import OPTIONS as SETTINGS
 from reference.version import VERSION
@@ -36,6 +38,20 @@ def main(arguments: list[str] | None = None) -> int:
             help="a folder, a .gguf file, smollm2 or a Hub id (default: tiny, the embedded GPT-2)",
         )
         parser_of_model.add_argument("--json", action="store_true", help="print JSON")
+    judge = commands.add_parser("judge", help="what a runtime wrote: right, in which precision, or which mistake")
+    judge.add_argument("bundle", type=Path, metavar="BUNDLE", help="a folder written by python -m weights_export")
+    judge.add_argument(
+        "--logits", type=Path, required=True, metavar="FILE", help=".npy, .npz, .safetensors or bare (N, V)"
+    )
+    judge.add_argument("--dtype", metavar="DTYPE", help="of bare numbers: float32, float64, float16, bfloat16")
+    judge.add_argument("--probs", type=Path, metavar="FILE", help="(N, V): after temperature, top-k and softmax")
+    judge.add_argument("--tokens", type=Path, metavar="FILE", help="(N,): drawn by torch.multinomial from --seed")
+    judge.add_argument("--temperature", type=float, default=0.7, metavar="T", help="of --probs, --tokens (default 0.7)")
+    judge.add_argument("--top-k", type=int, default=50, metavar="K", help="of --probs, --tokens (default 50)")
+    judge.add_argument("--seed", type=int, metavar="S", help="of --tokens")
+    judge.add_argument("--precision", choices=("float32",), help="take no other precision for right")
+    judge.add_argument("--json", action="store_true", help="print JSON")
+    judge.add_argument("--html", metavar="FILE", help="write the table as a page, too")
     bench = commands.add_parser("bench", help="time the heads against each other, in one process")
     bench.add_argument(
         "--shape", default="gpt2", metavar="NAME", help="gpt2 (default), gpt2-xl, llama3, tiny, or two numbers: V,d"
@@ -52,8 +68,14 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands.add_parser("mutants", help="hold the suite against every known mistake; a table of what caught each")
     options = parser.parse_args(arguments)
-    commands_by_name = {"side-by-side": _side_by_side, "profiles": _profiles, "bench": _bench, "report": _report}
-    command = {**commands_by_name, "mutants": _mutants}[options.command]
+    command = {
+        "side-by-side": _side_by_side,
+        "profiles": _profiles,
+        "judge": _judge,
+        "bench": _bench,
+        "report": _report,
+        "mutants": _mutants,
+    }[options.command]
     try:
         return command(options)
     except ModuleNotFoundError as error:
@@ -152,6 +174,16 @@ def _profiles(options: argparse.Namespace) -> int:
     else:
         show(found, console())
     return 0
+
+
+def _judge(options: argparse.Namespace) -> int:
+    from .files.command import judge
+
+    try:
+        return judge(options)
+    except (OSError, ValueError) as error:
+        print(f"judge: {error}", file=sys.stderr)
+        return 2
 
 
 def _bench(options: argparse.Namespace) -> int:

@@ -76,7 +76,7 @@ def _export(arguments: list[str]) -> int:
         "--bundle-version",
         type=int,
         choices=VERSIONS,
-        help="of the manifest: 2 holds a GPT-2's head, 3 any (default: 2 for a GPT-2, else 3)",
+        help="of the manifest: 2 holds a GPT-2's head, 3 any (default: 2 or 3); 4: more for judge",
     )
     add("--force", action="store_true", help="replace an existing bundle")
     add("--offline", action="store_true", help="use the Hub's cache and no network")

@@ -5,6 +5,7 @@ This needs NumPy and the standard library alone. `export.py` writes bundles.
 
 import hashlib
 import re
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ class Bundle:
     context = _Stored("context")  # (N, d), what leaves it: the context vectors
     logits = _Stored("logits")  # (N, V) float32, PyTorch's
     logits_exact = _Stored("logits_exact")  # (N, V) float64, exact and rounded once
+    previous_context = _Stored("previous_context")  # (N, d), one position earlier; the same if there is none
+    input_embedding = _Stored("input_embedding")  # (V, d), of an untied model: the table that its head does not use
 
     def __init__(self, folder: Path, checked: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         self.folder, self.manifest, self._tensors = folder, checked, tensors
@@ -65,7 +68,7 @@ class Bundle:
 
     def _array(self, name: str) -> np.ndarray:
         if name not in self._tensors:
-            raise BundleError(f"{self.folder} holds no {name}: it was exported with --head-only, or has no such rows")
+            raise BundleError(f"{self.folder} holds no {name}: its export left it out, or it has no such rows")
         stored, dtype = view(*self._place(name)), self._tensors[name].dtype
         if dtype != "bfloat16":
             return stored
@@ -115,6 +118,21 @@ class Bundle:
         """What follows the product: arguments of `reference.finish_logits` by name, none for a GPT-2."""
         return self.output_layer.finish(self.bias)
 
+    def holds(self, name: str) -> bool:
+        """Whether there is a tensor of this name."""
+        return name in self._tensors
+
+    def rows(self) -> Iterator[tuple[int, np.ndarray, dict[str, Any]]]:
+        """The embedding a few tokens at a time: the first one's id, its rows, and what follows the product for them.
+
+        A block must be used before the next is taken.
+        """
+        for start, block in blocks(*self._place("embedding")):
+            of_block = self.finish
+            if self.bias is not None:
+                of_block["bias"] = self.bias[start : start + len(block)]
+            yield start, block, of_block
+
     def verify(self, report: Report = silent) -> None:
         """Check every byte: the hashes of the files, that numbers are finite, prompts and tokens.
 
@@ -157,16 +175,14 @@ class Bundle:
 
         Raises: BundleError that names the prompt, the element or token, the error and the bound.
         """
-        context, finish = np.array(self.context), self.finish
+        context = np.array(self.context)
         if self.output_layer.norm is not None:
             bias = np.array(self.final_norm_bias) if "final_norm.bias" in self._tensors else None
             arguments = (np.array(self.block_output), np.array(self.final_norm_weight), bias)
             bound = 2 * self.output_layer.norm_bound(*arguments)  # the model rounds, and so does the reference
             _within("context", context, self.output_layer.normed(*arguments), bound, 0, self.folder)
-        for start, block in blocks(*self._place("embedding")):
+        for start, block, finish in self.rows():
             stop = start + len(block)
-            if self.bias is not None:
-                finish["bias"] = self.bias[start:stop]
             exact = self.logits_exact[:, start:stop]
             oracle, slack = finished(context, block, finish, "float64")
             slack = slack + bounds.unit_roundoff("float64") * np.abs(oracle)

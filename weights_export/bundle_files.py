@@ -92,8 +92,10 @@ def _as_stored(block: np.ndarray, dtype: str, wanted: str) -> np.ndarray:
     return block if dtype == wanted else tensors.narrow(tensors.widen(block, dtype), wanted)
 
 
-def write_contexts_and_answers(files: TensorFiles, read: Contents, run: "Run", version: int, report: Report) -> None:
-    """Write the contexts, PyTorch's logits and the exact ones. Raises: OSError."""
+def write_contexts_and_answers(
+    files: TensorFiles, read: Contents, run: "Run", version: int, dtype: str, report: Report
+) -> None:
+    """Write the contexts, PyTorch's logits, the exact ones, and and what tells mistakes apart. Raises: OSError."""
     from .logits import logits
 
     context, v, finish = run.context, read.vocab_size, read.head.layer.finish(read.head.bias)
@@ -117,3 +119,9 @@ def write_contexts_and_answers(files: TensorFiles, read: Contents, run: "Run", v
     else:  # a file each: not every library reads float64
         files.write("exact", {"logits_exact": Content.of(exact)})
         files.write("expected", {"logits": Content.of(by_torch)})
+    if version > 3:
+        others = {"previous_context": Content.of(run.previous)}
+        if run.input_embedding is not None:
+            table = tensors.narrow(run.input_embedding[:v], dtype)
+            others["input_embedding"] = Content(dtype, table.shape, [table])
+        files.write("judging", others)

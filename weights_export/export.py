@@ -129,7 +129,7 @@ def _write_files(
     if read.tokens is not None:
         (folder / "tokens.json").write_bytes(dump(read.tokens.content(version)))
     if read.run is not None:
-        write_contexts_and_answers(files, read, read.run, version, report)
+        write_contexts_and_answers(files, read, read.run, version, options.dtype, report)
         pairs = zip(options.prompts, read.ids, strict=True)
         (folder / "prompts.json").write_bytes(dump([{"text": text, "token_ids": ids} for text, ids in pairs]))
     assert head.layer.norm is not None or version > 2
@@ -172,6 +172,8 @@ def _version(read: Contents, options: Options) -> int:
         raise BundleError(
             f"a bundle of version 2 cannot hold this head, because {why[0]}: leave out --bundle-version 2"
         )
+    if options.version == 4 and read.run is None:
+        raise BundleError("a head alone has no contexts to judge: leave out --head-only or --bundle-version 4")
     return options.version or (2 if read.head.model_type == "gpt2" and not why else 3)
 
 

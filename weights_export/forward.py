@@ -42,6 +42,8 @@ class Run:
     context: np.ndarray  # (N, d), what leaves it
     logits: np.ndarray  # (N, rows), the model's own
     norm: torch.nn.Module | None  # the final norm; None if what the last block gives is the context
+    previous: np.ndarray  # (N, d), the context one position earlier; the same after a prompt of one token
+    input_embedding: np.ndarray | None  # (rows, d), of a model whose head has a table of its own
 
 
 @torch.no_grad()
@@ -74,13 +76,24 @@ def run(model: "PreTrainedModel", prompts: Sequence[list[int]], report: Report =
                         f"embedding, {away}: a bundle has no place for that"
                     )
                 norm, before = _final_norm(seen)
-                rows[n] = tuple(part.numpy().copy() for part in (before[0, -1], context, logits[0, -1]))
+                rows[n] = tuple(
+                    part.numpy().copy() for part in (before[0, -1], context, logits[0, -1], seen["previous"])
+                )
                 report("contexts of the prompts", done, len(prompts))
     finally:
         for handle in handles:
             handle.remove()
-    outputs, contexts, own = (np.stack(parts) for parts in zip(*rows, strict=True))
-    return Run(outputs, contexts, own, norm)
+    outputs, contexts, own, previous = (np.stack(parts) for parts in zip(*rows, strict=True))
+    return Run(outputs, contexts, own, norm, previous, _input_embedding(model))
+
+
+def _input_embedding(model: "PreTrainedModel") -> np.ndarray | None:
+    """The token embedding, if the head has a table of its own that could be mistaken for it."""
+    table, head = (getattr(f(), "weight", None) for f in (model.get_input_embeddings, model.get_output_embeddings))
+    if table is None or head is None or table is head or table.shape != head.shape:
+        return None
+    found: np.ndarray = table.detach().numpy()
+    return found
 
 
 def _leaves(seen: dict[str, Any], output: Any) -> None:
@@ -105,6 +118,7 @@ def _last_position(seen: dict[str, Any], args: tuple[Any, ...]) -> tuple[Any, ..
     """Keep what enters the output embedding, and let only the last position through: logits of the others are big."""
     last = args[0][:, -1:]
     seen["entered"] = last[0, -1]
+    seen["previous"] = args[0][0, -2] if args[0].shape[1] > 1 else last[0, -1]
     return (last, *args[1:])
 
 

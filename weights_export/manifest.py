@@ -15,13 +15,13 @@ from .strict_json import dump, integer
 from .tensors import Tensor
 
 FORMAT = "lm-head-bundle"
-VERSIONS = (2, 3)  # 2 holds a GPT-2's head, 3 any
+VERSIONS = (2, 3, 4)  # 2 holds a GPT-2's head, 3 any, 4 also what tells mistakes of an export apart
 HEAD_DTYPES = ("float32", "float16", "bfloat16")
 _KEYS = {
     *("format", "version", "model", "revision", "checkpoint", "container", "vocab_size", "embedding_rows"),
     *("hidden_size", "dtype", "tied", "prompts", "tensors", "files", "sha256"),
 }
-KEYS = {2: _KEYS | {"layer_norm_epsilon"}, 3: _KEYS | {"model_type", "output_layer"}}
+KEYS = {2: _KEYS | {"layer_norm_epsilon"}, **dict.fromkeys((3, 4), _KEYS | {"model_type", "output_layer"})}
 _ZEROS = "0" * 64
 
 
@@ -38,7 +38,7 @@ def check_seal(raw: bytes, manifest: Any) -> None:
     found = (manifest.get("format"), manifest.get("version"))
     if not integer(found[1]) or found[0] != FORMAT or found[1] not in VERSIONS:
         raise BundleError(
-            f"manifest.json: format {str(found[0])[:80]!r} version {str(found[1])[:80]} is not {FORMAT} 2 or 3; "
+            f"manifest.json: format {str(found[0])[:80]!r} version {str(found[1])[:80]} is not {FORMAT} 2, 3 or 4; "
             "export it again, or read it with the release that wrote it"
         )
     digest = manifest.get("sha256")
@@ -66,6 +66,7 @@ def expected_tensors(manifest: dict[str, Any]) -> dict[str, tuple[str, str, tupl
     v, rows, d, n = (manifest[key] for key in ("vocab_size", "embedding_rows", "hidden_size", "prompts"))
     norm, exact = output_layer(manifest).norm, "expected" if manifest["version"] == 2 else "exact"
     biased = manifest["version"] > 2 and "bias" in manifest["tensors"]
+    judging, untied = manifest["version"] > 3, "input_embedding" in manifest["tensors"]
     tensors: list[tuple[str, str, str, tuple[int, ...]]] = [
         ("final_norm.weight", "head", "float32", (d if norm else 0,)),
         ("final_norm.bias", "head", "float32", (d if norm and norm.kind == "layer_norm" else 0,)),
@@ -77,6 +78,8 @@ def expected_tensors(manifest: dict[str, Any]) -> dict[str, tuple[str, str, tupl
         ("context", "contexts", "float32", (n, d)),
         ("logits_exact", exact, "float64", (n, v)),
         ("logits", "expected", "float32", (n, v)),
+        ("previous_context", "judging", "float32", (n if judging else 0, d)),
+        ("input_embedding", "judging", manifest["dtype"], (v if judging and untied else 0, d)),
     ]
     # Tensors without rows are left out: there may be no padding, no bias, and no prompts.
     return {name: (f"{part}.{manifest['container']}", dtype, shape) for name, part, dtype, shape in tensors if shape[0]}

@@ -27,7 +27,7 @@ LAYER = {"norm": {"kind": "layer_norm", "epsilon": 1e-5, "weight_offset": 0.0}, 
 
 
 def small_bundle(folder: Path, container: str = "safetensors", dtype: str = "float32", version: int = 2) -> None:
-    """A bundle of a few numbers, intact and correct: 5 tokens, 2 padding rows, 2 prompts; in version 3 with a bias."""
+    """A bundle of a few numbers, intact and correct: 5 tokens, 2 padding rows, 2 prompts; a bias from version 3 on."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     table = rng.integers(-8, 9, (ROWS, D)).astype(np.float32)  # small integers: every sum is exact
@@ -44,13 +44,16 @@ def small_bundle(folder: Path, container: str = "safetensors", dtype: str = "flo
         "contexts": {"block_output": Content.of(1000 * context), "context": Content.of(context)},
     }
     said: dict[str, Any] = {"layer_norm_epsilon": 1e-5}
-    if version == 3:
+    if version > 2:
         bias = rng.integers(-8, 9, ROWS).astype(np.float32)
         logits = (logits + bias[:V]) / 2
         files["head"] |= {"bias": Content.of(bias[:V]), "padding_bias": Content.of(bias[V:])}
         said = {"model_type": "five", "output_layer": {**LAYER, "cap": None}}
     files["expected" if version == 2 else "exact"] = {"logits_exact": Content.of(logits.astype(np.float64))}
     files["expected"] = {**files.get("expected", {}), "logits": Content.of(logits)}
+    if version > 3:
+        other = Content(dtype, (V, D), [stored[:V][::-1]])
+        files["judging"] = {"previous_context": Content.of(context[::-1]), "input_embedding": other}
     places: dict[str, Any] = {}
     for part, contents in files.items():
         name = f"{part}.{container}"
@@ -58,7 +61,7 @@ def small_bundle(folder: Path, container: str = "safetensors", dtype: str = "flo
         places |= {tensor: where.entry(name) for tensor, where in written.items()}
     (folder / "prompts.json").write_text(json.dumps([{"text": "a", "token_ids": [0]}, {"text": "b", "token_ids": [4]}]))
     tokens = {"encoding": "hex", "special": [4], "tokens": ["61", "62", "", "6364", "3c65"]}
-    tokens |= {"leading_space": "dropped"} if version == 3 else {}
+    tokens |= {"leading_space": "dropped"} if version > 2 else {}
     (folder / "tokens.json").write_text(json.dumps(tokens))
     content = {
         "format": manifest.FORMAT,
@@ -206,7 +209,7 @@ def words_of_the_manifest(folder: Path, draw: Draw) -> None:
         {},
         0,
         1,
-        5 - content["version"],
+        5 - content["version"],  # 3 for 2, and the other way round; nothing for 4
         -1,
         99,
         2.0,

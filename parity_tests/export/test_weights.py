@@ -202,7 +202,7 @@ def test_damage_is_found(tmp_path: Path, bundle_folder: Path) -> None:
     shutil.copytree(bundle_folder, tmp_path / "newer")
     content = json.loads((tmp_path / "newer" / "manifest.json").read_text())
     (tmp_path / "newer" / "manifest.json").write_bytes(manifest.seal({**content, "version": 99}))
-    with pytest.raises(BundleError, match="version 99 is not lm-head-bundle 2 or 3"):
+    with pytest.raises(BundleError, match="version 99 is not lm-head-bundle 2, 3 or 4"):
         open_bundle(tmp_path / "newer")
 
 
