@@ -15,7 +15,7 @@ from typing import Any
 
 from .pipeline import Step
 
-_HOLDS = {"==": operator.eq, "<=": operator.le, ">=": operator.ge}
+_HOLDS = {"==": operator.eq, "<=": operator.le, ">=": operator.ge, ">": operator.gt}
 NONE = 1e-300  # a share that the first token reaches, whichever it is
 Off = tuple[tuple[str, float], ...]
 
@@ -162,9 +162,9 @@ LLAMA_CPP = Profile(  # the default chain of llama-server, by its names, without
         Row("presence_penalty", "penalty", "presence_penalty", 0.0, ZERO, window=_LAST),
         Row("keep_top_n_sigma", "n", "top_n_sigma", -1.0, TO_ZERO),
         Row("keep_top_k", "k", "top_k", 40, TO_ZERO, ANY),
-        Row("keep_typical", "mass", "typical_p", 1.0, FROM_ONE),
+        Row("keep_typical", "mass", "typical_p", 1.0, FROM_ONE, least=NONE),
         Row("keep_top_p", "p", "top_p", 0.95, FROM_ONE, ANY, least=NONE),
-        Row("keep_min_p", "p", "min_p", 0.05, TO_ZERO),
+        Row("keep_min_p", "p", "min_p", 0.05, TO_ZERO, greedy=((">", 1),)),
         _XTC,
         Row("apply_temperature", "temperature", "temperature", 0.8, greedy=TO_ZERO),
     ),

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from . import survey
+from .by_profile import tables
 from .questions import QUESTIONS
 
 NAMES = (
     "pytorch",
     "transformers_processors",
     "onnxruntime_operators",
+    "onnxruntime_genai_generator",
+    "llama_cpp_samplers",
     "jax_lax",
     "mlx_lm_sampler",
     "ctranslate2_generator",
@@ -44,20 +47,12 @@ that the rule is about, or does not claim PyTorch's random stream. For HEAD-5, o
 `TypeError` for a wrong kind, a `ValueError` for a wrong value.
 """
 
-NOT_RUN = """\
-## Not run here
-
-**llama.cpp**: `llama-cpp-python` 0.3.36 comes as source only. On two shared cores, its build had finished 58 of 140
-steps when it was stopped after 10 minutes. An adapter would call `llama_sampler_init_top_k`, `llama_sampler_init_temp`
-and `llama_sampler_init_dist`.
-"""
-
 
 def page(records: dict[str, dict[str, Any]]) -> str:
     """The whole document. `records` maps the names of the adapters to their records."""
     names = [name for name in NAMES if name in records]
     lines = [INTRO, *_what(names, records), "", MATRIX, *_matrix(names, records), "", *_questions(names, records)]
-    lines += [NOT_RUN, "## How each differs", ""]
+    lines += [*tables(names, records), "## How each differs", ""]
     for name in names:
         lines += _differences(name, records[name])
     return "\n".join(lines).rstrip() + "\n"

@@ -9,6 +9,7 @@ and these names:
 - `POINTERS = True` if it takes one row of floats and nothing else, like a C function. The adapter calls it row by row,
   so HEAD-2 to HEAD-4 do not apply.
 - `draw(logits) -> id`: draws one token from its own random stream, for `questions.py`.
+- `PROFILE` and what goes with it, for an engine that has a profile: see `settings.py`.
 
 An adapter adds no decisions and no checks of its own: the atlas must show the implementation, not the adapter.
 """
@@ -31,7 +32,7 @@ from reference.operations import OPERATIONS
 
 from ..checker import random_cases, vector_cases
 from ..vectors import load_all
-from . import questions
+from . import questions, settings
 from .calls import Known, port_of
 from .evidence import Finding, blamed, of_vector, raised
 
@@ -53,6 +54,11 @@ def versions(module: ModuleType) -> dict[str, str]:
     return {package: metadata.version(package).partition("+")[0] for package in module.PACKAGES}
 
 
+def profiled(module: ModuleType) -> bool:
+    """Whether it is an engine with a profile, which can be asked what its settings do."""
+    return hasattr(module, "PROFILE")
+
+
 def survey(name: str, date: str) -> dict[str, Any]:
     """The record of one implementation, as plain data."""
     module = adapter(name)
@@ -60,6 +66,7 @@ def survey(name: str, date: str) -> dict[str, Any]:
         warnings.simplefilter("ignore")  # bad input causes many; the record says what was answered
         found = list(findings(module))
         answers = questions.answers(module)
+        of_engine = {"profile": module.PROFILE, "settings": settings.answers(module)} if profiled(module) else {}
     rules: dict[str, Any] = {}
     for rule in sorted({finding.rule for finding in found}, key=_order):
         of_rule = [finding for finding in found if finding.rule == rule]
@@ -77,6 +84,7 @@ def survey(name: str, date: str) -> dict[str, Any]:
         "date": date,
         "rules": rules,
         "answers": answers,
+        **of_engine,
     }
 
 

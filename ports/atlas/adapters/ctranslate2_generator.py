@@ -2,7 +2,9 @@
 
 It has no function that takes a context vector or logits. So each question becomes a small model: a GPT of one layer
 whose final layer norm has weight 0 and the context vector as its bias, whatever the prompt, and the embedding as its
-projection. What survives top-k is seen by drawing: the ids that come up in 1,000 draws at a temperature of 1,000.
+projection. What survives top-k is seen by drawing: the ids that come up in 1,000 draws at a temperature of 1,000. Other
+filters are seen in 4,096 draws, and penalties in the logits that it returns. A given output is drawn too: of all draws,
+those that begin with it count. `include_prompt_in_result` is False throughout.
 """
 
 import tempfile
@@ -17,6 +19,8 @@ PACKAGES = ("ctranslate2",)
 DTYPES = ("float32",)
 POINTERS = True
 PROMPT = "<0>"
+PROFILE = "ctranslate2"
+OFF = {"sampling_topk": 0}
 
 
 def _model(context: np.ndarray, embedding: np.ndarray) -> ctranslate2.Generator:
@@ -26,7 +30,7 @@ def _model(context: np.ndarray, embedding: np.ndarray) -> ctranslate2.Generator:
     decoder, layer = spec.decoder, spec.decoder.layer[0]
     decoder.scale_embeddings = False
     decoder.embeddings.weight = zeros(v, d)
-    decoder.position_encodings.encodings = zeros(8, d)
+    decoder.position_encodings.encodings = zeros(128, d)
     decoder.layer_norm.gamma, decoder.layer_norm.beta = zeros(d), np.ascontiguousarray(context)
     decoder.projection.weight = np.ascontiguousarray(embedding)
     for norm in (layer.self_attention.layer_norm, layer.ffn.layer_norm):
@@ -64,9 +68,39 @@ def _draws(logits: np.ndarray, count: int, **settings: Any) -> list[int]:
     return [result.sequences_ids[0][0] for result in results]
 
 
+def _after(logits: np.ndarray, settings: dict[str, Any], prompt: list[int], output: list[int]) -> list[Any]:
+    """The results of the draws that begin with this output, each with one token more."""
+    ctranslate2.set_random_seed(1)
+    results = _model(np.ones(1, np.float32), logits[:, None]).generate_batch(
+        [[f"<{token}>" for token in prompt] or [PROMPT]] * 4_096,
+        max_length=len(output) + 1,
+        include_prompt_in_result=False,
+        end_token=[],
+        return_logits_vocab=True,
+        **settings,
+    )
+    return [result for result in results if result.sequences_ids[0][:-1] == output]
+
+
+def drawn(logits: np.ndarray, settings: dict[str, Any], prompt: list[int], output: list[int]) -> list[int]:
+    """The ids that come up after this prompt and output, at least once in all draws."""
+    return sorted({result.sequences_ids[0][-1] for result in _after(logits, settings, prompt, output)})
+
+
+def penalised(logits: np.ndarray, settings: dict[str, Any], prompt: list[int], output: list[int]) -> np.ndarray:
+    """The logits after the penalties, which `return_logits_vocab` returns for each token that is drawn."""
+    return np.array(_after(logits, settings, prompt, output)[0].logits[0][-1])
+
+
 def survivors(logits: np.ndarray, k: int) -> list[int]:
     """The ids that are drawn with `sampling_topk`."""
     return sorted(set(_draws(logits, 1_000, sampling_topk=k, sampling_temperature=1_000.0)))
+
+
+def greedy(logits: Any) -> np.ndarray:
+    """The token that it takes with its defaults, for one row or row by row."""
+    taken = [_draws(row, 1)[0] for row in np.reshape(logits, (-1, np.shape(logits)[-1]))]
+    return np.array(taken, np.int64).reshape(np.shape(logits)[:-1])
 
 
 def sample(logits: np.ndarray, temperature: float) -> int:

@@ -1,16 +1,25 @@
-"""MLX on its CPU backend with mlx-lm's `sample_utils`: `mx.matmul`, `apply_top_k`, `mx.softmax`, `make_sampler`."""
+"""MLX on its CPU backend with mlx-lm's `sample_utils`: `mx.matmul`, `apply_top_k`, `mx.softmax`, `make_sampler`.
 
+A chain is `make_logits_processors`, minus `logsumexp`, `make_sampler`, as in `generate_step`. What the sampler would
+draw from is seen in place of its last step, and the `logsumexp` is added again to what is left.
+"""
+
+import inspect
 from typing import Any
+from unittest.mock import patch
 
 import mlx.core as mx
 import numpy as np
-from mlx_lm.sample_utils import apply_top_k, make_sampler
+from mlx_lm import sample_utils
+from mlx_lm.sample_utils import apply_top_k, make_logits_processors, make_sampler
 
 from .. import Otherwise
 
 TITLE, SHORT = "MLX and mlx-lm", "MLX"
 PACKAGES = ("mlx", "mlx-lm")
 DTYPES = ("float16", "float32", "float64")
+PROFILE = "mlx-lm"
+OFF = {"temp": 1.0}
 mx.set_default_device(mx.cpu)
 
 
@@ -34,6 +43,32 @@ def keep_top_k(logits: Any, k: Any) -> np.ndarray:
 def softmax(logits: Any) -> np.ndarray:
     """`mx.softmax(axis=-1)`."""
     return np.array(mx.softmax(mx.array(logits), axis=-1))
+
+
+def processed(logits: Any, settings: dict[str, Any], prompt: list[int], output: list[int]) -> np.ndarray:
+    """The logits after the whole chain: each that is left as the processors made it, times `1.0 / temp`."""
+    of_processors = set(inspect.signature(make_logits_processors).parameters)
+    row = mx.array(logits)[None]
+    for processor in make_logits_processors(**{k: v for k, v in settings.items() if k in of_processors}):
+        row = processor(mx.array([*prompt, *output], dtype=mx.int32), row)
+    seen: list[tuple[Any, float]] = []
+
+    def drawn_from(left: Any, temp: float) -> Any:
+        seen.append((left, temp))
+        return mx.argmax(left, axis=-1)
+
+    with patch.object(sample_utils, "categorical_sampling", drawn_from):
+        sampler = make_sampler(**{k: v for k, v in settings.items() if k not in of_processors})
+        token = sampler(row - mx.logsumexp(row, keepdims=True))
+    if not seen:  # greedy
+        return np.where(np.arange(len(logits)) == token.item(), np.array(row)[0], -np.inf)
+    left, temp = seen[0]
+    return np.array(mx.where(left > -mx.inf, row * (1.0 / temp), -mx.inf))[0]
+
+
+def greedy(logits: Any) -> np.ndarray:
+    """`make_sampler` with its defaults, which is `mx.argmax`."""
+    return np.array(make_sampler()(mx.array(logits))).astype(np.int64)
 
 
 def sample(logits: Any, temperature: float) -> int:

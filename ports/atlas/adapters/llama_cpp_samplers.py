@@ -1,0 +1,124 @@
+"""llama.cpp's samplers on the CPU, through llama-cpp-python's low-level functions, which need no model.
+
+Each sampler is applied to an array of all tokens. The chain is the default one of `common_sampler_init`, by
+llama-server's names and without DRY: bias, penalties, top-n-sigma, top-k, typical, top-p, min-p, XTC, temperature; the
+penalties see prompt and output, as they do there.
+"""
+
+import ctypes
+from collections.abc import Iterable
+from typing import Any
+
+import llama_cpp
+import numpy as np
+
+TITLE, SHORT = "llama.cpp", "llama.cpp"
+PACKAGES = ("llama-cpp-python",)
+DTYPES = ("float32",)
+POINTERS = True
+PROFILE = "llama.cpp"
+OFF = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "temperature": 1.0}  # its other filters are off by default
+DEFAULTS = {
+    "repeat_last_n": 64,
+    "repeat_penalty": 1.0,
+    "frequency_penalty": 0.0,
+    "presence_penalty": 0.0,
+    "top_n_sigma": -1.0,
+    "typical_p": 1.0,
+    "xtc_probability": 0.0,
+    "xtc_threshold": 0.1,
+}
+
+
+def _array(logits: Any) -> Any:
+    """The logits as a `llama_token_data_array`, and its memory, which must outlive it."""
+    data = (llama_cpp.llama_token_data * len(logits))(
+        *[llama_cpp.llama_token_data(i, float(logit), 0.0) for i, logit in enumerate(logits)]
+    )
+    pointer = ctypes.cast(data, ctypes.POINTER(llama_cpp.llama_token_data))
+    return data, llama_cpp.llama_token_data_array(pointer, len(logits), -1, False)
+
+
+def _apply(samplers: list[Any], logits: Any, seen: Iterable[int] = ()) -> Any:
+    """The array after the samplers, each of which has accepted the tokens that were seen; they are freed."""
+    memory, array = _array(logits)
+    for sampler in samplers:
+        for token in seen:
+            llama_cpp.llama_sampler_accept(sampler, int(token))
+        llama_cpp.llama_sampler_apply(sampler, ctypes.byref(array))
+        llama_cpp.llama_sampler_free(sampler)
+    return memory, array
+
+
+def _row(samplers: list[Any], logits: Any, seen: Iterable[int] = ()) -> np.ndarray:
+    """The logits after the samplers, by id: -inf for a token that is no longer in the array."""
+    _memory, array = _apply(samplers, logits, seen)
+    row = np.full(len(logits), -np.inf, np.float32)
+    for place in range(array.size):
+        row[array.data[place].id] = array.data[place].logit
+    return row
+
+
+def _rows(sampler: Any, logits: Any) -> np.ndarray:
+    rows = [_row([sampler()], row) for row in np.reshape(logits, (-1, np.shape(logits)[-1]))]
+    return np.array(rows, np.float32).reshape(np.shape(logits))
+
+
+def _biased(logits: Any, biases: dict[int, float]) -> Any:
+    given = [llama_cpp.llama_logit_bias(token, bias) for token, bias in biases.items()]
+    return llama_cpp.llama_sampler_init_logit_bias(
+        len(logits), len(given), (llama_cpp.llama_logit_bias * len(given))(*given)
+    )
+
+
+def processed(logits: Any, settings: dict[str, Any], prompt: list[int], output: list[int]) -> np.ndarray:
+    """The logits after the whole chain."""
+    s = {**DEFAULTS, **settings}
+    samplers = [_biased(logits, s["logit_bias"])] if "logit_bias" in s else []
+    samplers += [
+        llama_cpp.llama_sampler_init_penalties(
+            len(logits), s["repeat_last_n"], s["repeat_penalty"], s["frequency_penalty"], s["presence_penalty"]
+        ),
+        llama_cpp.llama_sampler_init_top_n_sigma(s["top_n_sigma"]),
+        llama_cpp.llama_sampler_init_top_k(s["top_k"]),
+        llama_cpp.llama_sampler_init_typical(s["typical_p"], 0),
+        llama_cpp.llama_sampler_init_top_p(s["top_p"], 0),
+        llama_cpp.llama_sampler_init_min_p(s["min_p"], 0),
+        llama_cpp.llama_sampler_init_xtc(s["xtc_probability"], s["xtc_threshold"], 0, 0),
+        llama_cpp.llama_sampler_init_temp_ext(s["temperature"], 0.0, 1.0),
+    ]
+    return _row(samplers, logits, [*prompt, *output])
+
+
+def apply_temperature(logits: Any, temperature: Any) -> np.ndarray:
+    """`llama_sampler_init_temp`."""
+    return _rows(lambda: llama_cpp.llama_sampler_init_temp(temperature), logits)
+
+
+def keep_top_k(logits: Any, k: Any) -> np.ndarray:
+    """`llama_sampler_init_top_k`."""
+    return _rows(lambda: llama_cpp.llama_sampler_init_top_k(k), logits)
+
+
+def softmax(logits: Any) -> np.ndarray:
+    """What `llama_sampler_init_dist` writes into the array before it draws."""
+    rows = []
+    for row in np.reshape(logits, (-1, np.shape(logits)[-1])):
+        _memory, array = _apply([llama_cpp.llama_sampler_init_dist(0)], row)
+        rows.append([array.data[place].p for place in range(array.size)])
+    return np.array(rows, np.float32).reshape(np.shape(logits))
+
+
+def greedy(logits: Any) -> np.ndarray:
+    """`llama_sampler_init_greedy`."""
+    taken = []
+    for row in np.reshape(logits, (-1, np.shape(logits)[-1])):
+        _memory, array = _apply([llama_cpp.llama_sampler_init_greedy()], row)
+        taken.append(array.data[array.selected].id)
+    return np.array(taken, np.int64).reshape(np.shape(logits)[:-1])
+
+
+def draw(logits: Any) -> int:
+    """`llama_sampler_init_dist` with seed 0."""
+    _memory, array = _apply([llama_cpp.llama_sampler_init_dist(0)], logits)
+    return int(array.data[array.selected].id)
