@@ -1,5 +1,6 @@
 """How an adapter is called: questions that do not apply to it are skipped, and known differences are passed over."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -14,16 +15,20 @@ from ..checker.errors import SkippedError
 from ..checker.judge import of_head
 from ..checker.port import Port, from_python
 
+IDS = ("history", "biased", "biases")  # arguments that are no row of logits
 
-def port_of(module: ModuleType) -> Port:
-    """An adapter as a port for the checker."""
+
+def ports_of(module: ModuleType) -> Iterator[Port]:
+    """An adapter as ports for the checker: one for each rule for ties that any of its functions follows."""
     found = from_python(module.__name__)
-    ties = (getattr(module, "TIES", "lowest_id"),)
-    return replace(
-        found,
-        contract=replace(found.contract, dtypes=getattr(module, "DTYPES", FLOATS), ties=ties),
-        call=Call(found.call, ties, getattr(module, "POINTERS", False)),
-    )
+    rules = dict.fromkeys(found.operations, getattr(module, "TIES", "lowest_id")) | getattr(module, "TIES_OF", {})
+    for rule in dict.fromkeys(rules.values()):
+        yield replace(
+            found,
+            operations=tuple(op for op in found.operations if rules[op] == rule),
+            contract=replace(found.contract, dtypes=getattr(module, "DTYPES", FLOATS), ties=(rule,)),
+            call=Call(found.call, (rule,), getattr(module, "POINTERS", False)),
+        )
 
 
 class Call:
@@ -34,16 +39,18 @@ class Call:
 
     def __call__(self, op: str, given: dict[str, Any]) -> dict[str, Any]:
         """See `judge.Call`."""
-        ties = given.get("ties", "lowest_id")
-        if op == "keep_top_k" and ties != self.ties[0]:
+        ties, filters = given.get("ties", "lowest_id"), op in ("keep_top_k", "keep_top_p")
+        if filters and ties != self.ties[0] and (ties, self.ties[0]) != ("lowest_id", "any"):
             raise SkippedError(f"no ties={ties!r}")
+        if given.get("until", "reached") != "reached":
+            raise SkippedError(f"no until={given['until']!r}")
         if self.pointers and _beyond_pointers(given):
             raise SkippedError("it takes one row of floats and nothing else")
         # Vectors of the whole head follow TOPK-2. Where a tie decides, a head that follows TOPK-7 is right to differ.
         if op == "lm_head" and self.ties == ("all",) and _tied(given):
             raise SkippedError("a tie at the cut: it follows the other tie rule, TOPK-7")
-        # An adapter's `keep_top_k` has no such argument: it follows one rule.
-        named = given.pop("ties", None) if op == "keep_top_k" else None
+        # An adapter's `keep_top_k` and `keep_top_p` have no such argument: each follows one rule.
+        named = given.pop("ties", None) if filters else None
         try:
             result: dict[str, Any] = self.call(op, given)
         finally:
@@ -82,7 +89,7 @@ def is_batch(inputs: dict[str, Any]) -> bool:
 
 def _beyond_pointers(given: dict[str, Any]) -> bool:
     """Whether a C caller could not pass arguments of these shapes or dtypes at all."""
-    arrays = {name: value for name, value in given.items() if isinstance(value, np.ndarray)}
+    arrays = {name: value for name, value in given.items() if isinstance(value, np.ndarray) and name not in IDS}
     if any(array.dtype.name not in FLOATS or array.shape[-1:] == (0,) for array in arrays.values()):
         return True
     if "embedding" in arrays:

@@ -6,6 +6,7 @@ and these names:
 - `TITLE`, `SHORT`, `PACKAGES`: its name, the heading of its column, and the packages whose versions are recorded.
 - `DTYPES`: the dtypes that it can take; all four by default.
 - `TIES = "all"` if it follows TOPK-7. `keep_top_k` has no argument `ties` here, as most implementations know one rule.
+  `TIES_OF` names the rule of other functions, "any" where any of the tied stay, such as `{"keep_top_p": "any"}`.
 - `POINTERS = True` if it takes one row of floats and nothing else, like a C function. The adapter calls it row by row,
   so HEAD-2 to HEAD-4 do not apply.
 - `draw(logits) -> id`: draws one token from its own random stream, for `questions.py`.
@@ -31,9 +32,10 @@ from parity_tests.judges.words import BAD, Word, brief
 from reference.operations import OPERATIONS
 
 from ..checker import random_cases, vector_cases
+from ..checker.port import Port
 from ..vectors import load_all
 from . import questions, settings
-from .calls import Known, port_of
+from .calls import Known, ports_of
 from .evidence import Finding, blamed, of_vector, raised
 
 PLATFORM = f"{platform.system()} {platform.machine()}"
@@ -94,13 +96,18 @@ def _order(rule: str) -> int:
 
 
 def findings(module: ModuleType) -> Iterator[Finding]:
+    """The findings about all of its functions."""
+    for port in ports_of(module):
+        yield from _findings(port, getattr(module, "POINTERS", False))
+
+
+def _findings(port: Port, pointers: bool) -> Iterator[Finding]:
     """The findings from all vectors, then from the random cases.
 
     A random search stops at its first failure. If the vectors have shown that an operation fails on batches, nearly
     every random case would only show that again. So the vectors also collect what is known, and the random cases avoid
     it.
     """
-    port = port_of(module)
     narrow: set[str] = set()  # dtypes that are answered in another dtype
     refused: set[str] = set()  # operations that refuse some good input
     batches: set[str] = set()  # operations that treat a batch unlike its rows
@@ -108,7 +115,7 @@ def findings(module: ModuleType) -> Iterator[Finding]:
         if verdict.word == Word.NOT_CHECKED:
             continue
         for finding in of_vector(case, verdict, blamed(case, verdict, port)):
-            if not (getattr(module, "POINTERS", False) and finding.rule in ("HEAD-2", "HEAD-3", "HEAD-4")):
+            if not (pointers and finding.rule in ("HEAD-2", "HEAD-3", "HEAD-4")):
                 yield finding
             if finding.refuses:
                 refused.add(case.op)

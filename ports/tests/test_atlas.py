@@ -6,12 +6,13 @@ import re
 import sys
 from importlib import metadata
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
+import reference
 from parity_tests.local_torch_rng import local_stream_is_mt19937
 from ports.atlas import Otherwise, questions, records, survey
 from ports.atlas import __main__ as command
@@ -120,6 +121,10 @@ def test_what_is_known_of_them_is_found(recorded: dict[str, dict[str, Any]]) -> 
     assert differs("llama2_c", "CDF-2")  # the last id, masked or not
     assert not differs("llama2_c", "SOFTMAX-2")
     assert not differs("scipy_softmax", "SOFTMAX-2")
+    assert not differs("transformers_processors", "FILTER-5")
+    assert differs("llama_cpp_samplers", "FILTER-5")  # a sum above the mass, any of the equally distant
+    assert not differs("llama_cpp_samplers", "FILTER-2")
+    assert not differs("mlx_lm_sampler", "FILTER-3")  # all that tie with the last survivor
 
 
 @spec("SOFTMAX-1", "TOPK-1", "HEAD-5")
@@ -157,6 +162,24 @@ def test_a_difference_counts_for_the_rule_that_it_breaks(monkeypatch: pytest.Mon
     assert all("raises RuntimeError: one row only" in text for text in of["HEAD-4"])
     assert any(text.endswith("takes the argmax; the rule: refuse") for text in of["TEMP-2"])
     assert "TEMP-1" not in of
+
+
+def first_of_the_tied(logits: np.ndarray, p: float) -> np.ndarray:
+    """Top-p that keeps the lowest ids of the tied."""
+    return reference.keep_top_p(logits, p)
+
+
+@spec("FILTER-2", "FILTER-3")
+@pytest.mark.parametrize(("rule", "broken"), [("lowest_id", set()), ("any", set()), ("all", {"FILTER-3"})])
+def test_each_function_is_held_against_its_own_rule_for_ties(
+    rule: str, broken: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(survey, "EXAMPLES", 100)
+    name = f"{__name__}:TIED"
+    tied = SimpleNamespace(__name__=name, keep_top_p=first_of_the_tied, TIES="all", TIES_OF={"keep_top_p": rule})
+    monkeypatch.setitem(globals(), "TIED", tied)
+    with np.errstate(all="ignore"):
+        assert {finding.rule for finding in survey.findings(cast(ModuleType, tied)) if finding.difference} == broken
 
 
 def test_the_command_runs_what_is_installed_and_keeps_the_rest(

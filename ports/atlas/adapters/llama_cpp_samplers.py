@@ -6,7 +6,7 @@ penalties see prompt and output, as they do there.
 """
 
 import ctypes
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import llama_cpp
@@ -16,6 +16,7 @@ TITLE, SHORT = "llama.cpp", "llama.cpp"
 PACKAGES = ("llama-cpp-python",)
 DTYPES = ("float32",)
 POINTERS = True
+TIES_OF = {"keep_top_p": "any"}
 PROFILE = "llama.cpp"
 OFF = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "temperature": 1.0}  # its other filters are off by default
 DEFAULTS = {
@@ -59,22 +60,23 @@ def _row(samplers: list[Any], logits: Any, seen: Iterable[int] = ()) -> np.ndarr
     return row
 
 
-def _rows(sampler: Any, logits: Any) -> np.ndarray:
-    rows = [_row([sampler()], row) for row in np.reshape(logits, (-1, np.shape(logits)[-1]))]
-    return np.array(rows, np.float32).reshape(np.shape(logits))
+def _rows(logits: Any, made: Callable[[], Any], history: Any = None) -> np.ndarray:
+    """Row by row, each with its part of the history, through a sampler that is made for it."""
+    rows = np.reshape(logits, (-1, np.shape(logits)[-1]))
+    seen = [()] * len(rows) if history is None else np.reshape(history, (len(rows), np.shape(history)[-1]))
+    left = [_row([made()], row, ids) for row, ids in zip(rows, seen, strict=True)]
+    return np.array(left, np.float32).reshape(np.shape(logits))
 
 
-def _biased(logits: Any, biases: dict[int, float]) -> Any:
+def _biased(v: int, biases: dict[int, float]) -> Any:
     given = [llama_cpp.llama_logit_bias(token, bias) for token, bias in biases.items()]
-    return llama_cpp.llama_sampler_init_logit_bias(
-        len(logits), len(given), (llama_cpp.llama_logit_bias * len(given))(*given)
-    )
+    return llama_cpp.llama_sampler_init_logit_bias(v, len(given), (llama_cpp.llama_logit_bias * len(given))(*given))
 
 
 def processed(logits: Any, settings: dict[str, Any], prompt: list[int], output: list[int]) -> np.ndarray:
     """The logits after the whole chain."""
     s = {**DEFAULTS, **settings}
-    samplers = [_biased(logits, s["logit_bias"])] if "logit_bias" in s else []
+    samplers = [_biased(len(logits), s["logit_bias"])] if "logit_bias" in s else []
     samplers += [
         llama_cpp.llama_sampler_init_penalties(
             len(logits), s["repeat_last_n"], s["repeat_penalty"], s["frequency_penalty"], s["presence_penalty"]
@@ -92,12 +94,59 @@ def processed(logits: Any, settings: dict[str, Any], prompt: list[int], output: 
 
 def apply_temperature(logits: Any, temperature: Any) -> np.ndarray:
     """`llama_sampler_init_temp`."""
-    return _rows(lambda: llama_cpp.llama_sampler_init_temp(temperature), logits)
+    return _rows(logits, lambda: llama_cpp.llama_sampler_init_temp(temperature))
 
 
 def keep_top_k(logits: Any, k: Any) -> np.ndarray:
     """`llama_sampler_init_top_k`."""
-    return _rows(lambda: llama_cpp.llama_sampler_init_top_k(k), logits)
+    return _rows(logits, lambda: llama_cpp.llama_sampler_init_top_k(k))
+
+
+def keep_top_p(logits: Any, p: Any) -> np.ndarray:
+    """`llama_sampler_init_top_p`."""
+    return _rows(logits, lambda: llama_cpp.llama_sampler_init_top_p(p, 0))
+
+
+def keep_min_p(logits: Any, p: Any) -> np.ndarray:
+    """`llama_sampler_init_min_p`."""
+    return _rows(logits, lambda: llama_cpp.llama_sampler_init_min_p(p, 0))
+
+
+def keep_typical(logits: Any, mass: Any) -> np.ndarray:
+    """`llama_sampler_init_typical`."""
+    return _rows(logits, lambda: llama_cpp.llama_sampler_init_typical(mass, 0))
+
+
+def keep_top_n_sigma(logits: Any, n: Any) -> np.ndarray:
+    """`llama_sampler_init_top_n_sigma`."""
+    return _rows(logits, lambda: llama_cpp.llama_sampler_init_top_n_sigma(n))
+
+
+def _penalties(logits: Any, history: Any, *penalties: Any) -> np.ndarray:
+    """`llama_sampler_init_penalties` on the last 1,000,000 ids, which are all."""
+    v = np.shape(logits)[-1]
+    return _rows(logits, lambda: llama_cpp.llama_sampler_init_penalties(v, 1_000_000, *penalties), history)
+
+
+def repetition_penalty(logits: Any, history: Any, penalty: Any) -> np.ndarray:
+    """`llama_sampler_init_penalties` with this one alone."""
+    return _penalties(logits, history, penalty, 0.0, 0.0)
+
+
+def frequency_penalty(logits: Any, history: Any, penalty: Any) -> np.ndarray:
+    """`llama_sampler_init_penalties` with this one alone."""
+    return _penalties(logits, history, 1.0, penalty, 0.0)
+
+
+def presence_penalty(logits: Any, history: Any, penalty: Any) -> np.ndarray:
+    """`llama_sampler_init_penalties` with this one alone."""
+    return _penalties(logits, history, 1.0, 0.0, penalty)
+
+
+def logit_bias(logits: Any, biased: Any, biases: Any) -> np.ndarray:
+    """`llama_sampler_init_logit_bias`."""
+    given = dict(zip(np.asarray(biased).tolist(), np.asarray(biases).tolist(), strict=True))
+    return _rows(logits, lambda: _biased(np.shape(logits)[-1], given))
 
 
 def softmax(logits: Any) -> np.ndarray:

@@ -18,6 +18,7 @@ from .. import Otherwise
 TITLE, SHORT = "MLX and mlx-lm", "MLX"
 PACKAGES = ("mlx", "mlx-lm")
 DTYPES = ("float16", "float32", "float64")
+TIES_OF = {"keep_top_p": "all"}
 PROFILE = "mlx-lm"
 OFF = {"temp": 1.0}
 mx.set_default_device(mx.cpu)
@@ -47,6 +48,7 @@ def softmax(logits: Any) -> np.ndarray:
 
 def processed(logits: Any, settings: dict[str, Any], prompt: list[int], output: list[int]) -> np.ndarray:
     """The logits after the whole chain: each that is left as the processors made it, times `1.0 / temp`."""
+    mx.random.seed(0)  # a refusal within a compiled filter leaves the random state unusable
     of_processors = set(inspect.signature(make_logits_processors).parameters)
     row = mx.array(logits)[None]
     for processor in make_logits_processors(**{k: v for k, v in settings.items() if k in of_processors}):
@@ -63,7 +65,51 @@ def processed(logits: Any, settings: dict[str, Any], prompt: list[int], output: 
     if not seen:  # greedy
         return np.where(np.arange(len(logits)) == token.item(), np.array(row)[0], -np.inf)
     left, temp = seen[0]
-    return np.array(mx.where(left > -mx.inf, row * (1.0 / temp), -mx.inf))[0]
+    return np.array(mx.where(left == -mx.inf, -mx.inf, row * (1.0 / temp)))[0]
+
+
+def _rows(logits: Any, history: Any = None, **settings: Any) -> np.ndarray:
+    """Row by row, each with its part of the history.
+
+    MLX checks no index: what one beyond the row does is undefined, and may end the process, so it is not tried.
+    """
+    rows = np.reshape(logits, (-1, np.shape(logits)[-1]))
+    ids = [*np.ravel([] if history is None else history), *settings.get("logit_bias", {})]
+    if any(not -rows.shape[-1] <= token < rows.shape[-1] for token in ids):
+        raise Otherwise("is undefined, as MLX checks no index")
+    seen = [[]] * len(rows) if history is None else np.reshape(history, (len(rows), np.shape(history)[-1])).tolist()
+    left = [processed(row, {**OFF, **settings}, [], said) for row, said in zip(rows, seen, strict=True)]
+    return np.array(left).reshape(np.shape(logits))
+
+
+def keep_top_p(logits: Any, p: Any) -> np.ndarray:
+    """`make_sampler(top_p)`."""
+    return _rows(logits, top_p=p)
+
+
+def keep_min_p(logits: Any, p: Any) -> np.ndarray:
+    """`make_sampler(min_p)`."""
+    return _rows(logits, min_p=p)
+
+
+def repetition_penalty(logits: Any, history: Any, penalty: Any) -> np.ndarray:
+    """`make_logits_processors` with a context size of 0, which is the whole history."""
+    return _rows(logits, history, repetition_penalty=penalty, repetition_context_size=0)
+
+
+def frequency_penalty(logits: Any, history: Any, penalty: Any) -> np.ndarray:
+    """As `repetition_penalty`."""
+    return _rows(logits, history, frequency_penalty=penalty, frequency_context_size=0)
+
+
+def presence_penalty(logits: Any, history: Any, penalty: Any) -> np.ndarray:
+    """As `repetition_penalty`."""
+    return _rows(logits, history, presence_penalty=penalty, presence_context_size=0)
+
+
+def logit_bias(logits: Any, biased: Any, biases: Any) -> np.ndarray:
+    """`make_logits_processors(logit_bias)`."""
+    return _rows(logits, logit_bias=dict(zip(np.asarray(biased).tolist(), np.asarray(biases).tolist(), strict=True)))
 
 
 def greedy(logits: Any) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 from transformers import GPT2Config, GPT2LMHeadModel, TemperatureLogitsWarper, TopKLogitsWarper
+from transformers.generation import logits_process as classes
 
 from parity_tests.heads import to_torch, torch_generator
 
@@ -20,6 +21,7 @@ __all__ = ["draw", "multinomial", "softmax"]
 TITLE, SHORT = "Transformers", "Transf."
 PACKAGES = ("transformers", "torch")
 TIES = "all"
+TIES_OF = {"keep_top_p": "any", "keep_top_h": "any"}
 PROFILE = "transformers"
 OFF = {"top_k": 0}
 generator, takes_noise = torch_generator, False
@@ -39,6 +41,66 @@ def apply_temperature(logits: Any, temperature: Any) -> np.ndarray:
 def keep_top_k(logits: Any, k: Any) -> np.ndarray:
     """`TopKLogitsWarper`."""
     return array(_processed(to_torch(logits), TopKLogitsWarper(k)))
+
+
+def _rows(logits: Any, processor: Any, history: Any = None) -> np.ndarray:
+    """A processor on logits `(B, V)` and ids `(B, n)`, the shapes that it takes."""
+    tensor = to_torch(logits)
+    rows = tensor.reshape(-1, tensor.shape[-1])
+    ids = torch.empty((len(rows), 0), dtype=torch.long)
+    if history is not None:
+        ids = torch.tensor(history).reshape(len(rows), np.shape(history)[-1])
+    return array(processor(ids, rows).reshape(tensor.shape))
+
+
+def keep_top_p(logits: Any, p: Any) -> np.ndarray:
+    """`TopPLogitsWarper`, which `generate()` leaves out from p = 1 on."""
+    return _rows(logits, classes.TopPLogitsWarper(p) if p < 1 else lambda _, rows: rows)
+
+
+def keep_min_p(logits: Any, p: Any) -> np.ndarray:
+    """`MinPLogitsWarper`."""
+    return _rows(logits, classes.MinPLogitsWarper(p))
+
+
+def keep_typical(logits: Any, mass: Any) -> np.ndarray:
+    """`TypicalLogitsWarper`."""
+    return _rows(logits, classes.TypicalLogitsWarper(mass))
+
+
+def keep_epsilon(logits: Any, cutoff: Any) -> np.ndarray:
+    """`EpsilonLogitsWarper`."""
+    return _rows(logits, classes.EpsilonLogitsWarper(cutoff))
+
+
+def keep_eta(logits: Any, cutoff: Any) -> np.ndarray:
+    """`EtaLogitsWarper`."""
+    return _rows(logits, classes.EtaLogitsWarper(cutoff))
+
+
+def keep_top_h(logits: Any, h: Any) -> np.ndarray:
+    """`TopHLogitsWarper`."""
+    return _rows(logits, classes.TopHLogitsWarper(h))
+
+
+def repetition_penalty(logits: Any, history: Any, penalty: Any) -> np.ndarray:
+    """`RepetitionPenaltyLogitsProcessor`."""
+    return _rows(logits, classes.RepetitionPenaltyLogitsProcessor(penalty), history)
+
+
+def no_repeat_ngram(logits: Any, history: Any, ngram_size: Any) -> np.ndarray:
+    """`NoRepeatNGramLogitsProcessor`."""
+    return _rows(logits, classes.NoRepeatNGramLogitsProcessor(ngram_size), history)
+
+
+def ban(logits: Any, banned: Any) -> np.ndarray:
+    """`SuppressTokensLogitsProcessor`."""
+    return _rows(logits, classes.SuppressTokensLogitsProcessor(np.asarray(banned).tolist()))
+
+
+def min_length(logits: Any, history: Any, length: Any, end_ids: Any) -> np.ndarray:
+    """`MinLengthLogitsProcessor`."""
+    return _rows(logits, classes.MinLengthLogitsProcessor(length, torch.tensor(end_ids)), history)
 
 
 def lm_head(context: Any, embedding: Any, temperature: Any = 0.7, k: Any = 50) -> np.ndarray:
