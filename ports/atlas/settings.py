@@ -20,20 +20,10 @@ import numpy as np
 from reference.profiles import PROFILES, Profile
 
 # What most engines call a setting -> the step of `reference/pipeline.py` and the argument that it sets.
-SETTINGS = {
-    "temperature": ("apply_temperature", "temperature"),
-    "top_k": ("keep_top_k", "k"),
-    "top_p": ("keep_top_p", "p"),
-    "min_p": ("keep_min_p", "p"),
-    "typical_p": ("keep_typical", "mass"),
-    "top_n_sigma": ("keep_top_n_sigma", "n"),
-    "xtc_probability": ("keep_xtc", "probability"),
+_COMMON = ("vllm", "transformers", "llama.cpp")
+SETTINGS = {row.setting: (row.step, row.argument) for name in _COMMON for row in PROFILES[name].rows} | {
     "xtc_threshold": ("keep_xtc", "threshold"),
-    "repetition_penalty": ("repetition_penalty", "penalty"),
-    "frequency_penalty": ("frequency_penalty", "penalty"),
-    "presence_penalty": ("presence_penalty", "penalty"),
     "last_n": ("repetition_penalty", "counts"),
-    "logit_bias": ("logit_bias", "biased"),
 }
 
 
@@ -125,7 +115,8 @@ QUESTIONS: dict[str, Question] = {
             {"repetition_penalty": 2.0, "last_n": 2},
             {"presence_penalty": 0.5},
             {"frequency_penalty": 0.5},
-            {"repetition_penalty": 2.0, "presence_penalty": 0.5, "frequency_penalty": 0.25},
+            {"repetition_penalty": 2.0, "presence_penalty": 0.5},
+            {"repetition_penalty": 2.0, "frequency_penalty": 0.25},
             {"repetition_penalty": 2.0, "logit_bias": {0: 5.0}},
             **_SAID,
             values=True,
