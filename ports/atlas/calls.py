@@ -10,6 +10,7 @@ import numpy as np
 import reference
 from parity_tests.contract import FLOATS
 from parity_tests.heads import REFERENCE
+from reference.operations import OPERATIONS
 
 from ..checker.errors import SkippedError
 from ..checker.judge import of_head
@@ -39,8 +40,8 @@ class Call:
 
     def __call__(self, op: str, given: dict[str, Any]) -> dict[str, Any]:
         """See `judge.Call`."""
-        ties, filters = given.get("ties", "lowest_id"), op in ("keep_top_k", "keep_top_p")
-        if filters and ties != self.ties[0] and (ties, self.ties[0]) != ("lowest_id", "any"):
+        ties, named = given.get("ties", "lowest_id"), "ties" in OPERATIONS[op].arguments
+        if named and ties != self.ties[0] and (ties, self.ties[0]) != ("lowest_id", "any"):
             raise SkippedError(f"no ties={ties!r}")
         if given.get("until", "reached") != "reached":
             raise SkippedError(f"no until={given['until']!r}")
@@ -49,13 +50,13 @@ class Call:
         # Vectors of the whole head follow TOPK-2. Where a tie decides, a head that follows TOPK-7 is right to differ.
         if op == "lm_head" and self.ties == ("all",) and _tied(given):
             raise SkippedError("a tie at the cut: it follows the other tie rule, TOPK-7")
-        # An adapter's `keep_top_k` and `keep_top_p` have no such argument: each follows one rule.
-        named = given.pop("ties", None) if filters else None
+        # No function of an adapter has such an argument: each follows one rule.
+        taken = given.pop("ties", None) if named else None
         try:
             result: dict[str, Any] = self.call(op, given)
         finally:
-            if named is not None:  # put back for the judge, which would see an argument missing (HEAD-3)
-                given["ties"] = named
+            if taken is not None:  # put back for the judge, which would see an argument missing (HEAD-3)
+                given["ties"] = taken
         return result
 
 
