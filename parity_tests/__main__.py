@@ -52,6 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
     judge.add_argument("--precision", choices=("float32",), help="take no other precision for right")
     judge.add_argument("--json", action="store_true", help="print JSON")
     judge.add_argument("--html", metavar="FILE", help="write the table as a page, too")
+    tolerances = commands.add_parser("tolerances", help="what each precision does to a bundle's logits and draws")
+    tolerances.add_argument("bundle", type=Path, metavar="BUNDLE", help="a folder written by python -m weights_export")
     bench = commands.add_parser("bench", help="time the heads against each other, in one process")
     bench.add_argument(
         "--shape", default="gpt2", metavar="NAME", help="gpt2 (default), gpt2-xl, llama3, tiny, or two numbers: V,d"
@@ -72,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
         "side-by-side": _side_by_side,
         "profiles": _profiles,
         "judge": _judge,
+        "tolerances": _tolerances,
         "bench": _bench,
         "report": _report,
         "mutants": _mutants,
@@ -184,6 +187,21 @@ def _judge(options: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         print(f"judge: {error}", file=sys.stderr)
         return 2
+
+
+def _tolerances(options: argparse.Namespace) -> int:
+    from weights_export import open_bundle
+
+    from .files.tolerances import lines, table
+    from .terminal import console
+
+    try:
+        bundle = open_bundle(options.bundle)
+        console().print(table(bundle, list(lines(bundle))))
+    except (OSError, ValueError) as error:
+        print(f"tolerances: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def _bench(options: argparse.Namespace) -> int:
