@@ -49,6 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
     judge.add_argument("--temperature", type=float, default=0.7, metavar="T", help="of --probs, --tokens (default 0.7)")
     judge.add_argument("--top-k", type=int, default=50, metavar="K", help="of --probs, --tokens (default 50)")
     judge.add_argument("--seed", type=int, metavar="S", help="of --tokens")
+    judge.add_argument(
+        "--own-contexts", action="store_true", help="the file comes from a whole model, run on the prompts"
+    )
     judge.add_argument("--precision", choices=("float32",), help="take no other precision for right")
     judge.add_argument("--json", action="store_true", help="print JSON")
     judge.add_argument("--html", metavar="FILE", help="write the table as a page, too")

@@ -199,6 +199,22 @@ def test_mistakes_are_named(bundles: dict[str, Bundle], name: str, in_bfloat16: 
     assert judged.mistake.startswith(text) or f" or {text}" in judged.mistake, judged.mistake
 
 
+def test_a_whole_model_in_bfloat16(bundles: dict[str, Bundle]) -> None:
+    """Its contexts are its own: the head is right on them, if that is what is asked."""
+    bundle = bundles["tiny"]
+    rng = np.random.default_rng(0)
+    context = bf16(bundle.context * (1 + 0.01 * rng.standard_normal(bundle.context.shape)).astype("f4"))
+    logits = bf16(of(bundle, context, bf16(bundle.embedding)))
+    assert judge_logits(bundle, logits).mistake.startswith(
+        "other contexts than the bundle's, up to 0.01 of their length"
+    )
+    judged = judge_logits(bundle, logits, own_contexts=True)
+    assert judged.right
+    assert judged.precision.startswith("other contexts")
+    logits[3] += 0.05 * np.abs(logits[3])
+    assert not judge_logits(bundle, logits, own_contexts=True).right
+
+
 def wrong(bundle: Bundle) -> dict[str, np.ndarray]:
     """Mistakes that nobody has on a list."""
     rng, z = np.random.default_rng(1), of(bundle)

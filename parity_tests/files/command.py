@@ -41,7 +41,7 @@ def judge(options: argparse.Namespace) -> int:
     tokens = None if options.tokens is None else read(options.tokens, ids, ("int64", "int32"))
     with progress() as report:
         bundle.verify(report)
-        judged = judge_logits(bundle, theirs, report)
+        judged = judge_logits(bundle, theirs, options.own_contexts, report)
     others = _others(bundle, probs, tokens, options)
     if options.json:
         print(json.dumps(as_json(judged, {name: str(verdict) for name, verdict in others.items()}), indent=2))

@@ -11,7 +11,7 @@ from weights_export.progress import Report, silent
 
 from ..judges.unusual import figure
 from ..judges.words import Word, same_bits
-from .contexts import named, other_contexts
+from .contexts import OTHER_CONTEXTS, named, other_contexts
 from .mistakes import (
     CLOSER,
     Fit,
@@ -25,7 +25,7 @@ from .mistakes import (
     rights,
     sample_of,
 )
-from .precisions import FLOAT32, PRECISIONS, SHORT, Precision, Predicted, all_predicted, held_in, predicted
+from .precisions import FLOAT32, PRECISIONS, SHORT, Precision, Predicted, all_predicted, held_in, of_table, predicted
 
 EVENLY, WORST = 2_048, 512  # how many tokens of the vocabulary tell one head from another
 TELLING = 32  # errors so many times larger than roundings likely make tell a mistake, also within the bound
@@ -85,8 +85,12 @@ class _Way:
         return self.precision.name + (", and a final norm of its own" if self.of_context is not None else "")
 
 
-def judge_logits(bundle: Bundle, theirs: np.ndarray, report: Report = silent) -> Judged:
-    """Judge the logits of a bundle's contexts: `(N, V)`, or `(N, rows)` with the padding rows of its table."""
+def judge_logits(bundle: Bundle, theirs: np.ndarray, own_contexts: bool = False, report: Report = silent) -> Judged:
+    """Judge the logits of a bundle's contexts: `(N, V)`, or `(N, rows)` with the padding rows of its table.
+
+    `own_contexts` takes a head for right whose contexts are close to the bundle's, as those of a whole model are that
+    computes in another precision.
+    """
     stored, v = theirs.dtype.name, bundle.manifest["vocab_size"]
     extra, theirs = theirs.shape[-1] - v, theirs[:, :v]
     z = theirs.astype(np.float64)
@@ -102,6 +106,9 @@ def judge_logits(bundle: Bundle, theirs: np.ndarray, report: Report = silent) ->
     mistake = ""
     if suspect.any():
         mistake, wrong = _mistake(bundle, sample, z, exact, stored, wrong, suspect)
+    name = way.name
+    if own_contexts and mistake.startswith(OTHER_CONTEXTS):
+        name, mistake, wrong, figures = mistake, "", np.zeros_like(wrong), [None] * len(z)
     if extra and not mistake:
         mistake = f"padded: the last {extra:,} columns belong to no token; leave them out or mask them with -inf"
         wrong[:] = True
@@ -109,7 +116,7 @@ def judge_logits(bundle: Bundle, theirs: np.ndarray, report: Report = silent) ->
         _row(z[n], exact.logits[n], ratio[n], figures[n], bool(wrong[n]), same_bits(theirs[n], bundle.logits[n]))
         for n in range(len(z))
     ]
-    return Judged(rows, way.name, mistake, stored, float(exact.ratio(z).max()))
+    return Judged(rows, name, mistake, stored, float(exact.ratio(z).max()))
 
 
 def whole(
@@ -210,11 +217,14 @@ def _kinds(
     of = rights(z, exact) + [Right(whole(bundle, way, stored), way.result) for way in short]
     for kind in (of_results, of_orders, of_permutation):
         yield kind(z, of), of_all
-    elsewhere = other_contexts(bundle, z)
-    if elsewhere is not None:
-        context, away = elsewhere
-        there = rights(z, whole(bundle, FLOAT32, stored, context=context))
-        yield [fit(named(away), z, *(right.logits for right in there))], of_all
+    for dtype in ("float32", *held_in(z)):
+        found = other_contexts(bundle, z, dtype)
+        if found is not None:
+            there = whole(bundle, of_table(dtype), stored, context=found.contexts)
+            doubt = [found.doubt(block, there.allowed) for _, block, _ in bundle.rows()]
+            allowed = there.allowed + np.concatenate(doubt, axis=-1)
+            # All V logits fit d numbers: that says enough, however small the distance is.
+            yield [fit(named(found.away), z, Predicted(there.logits, allowed))], np.full(len(z), np.inf)
 
 
 def _by_row(z: np.ndarray, seen: list[tuple[Fit, np.ndarray]], rows: np.ndarray) -> str:

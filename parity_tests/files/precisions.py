@@ -51,6 +51,13 @@ def _rounded(dtype: str) -> Callable[[np.ndarray, np.ndarray], Factors]:
     return lambda h, w: (roundings.rounded(h, dtype), roundings.rounded(w, dtype), 0.0)
 
 
+def of_table(dtype: str) -> Precision:
+    """A head in this dtype whose contexts are known as it has them."""
+    if dtype == "float32":
+        return FLOAT32
+    return Precision(dtype, lambda h, w: (h, roundings.rounded(w, dtype), 0.0), dtype)
+
+
 def _activations(name: str, table: bool) -> Callable[[np.ndarray, np.ndarray], Factors | None]:
     """A context of 8 bits, as llama.cpp has it; with `table` the embedding was quantised to Q8_0, too."""
 

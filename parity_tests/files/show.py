@@ -11,6 +11,7 @@ from rich.text import Text
 from weights_export import Bundle
 
 from ..judges.words import Word, printable
+from .contexts import OTHER_CONTEXTS
 from .judging import Judged
 
 TEXT = 20  # characters of a prompt
@@ -58,7 +59,10 @@ def summary(judged: Judged, bundle: Bundle) -> list[str]:
     flips = [row for row in judged.rows if row.token != row.due]
     wrong = sum(row.word == Word.DIVERGED for row in judged.rows)
     lines = []
-    if judged.right:
+    if judged.right and judged.precision.startswith(OTHER_CONTEXTS):
+        lines.append(f"A right head. It has {judged.precision}.")
+        lines.append("Whether that is another precision or a mistake before the head, its logits do not tell.")
+    elif judged.right:
         lines.append(f"A right head. Precision: {_precision(judged)}.")
         if judged.times_float32 > 1:
             lines.append(
@@ -69,7 +73,9 @@ def summary(judged: Judged, bundle: Bundle) -> list[str]:
         if figure > 1:
             lines.append(f"Unusual: errors are {figure:.3g} times as large as float32's roundings ever make them.")
     else:
-        lines.append(f"Not a right head: {wrong} of {len(judged.rows)} contexts DIVERGED.")
+        lines.append(f"Not the right logits: {wrong} of {len(judged.rows)} contexts DIVERGED.")
+        if judged.mistake.startswith(OTHER_CONTEXTS):
+            lines.append("If the file comes from a whole model, pass --own-contexts.")
         lines.append(f"Likely mistake: {judged.mistake}." if judged.mistake else "No known mistake explains them.")
         if wrong < len(judged.rows):
             lines.append(f"Precision of the others: {_precision(judged)}.")
