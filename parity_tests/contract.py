@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from reference.operations import OPERATIONS, TIES, UNTIL
+from reference.profiles import PROFILES
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 # Key -> the values that it may have, the default first; and how a report calls the others.
@@ -74,8 +77,11 @@ class Contract:
 
     def offers(self, option: str, value: Any) -> bool:
         """Whether it has this value of `ties` or `until`; bad values are everybody's to refuse."""
-        has = getattr(self, option)
-        return value not in _LISTS[option] or value in has or (value == "lowest_id" and "any" in has)
+        return self.told(option, value) or (value == "lowest_id" and "any" in self.ties)
+
+    def told(self, option: str, value: Any) -> bool:
+        """Whether a request says this value; one that has no choice is not told."""
+        return not is_option(option, value) or value in getattr(self, option)
 
     def tie_arguments(self, operation: str) -> list[dict[str, str]]:
         """What to call `operation` with so that each of the tie rules that it can be told is tried once."""
@@ -83,8 +89,14 @@ class Contract:
         return [{"ties": rule} for rule in told] or [{}]
 
     def stands_for(self, operation: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """The call of the reference with the same result: T = 0 and k = 0 may mean something else than a refusal."""
+        """The call of the reference with the same result: T = 0 and k = 0 may mean something else than a refusal.
+
+        An engine's settings stand for its steps.
+        """
         given = dict(arguments)
+        if operation == "apply_settings":
+            given["steps"] = PROFILES[given.pop("profile")].steps(**given.pop("settings"))
+            return "process", given | {"uniform": np.zeros(given["logits"].shape[:-1])}  # XTC is on or off: PROTOCOL.md
         if self.zero_k == "off" and type(given.get("k")) is int and given["k"] == 0:
             given["k"] = 2**31  # above any V: every token
         if self.zero_temperature == "greedy" and type(given.get("temperature")) in (int, float):
@@ -106,6 +118,11 @@ class Contract:
             return False
         assert isinstance(temperature, (int, float))
         return math.copysign(1, temperature) < 0 == temperature or 0 < abs(temperature) < 2.0**-149
+
+
+def is_option(option: str, value: Any) -> bool:
+    """Whether this is a value of `ties` or `until`, or a word that stands for none of their values."""
+    return value in _LISTS[option]
 
 
 SPECIFIED = Contract()

@@ -14,7 +14,7 @@ from hypothesis import currently_in_test_context, reject
 
 import reference
 import torch_impl
-from reference.operations import DEFAULTS, OPERATIONS, STAGES
+from reference.operations import CALLED, DEFAULTS, OPERATIONS, STAGES
 
 from .contract import OPTIONS, SPECIFIED, Contract
 
@@ -113,7 +113,7 @@ def torch_generator(seed: int) -> torch.Generator:
 
 def functions_of(found: Any) -> dict[str, Callable[..., Any]]:
     """Those functions of a head that a module or another object has, by name."""
-    return {operation: getattr(found, operation) for operation in STAGES if hasattr(found, operation)}
+    return {operation: getattr(found, operation) for operation in CALLED if hasattr(found, operation)}
 
 
 REFERENCE = Head("reference", {**functions_of(reference), "torch_rng": reference.TorchGenerator})

@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from reference.profiles import PROFILES
 from reference.version import VERSION
 
 
@@ -26,6 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     check.add_argument("port", nargs="+", metavar="COMMAND", help="the port's command after --, or MODULE[:OBJECT]")
     check.add_argument(
         "--bundle", type=Path, metavar="DIR", help="an exported bundle (default: the embedded tiny GPT-2's)"
+    )
+    check.add_argument(
+        "--profile", choices=PROFILES, metavar="NAME", help=f"judge it by an engine's profile: {', '.join(PROFILES)}"
     )
     check.add_argument("--thorough", action="store_true", help="thousands of random cases instead of dozens")
     check.add_argument(
@@ -91,6 +95,8 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace, command
     except NoPortError as error:
         print(f"ports check: {error}", file=sys.stderr)
         return 2
+    if options.profile:
+        port = replace(port, profile=PROFILES[options.profile])
     chosen = plan.THOROUGH if options.thorough else plan.Plan()
     if options.bundle:
         chosen = replace(chosen, bundle=options.bundle)

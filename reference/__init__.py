@@ -24,10 +24,12 @@ from .penalties import (
     repetition_penalty,
 )
 from .pipeline import process
+from .profiles import apply_settings
 from .torch_rng import TorchGenerator
 
 __all__ = [
     "TorchGenerator",
+    "apply_settings",
     "apply_temperature",
     "ban",
     "compute_logits",

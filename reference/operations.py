@@ -97,6 +97,8 @@ REFUSALS: dict[str, tuple[str, tuple[str, ...]]] = {
 class Operation:
     """One operation. Where `on` is "arrays", `reference` and `torch_impl` have a function with this name.
 
+    One on a "profile" is asked by the rules of one engine, and has no vectors; `reference` alone has the function.
+
     - `arguments` and `results` map each name to its shape, or to a description.
     - `rule` defines the operation. It counts as broken where no rule is more precise, as by a result of a wrong shape.
     - `rules` are all rules that a result can break.
@@ -108,7 +110,7 @@ class Operation:
     """
 
     name: str
-    on: Literal["arrays", "stream", "bundle"] = "arrays"
+    on: Literal["arrays", "stream", "bundle", "profile"] = "arrays"
     arguments: Mapping[str, str]
     results: Mapping[str, str]
     rule: str = ""
@@ -388,6 +390,21 @@ _TABLE = (
         parts=("log_probs",),
     ),
     Operation(
+        name="apply_settings",
+        on="profile",
+        arguments={
+            "logits": _ROWS,
+            "profile": "the name of an engine",
+            "settings": "an object with the engine's settings by its own names",
+            **_HISTORY,
+            "prompt_length": "",
+        },
+        results={"logits": _ROWS},
+        rule="PIPE-3",
+        parts=("process",),
+        note="asked with `--profile` alone",
+    ),
+    Operation(
         name="open_bundle",
         on="bundle",
         arguments={"path": "a folder in the [bundle format](../weights_export/FORMAT.md)"},
@@ -421,6 +438,7 @@ _TABLE = (
 
 OPERATIONS = {operation.name: operation for operation in _TABLE}
 STAGES = tuple(operation.name for operation in _TABLE if operation.on == "arrays")  # functions of a head
+CALLED = tuple(operation.name for operation in _TABLE if operation.on in ("arrays", "profile"))  # in Python
 # The functions from logits to logits: what a pipeline is made of.
 STEPS = tuple(
     op.name

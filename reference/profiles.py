@@ -13,7 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .pipeline import Step
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .operations import DEFAULTS, OPERATIONS
+from .pipeline import Step, process
 
 _HOLDS = {"==": operator.eq, "<=": operator.le, ">=": operator.ge, ">": operator.gt}
 NONE = 1e-300  # a share that the first token reaches, whichever it is
@@ -57,8 +61,8 @@ class Row:
         if _any_holds(self.greedy, value):
             return [("keep_top_k", {"k": 1})]
         given = {self.argument: value, **{name: settings[setting] for name, (setting, _) in self.also.items()}}
-        if isinstance(value, Mapping):  # from ids to biases
-            given = {"biased": list(value), "biases": list(value.values())}
+        if isinstance(value, Mapping):  # from ids to biases; in JSON the ids are text
+            given = {"biased": [int(i) for i in value], "biases": list(value.values())}
         elif self.least is not None:
             given[self.argument] = max(value, self.least)
         if "end_ids" in given:
@@ -94,10 +98,21 @@ class Profile:
         >>> PROFILES["mlx-lm"].steps(temp=0.5, top_p=0.9)
         [('keep_top_p', {'p': 0.9, 'ties': 'all'}), ('apply_temperature', {'temperature': 0.5})]
         """
+        defaults = self.defaults
         for setting in settings:
-            if setting not in self.defaults:
-                raise ValueError(f"{setting} is no setting of {self.name}: it has {', '.join(self.defaults)}")
-        return [step for row in self.rows for step in row.made({**self.defaults, **settings})]
+            if setting not in defaults:
+                raise ValueError(f"{setting} is no setting of {self.name}: it has {', '.join(defaults)}")
+        return [step for row in self.rows for step in row.made({**defaults, **settings})]
+
+    def options(self, step: str) -> dict[str, str]:
+        """Where the engine's filter stops and which of the tied it keeps, by argument; empty if it has no such filter.
+
+        >>> PROFILES["sglang"].options("keep_top_p")
+        {'until': 'exceeded', 'ties': 'any'}
+        """
+        always = [row.always for row in self.rows if row.step == step][:1]
+        names = [name for name in ("until", "ties") if name in OPERATIONS[step].arguments]
+        return {name: given.get(name, DEFAULTS[name]) for given in always for name in names}
 
 
 ANY, ALL, OUTPUT, STRICT = {"ties": "any"}, {"ties": "all"}, {"counts": "output"}, {"until": "exceeded"}
@@ -209,6 +224,29 @@ CTRANSLATE2 = Profile(  # with include_prompt_in_result=False; otherwise the pro
 )
 _ALL = (TRANSFORMERS, VLLM, SGLANG, LLAMA_CPP, MLX_LM, ONNXRUNTIME_GENAI, CTRANSLATE2)
 PROFILES = {profile.name: profile for profile in _ALL}
+
+
+def apply_settings(
+    logits: ArrayLike,
+    profile: str,
+    settings: Mapping[str, Any],
+    history: ArrayLike | None = None,
+    prompt_length: int = 0,
+) -> np.ndarray:
+    """The logits as an engine processes them, by its own settings: `(..., V), (..., n) -> (..., V)`  [PIPE-3].
+
+    XTC has no number to draw with here, so its probability is 0 or 1; otherwise call `process` with a uniform.
+    Raises: ValueError for a profile or a setting that does not exist; as `process`.
+
+    >>> apply_settings(np.array([3.0, 2.0, 1.0]), "llama.cpp", {"temperature": 0.5, "top_k": 2})
+    array([  6.,   4., -inf])
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"profile is {profile!r}: it must be one of {', '.join(PROFILES)}")
+    steps = PROFILES[profile].steps(**settings)
+    drawn = any(given.get("probability", 1) < 1 for _, given in steps)
+    return process(logits, steps, history, prompt_length, None if drawn else np.zeros(np.shape(logits)[:-1]))
+
 
 # What most engines call the setting of a step, with the step.
 OPTIONS = {

@@ -119,8 +119,9 @@ def _error_after(
 
 def _ratio(result: np.ndarray, z: np.ndarray, error: np.ndarray, any_of_the_tied: bool) -> float:
     """The largest error of a result that may be this end, over its bound; infinite if it is another."""
-    if any_of_the_tied:
-        order, own = np.argsort(z, kind="stable"), np.argsort(result, kind="stable")
+    if any_of_the_tied:  # those that either keeps alone are compared by value; the others stay in their places
+        alone = np.isfinite(z) != np.isfinite(result)
+        order, own = (np.lexsort((np.where(alone, x, 0), alone)) for x in (z, result))
         z, error, result = z[order], error[order], result[own]
     if not np.array_equal(z > -np.inf, result > -np.inf):
         return np.inf

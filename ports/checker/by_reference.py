@@ -7,6 +7,7 @@ import numpy as np
 
 import reference
 from parity_tests import strategies
+from parity_tests.contract import OPTIONS
 from parity_tests.judges.words import brief
 from parity_tests.verdict import Verdict, Word, compare
 from reference.operations import OPERATIONS, WITH_TIES
@@ -22,13 +23,17 @@ def one(port: Port, operation: str, arguments: dict[str, Any], phase: str) -> Ve
     Raises: SkippedError and BrokenError, as the port's call does.
     """
     same, judged = port.contract.stands_for(operation, arguments)
-    ties = {"ties": port.contract.rule_for_ties(arguments.get("ties"))} if same in WITH_TIES else {}
+    rule = port.contract_of(operation).rule_for_ties(arguments.get("ties"))
+    ties = {"ties": rule} if same in WITH_TIES else {}
+    if rule != "any" and "ties" in OPERATIONS[operation].arguments:
+        judged.setdefault("ties", rule)
     expected = _reference(same, judged)
     given = {name: np.array(value) if isinstance(value, np.ndarray) else value for name, value in arguments.items()}
     if operation == "multinomial":
         given.setdefault("num_samples", 1)
-    if given.get("ties") == "lowest_id" and ties == {"ties": "any"}:
-        del given["ties"]
+    for option in OPTIONS:
+        if option in given and not port.contract.told(option, given[option]):
+            del given[option]
     blank = Verdict(operation=operation, word=Word.DIVERGED, rule="HEAD-5", phase=phase, inputs=arguments)
     try:
         actual: Any = port.call(operation, given)
@@ -66,6 +71,7 @@ UNDEFINED = "its contract leaves bad input undefined"
 
 def guarded(blank: Verdict, port: Port, arguments: dict[str, Any]) -> Verdict:
     """As `one`; what the port lacks or skips is not checked, and what it breaks is an error."""
+    arguments = port.by_its_profile(blank.operation, arguments)
     reason = port.lacks(blank.operation, arguments)
     if reason:
         return replace(blank, word=Word.NOT_CHECKED, reason=reason)

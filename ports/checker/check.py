@@ -9,7 +9,7 @@ from parity_tests.judges.words import BAD, Verdict, Word
 from weights_export.bundle import Bundle, open_bundle
 
 from ..vectors import Case, Vectors, load_all
-from . import bundle_cases, claims, random_cases, size_cases, vector_cases
+from . import bundle_cases, claims, profile_cases, random_cases, size_cases, vector_cases
 from .answers import Answers, Beyond, recorded
 from .asking import Recorder
 from .bundle_steps import Told
@@ -40,9 +40,12 @@ def check(port: Port, plan: Plan, watch: Callable[[str], None] = lambda phase: N
     Raises: OSError or ValueError if the bundle cannot be read. Nothing that the port does raises.
     """
     report = Report(port.described)
+    if port.profile:
+        report.profile, report.departs = port.profile.name, port.departs()
     answers: Answers = {}
     told: list[Told] = []
     beyond: list[Beyond] = []
+    settings: list[Beyond] = []  # right answers to them
     recorder = Recorder(port.call, report.seen)
     try:
         bundle = None if plan.bundle is None else _opened(plan.bundle)  # a bad bundle is refused before the long work
@@ -54,8 +57,10 @@ def check(port: Port, plan: Plan, watch: Callable[[str], None] = lambda phase: N
                 if verdict.word in BAD:
                     # A memory layout is nothing that a request could repeat.
                     report.requests.append([] if phase == "layout" else recorder.requests())
-                    if phase in ("sizes", "random") and verdict.word == Word.DIVERGED:
+                    if phase in ("profile", "sizes", "random") and verdict.word == Word.DIVERGED:
                         beyond.append((*recorder.last, recorder.answer))
+                elif phase == "profile" and verdict.conforms:
+                    settings.append((*recorder.last, recorder.answer))
             if phase == "smoke" and _broken(report):
                 report.gave_up = "not even the simplest vector of any operation was answered: fix the harness first"
                 break
@@ -69,6 +74,12 @@ def check(port: Port, plan: Plan, watch: Callable[[str], None] = lambda phase: N
     if fault and not report.gave_up:
         report.verdicts.append(Verdict(operation="stop", word=Word.ERRORED, phase="stop", reason=fault))
         report.requests.append([])
+    if port.profile and report.failures:
+        from .profile_diagnosis import likely_mistakes as of_profile
+
+        watch("looking for the likely mistake")
+        report.mistakes.update(of_profile(port, answers, settings, beyond))
+    answers = {number: one for number, one in answers.items() if one.case.op not in report.mistakes}
     if not all(answered.verdict.conforms for answered in answers.values()):
         from .diagnosis import likely_mistakes  # imports PyTorch, which takes seconds: only for a port that failed
 
@@ -114,6 +125,8 @@ def _phases(
     for layout, call in port.layouts.items():
         good = [case for case in cases if case.id in answers and answers[case.id].verdict.conforms]
         yield "layout", _layout(replace(port, call=call), good, layout)
+    if port.profile:
+        yield "profile", profile_cases.run(port)
     if plan.sizes:
         yield "sizes", size_cases.run(port)
     if plan.examples:

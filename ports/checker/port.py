@@ -3,14 +3,15 @@
 import io
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parity_tests.contract import FLOATS, OPTIONS, Contract
+from parity_tests.contract import FLOATS, OPTIONS, Contract, is_option
 from parity_tests.judges.words import brief
-from reference.operations import OPERATIONS, TIES, WITH_VECTORS
+from reference.operations import CALLED, OPERATIONS, TIES, WITH_VECTORS
+from reference.profiles import Profile
 from weights_export.manifest import VERSIONS
 
 from .errors import BrokenError, ErroredError, SkippedError
@@ -46,12 +47,40 @@ class Port:
     close: Callable[[], str] = lambda: ""  # ends it; returns what was wrong with its end
     # `call` with arrays in other memory layouts, by what a report calls them; none for another process.
     layouts: Mapping[str, Call] = field(default_factory=dict)
+    profile: Profile | None = None  # that it is judged by
 
     @property
     def described(self) -> dict[str, Any]:
         """What it says about itself, as plain data."""
         about = {name: getattr(self, name) for name in ("name", "version", "language", "operations", "bundle_versions")}
         return about | vars(self.contract)
+
+    def options(self, op: str) -> dict[str, str]:
+        """The profile's `until` and `ties` of an operation that it has a row for."""
+        return self.profile.options(op) if self.profile else {}
+
+    def contract_of(self, op: str) -> Contract:
+        """The contract that an operation is judged by: its own, but for what the profile says."""
+        by_profile: dict[str, Any] = {option: (value,) for option, value in self.options(op).items()}
+        return replace(self.contract, **by_profile)
+
+    def by_its_profile(self, op: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments with the options of the profile in place of others; any of the tied is no argument."""
+        given = dict(arguments)
+        for option, value in self.options(op).items():
+            if option not in given or is_option(option, given[option]):
+                given[option] = value
+        return {name: value for name, value in given.items() if (name, value) != ("ties", "any")}
+
+    def departs(self) -> list[str]:
+        """Where it declares another option than its profile has: a line for each."""
+        lines = []
+        for op in self.operations:
+            for option, value in self.options(op).items():
+                said = getattr(self.contract, option)
+                if not self.contract.offers(option, "lowest_id" if value == "any" else value):
+                    lines.append(f"{op} is judged with {option}={value}: it declares {option} {', '.join(said)}")
+        return lines
 
     def lacks(self, op: str, arguments: dict[str, Any]) -> str:
         """Why the port does not support this call; "" if it does."""
@@ -63,7 +92,7 @@ class Port:
             if dtype in FLOATS and dtype not in self.contract.dtypes:
                 return f"it has no {dtype}"
         for option in arguments.keys() & set(OPTIONS):
-            if not self.contract.offers(option, arguments[option]):
+            if not self.contract_of(op).offers(option, arguments[option]):
                 return f"it has no {option}={arguments[option]!r}"
         if op == "torch_rng" and self.contract.stream == "own":
             return "its random stream is its own"
@@ -118,7 +147,7 @@ def _greeted(process: Process) -> Port:
         raise NoPortError("hello: dtypes is []: list at least one of " + ", ".join(FLOATS))
     if not contract.ties and {"keep_top_k", "lm_head", "step", "sequence"} & set(operations):
         raise NoPortError(f"hello: ties is []: a port that cuts lists at least one of {', '.join((*TIES, 'any'))}")
-    if not set(operations) & {operation.name for operation in WITH_VECTORS}:
+    if not set(operations) & {*(operation.name for operation in WITH_VECTORS), *CALLED}:
         raise NoPortError(
             "the harness answers hello; operations lists no stage yet, so there is nothing to check: "
             "add the first one to it (ports/TEMPLATE.md)"

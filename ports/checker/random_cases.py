@@ -1,6 +1,7 @@
 """Random cases from the suite's strategies, judged against the reference; a failing case is shrunk to a small one."""
 
-from collections.abc import Iterator
+import operator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,6 +16,7 @@ from parity_tests.contract import FLOATS
 from parity_tests.verdict import BAD, Verdict, Word
 from reference.operations import STAGES
 
+from . import profile_cases
 from .asking import confirmed
 from .by_reference import guarded
 from .errors import BrokenError
@@ -31,21 +33,32 @@ class _Stop(BaseException):
 def run(port: Port, examples: int) -> Iterator[Verdict]:
     """`examples` cases of each function of the port. Of the failures of a function, only the smallest is kept."""
     # Hypothesis keeps files in the working folder, which is the user's, unless it is told otherwise.
+    dtypes = tuple(dtype for dtype in FLOATS if dtype in port.contract.dtypes)
     with TemporaryDirectory(prefix="lm-head-cases-") as folder:
         set_hypothesis_home_dir(folder)
         try:
             for operation in STAGES:
                 if operation in port.operations:
-                    yield from _operation(port, operation, examples)
+                    rules = st.sampled_from(port.contract_of(operation).tie_arguments(operation))
+                    cases = st.builds(operator.or_, strategies.arguments(operation, dtypes), rules)
+                    yield from _operation(port, operation, cases, guarded, examples)
+            if port.profile and profile_cases.OPERATION in port.operations:
+                cases = profile_cases.arguments(port.profile, dtypes)
+                yield from _operation(port, profile_cases.OPERATION, cases, profile_cases.asked, examples)
         finally:
             set_hypothesis_home_dir(None)
 
 
-def _operation(port: Port, operation: str, examples: int) -> list[Verdict]:
+def _operation(
+    port: Port,
+    operation: str,
+    cases: st.SearchStrategy[dict[str, Any]],
+    judged: Callable[[Verdict, Port, dict[str, Any]], Verdict],
+    examples: int,
+) -> list[Verdict]:
     good: list[Verdict] = []
     failures: list[Verdict] = []
     stopped: list[Verdict] = []
-    dtypes = tuple(dtype for dtype in FLOATS if dtype in port.contract.dtypes)
 
     @settings(
         max_examples=examples,
@@ -57,13 +70,14 @@ def _operation(port: Port, operation: str, examples: int) -> list[Verdict]:
         report_multiple_bugs=False,
         print_blob=False,
     )
-    @given(strategies.arguments(operation, dtypes), st.sampled_from(port.contract.tie_arguments(operation)))
-    def search(arguments: dict[str, Any], rule: dict[str, Any]) -> None:
-        given = {**arguments, **rule}
+    @given(cases)
+    def search(given: dict[str, Any]) -> None:
         blank = Verdict(operation=operation, word=Word.ERRORED, phase="random", inputs=given)
-        verdict = confirmed(lambda: guarded(blank, port, given))
+        verdict = confirmed(lambda: judged(blank, port, given))
         if verdict.word not in BAD and verdict.word != Word.NOT_CHECKED:
             good.append(verdict)
+        elif verdict.word == Word.NOT_CHECKED and operation == profile_cases.OPERATION:
+            stopped.append(verdict)  # an engine may lack one setting, and take the others
         elif verdict.word == Word.NOT_CHECKED or not verdict.repeats or isinstance(verdict.actual, BrokenError):
             stopped.append(verdict)
             raise _Stop
@@ -82,4 +96,4 @@ def _operation(port: Port, operation: str, examples: int) -> list[Verdict]:
         reason = "the same request is answered in different ways: it failed twice and was right once"
         bad = replace(failures[-1], word=Word.ERRORED, rule="", reason=reason, ratio=0.0, repeats=False)
         return [*good, bad]
-    return good
+    return good + stopped

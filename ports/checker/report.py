@@ -42,11 +42,15 @@ def conclusion(report: Report) -> str:
     """The verdict in one sentence. Wrong numbers, missing refusals and protocol faults are counted apart."""
     name = f"{report.port['name']} ({report.port['language']})"
     if report.status == 2:
+        if any(verdict.conforms for verdict in report.verdicts):
+            why = f"whether it follows {report.profile} could not be checked: it answers no apply_settings"
+            return f"{name} conforms in what was checked; {why}"
         return f"{name} could not be checked: it supports nothing that was asked for"
     contract = Contract.read(report.port).words
-    terms = f" to its contract: {', '.join(contract)}" * bool(contract)
+    named = f" to the profile {report.profile}" * bool(report.profile)
+    terms = named + f"{' and' * bool(named)} to its contract: {', '.join(contract)}" * bool(contract)
     if report.status == 0:
-        part = (", in what was checked" if contract else " in what was checked") if report.not_checked() else ""
+        part = (", in what was checked" if terms else " in what was checked") if report.not_checked() else ""
         return f"{name} conforms{terms}{part}"
     counts = Counter(failure.word for failure in report.failures)
     said = [
@@ -105,6 +109,8 @@ def show(report: Report, console: Console) -> None:
     if report.unusual:
         largest = max(report.unusual, key=lambda verdict: verdict.figure)
         _print(console, f"unusual: {_count(len(report.unusual), 'answer')}, the most {largest}")
+    for line in report.departs:
+        _print(console, f"{report.profile}: {line}")
     for line in not_checked(report):
         _print(console, f"not checked: {line}")
     if str(report.seen):
@@ -132,7 +138,7 @@ def _telling(failures: list[Verdict]) -> list[Verdict]:
 def not_checked(report: Report) -> list[str]:
     """What was not checked and why: one line for each reason. Operations that the port lacks share one line."""
     left = report.not_checked()
-    absent = [op for op, _ in left if op not in report.port["operations"]]
+    absent = [op for op, reason in left if op not in report.port["operations"] and reason == f"it has no {op}"]
     by_reason: dict[str, list[str]] = {}
     for (op, reason), count in left.items():
         if op not in absent:
@@ -150,6 +156,8 @@ def as_json(report: Report) -> dict[str, Any]:
         "conclusion": conclusion(report),
         "gave_up": report.gave_up,
         "contract": Contract.read(report.port).words,
+        "profile": report.profile,
+        "departs_from_profile": report.departs,
         "seen": report.seen.sizes,
         "unusual": [str(verdict) for verdict in report.unusual],
         "operations": {

@@ -23,6 +23,8 @@ class Report:
     seen: Seen = field(default_factory=Seen)  # the sizes of what was answered
     requests: list[list[Request]] = field(default_factory=list)  # what repeats each failure, in their order
     strict: bool = False  # whether an unusual result is a failure
+    profile: str = ""  # by which it was judged
+    departs: list[str] = field(default_factory=list)  # where the port declares another option than its profile has
 
     @property
     def failures(self) -> list[Verdict]:
@@ -36,10 +38,14 @@ class Report:
 
     @property
     def status(self) -> int:
-        """The exit status: 0 if the port conforms, 1 if it does not, 2 if nothing could be checked."""
+        """The exit status: 0 if the port conforms, 1 if it does not, 2 if nothing could be checked.
+
+        It is 2 as well where a profile was asked for and the port gave no answer about its settings.
+        """
         if self.failures or self.gave_up or (self.strict and self.unusual):
             return 1
-        return 0 if any(verdict.word != Word.NOT_CHECKED for verdict in self.verdicts) else 2
+        checked = {verdict.operation for verdict in self.verdicts if verdict.word != Word.NOT_CHECKED}
+        return 0 if ("apply_settings" in checked if self.profile else checked) else 2
 
     def rows(self) -> list[tuple[str, Counter[Word], float]]:
         """For each operation, its counts and the largest error / bound among the cases that conform."""

@@ -39,7 +39,7 @@ def _each_rule(port: Port, operation: str, case: sizes.Case, about: str) -> Iter
         kind = case["probs" if "probs" in case else "logits"].dtype
         below_1 = np.nextafter(np.array(1, kind), np.array(0, kind))
         case = {**case, "uniform": np.minimum(case["uniform"].astype(kind), below_1)}
-    for rule in port.contract.tie_arguments(operation):
+    for rule in port.contract_of(operation).tie_arguments(operation):
         given = {**case, **rule}
         if port.contract.leaves_open(given):
             continue

@@ -25,12 +25,12 @@ from ports.checker.judge import of_head
 from ports.onnx import refusals
 from ports.values import encode
 from ports.vectors import arguments
-from reference.operations import OPERATIONS, STAGES, TIES, WITH_VECTORS
+from reference.operations import CALLED, OPERATIONS, STAGES, TIES, WITH_VECTORS
 
-OFFERED = [operation.name for operation in WITH_VECTORS]
+OFFERED = [*(operation.name for operation in WITH_VECTORS), *(name for name in CALLED if name not in STAGES)]
 # A head without PyTorch, which `parity_tests.heads` would bring.
 HEAD: Any = SimpleNamespace(
-    **{name: getattr(reference, name) for name in STAGES},
+    **{name: getattr(reference, name) for name in CALLED},
     torch_rng=reference.TorchGenerator,
     name="reference",
     takes_noise=True,

@@ -144,6 +144,8 @@ def arguments(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _argument(name: str, value: Any) -> Any:
+    if name == "settings":
+        return _plain(value)
     if isinstance(value, dict):
         return from_json(value)
     if isinstance(DEFAULTS.get(name), float) and not isinstance(value, bool):
@@ -159,7 +161,7 @@ def _argument(name: str, value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """The arguments of steps, with the words for numbers as numbers."""
+    """The arguments of steps, or settings, with the words for numbers as numbers."""
     if isinstance(value, list):
         return [_plain(part) for part in value]
     if isinstance(value, dict):
