@@ -110,9 +110,9 @@ class Profile:
         >>> PROFILES["sglang"].options("keep_top_p")
         {'until': 'exceeded', 'ties': 'any'}
         """
-        always = [row.always for row in self.rows if row.step == step][:1]
-        names = [name for name in ("until", "ties") if name in OPERATIONS[step].arguments]
-        return {name: given.get(name, DEFAULTS[name]) for given in always for name in names}
+        said = [row.always for row in self.rows if row.step == step][:1]
+        options = [(name, always) for always in said for name in ("until", "ties") if name in OPERATIONS[step].arguments]
+        return {name: always.get(name, DEFAULTS[name]) for name, always in options}
 
 
 ANY, ALL, OUTPUT, STRICT = {"ties": "any"}, {"ties": "all"}, {"counts": "output"}, {"until": "exceeded"}

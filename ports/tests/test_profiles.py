@@ -215,7 +215,7 @@ def test_a_port_without_settings_is_told_how_to_take_them() -> None:
 @pytest.mark.parametrize("harness", [[sys.executable, "-m", "ports.tests.harness"]])
 def test_settings_travel_as_json(harness: list[str], small: None) -> None:
     """A process gets biases by the text of an id, -inf as a word."""
-    port = replace(from_command(Process(harness)), profile=PROFILES["llama.cpp"], operations=("apply_settings",))
+    port = replace(from_command(Process(harness)), profile=PROFILES["llama.cpp"], operations=("hello", "apply_settings"))
     report = check(port, BY_HAND)
     assert report.status == 0, report.failures
 
