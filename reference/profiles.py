@@ -110,9 +110,11 @@ class Profile:
         >>> PROFILES["sglang"].options("keep_top_p")
         {'until': 'exceeded', 'ties': 'any'}
         """
-        said = [row.always for row in self.rows if row.step == step][:1]
-        options = [(name, always) for always in said for name in ("until", "ties") if name in OPERATIONS[step].arguments]
-        return {name: always.get(name, DEFAULTS[name]) for name, always in options}
+        always = next((row.always for row in self.rows if row.step == step), None)
+        if always is None:
+            return {}
+        names = [name for name in ("until", "ties") if name in OPERATIONS[step].arguments]
+        return {name: always.get(name, DEFAULTS[name]) for name in names}
 
 
 ANY, ALL, OUTPUT, STRICT = {"ties": "any"}, {"ties": "all"}, {"counts": "output"}, {"until": "exceeded"}

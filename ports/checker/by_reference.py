@@ -71,7 +71,7 @@ UNDEFINED = "its contract leaves bad input undefined"
 
 def guarded(blank: Verdict, port: Port, arguments: dict[str, Any]) -> Verdict:
     """As `one`; what the port lacks or skips is not checked, and what it breaks is an error."""
-    arguments = port.by_its_profile(blank.operation, arguments)
+    arguments = port.on_its_terms(blank.operation, arguments)
     reason = port.lacks(blank.operation, arguments)
     if reason:
         return replace(blank, word=Word.NOT_CHECKED, reason=reason)

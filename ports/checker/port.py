@@ -10,7 +10,7 @@ import numpy as np
 
 from parity_tests.contract import FLOATS, OPTIONS, Contract, is_option
 from parity_tests.judges.words import brief
-from reference.operations import CALLED, OPERATIONS, TIES, WITH_VECTORS
+from reference.operations import CALLED, DEFAULTS, OPERATIONS, TIES, WITH_VECTORS
 from reference.profiles import Profile
 from weights_export.manifest import VERSIONS
 
@@ -64,9 +64,14 @@ class Port:
         by_profile: dict[str, Any] = {option: (value,) for option, value in self.options(op).items()}
         return replace(self.contract, **by_profile)
 
-    def by_its_profile(self, op: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The arguments with the options of the profile in place of others; any of the tied is no argument."""
+    def on_its_terms(self, op: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The arguments with the options of the profile in place of others; any of the tied is no argument.
+
+        Where a port has no `until` but the one that a request has to name, this one does.
+        """
         given = dict(arguments)
+        if "until" in OPERATIONS[op].arguments and DEFAULTS["until"] not in self.contract.until:
+            given.setdefault("until", (*self.contract.until, DEFAULTS["until"])[0])
         for option, value in self.options(op).items():
             if option not in given or is_option(option, given[option]):
                 given[option] = value

@@ -80,7 +80,9 @@ def cases(profile: Profile, dtype: str = "float32") -> Iterator[tuple[str, dict[
     for about, settings, logits in _settings(profile):
         ids = _history(*logits.shape)
         given = {"logits": logits.astype(dtype), "profile": profile.name, "history": ids, "prompt_length": 60}
-        chosen = settings if about == "no settings" else {**off, **settings}
+        chosen = (
+            settings if about.startswith("no settings") else settings | {s: off[s] for s in off if s not in settings}
+        )
         given["settings"] = {name: value for name, value in chosen.items() if value is not None}
         if _is_accepted(given):
             yield about, given

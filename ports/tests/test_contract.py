@@ -121,6 +121,17 @@ def test_a_head_that_has_float32_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check(from_python(module(monkeypatch, None, softmax=softmax)), PLAN).status == 1
 
 
+def test_a_head_with_one_boundary_is_judged_by_that() -> None:
+    def keep_top_p(logits: Any, p: float = 0.9, until: Any = "reached", ties: Any = "lowest_id") -> np.ndarray:
+        return reference.keep_top_p(logits, p, "exceeded" if until in ("reached", "exceeded") else until, ties)
+
+    port = replace(from_head(REFERENCE.but("strict", keep_top_p=keep_top_p)), operations=("keep_top_p",))
+    exceeded = check(replace(port, contract=Contract(until=("exceeded",))), Plan(examples=0, bundle=None))
+    assert exceeded.status == 0, exceeded.failures
+    assert ("keep_top_p", "it has no until='reached'") in exceeded.not_checked()
+    assert check(port, Plan(examples=0, bundle=None)).status == 1
+
+
 def gumbel(probs: Any, num_samples: int = 1, *, rng: Any) -> np.ndarray:
     """A right draw from NumPy's generator."""
     probs = np.asarray(probs, np.float64)

@@ -206,16 +206,14 @@ def test_a_port_without_settings_is_told_how_to_take_them() -> None:
     assert not report.failures
     assert report.status == 2
     assert "whether it follows llama.cpp could not be checked" in conclusion(report)
-    reason = (
-        "the order of llama.cpp's steps was not asked: add apply_settings to the port (ports/PROTOCOL.md, Settings)"
-    )
+    reason = f"the order of llama.cpp's steps was not asked: {profile_cases.HOW_TO}"
     assert ("apply_settings", reason) in report.not_checked()
 
 
-@pytest.mark.parametrize("harness", [[sys.executable, "-m", "ports.tests.harness"]])
-def test_settings_travel_as_json(harness: list[str], small: None) -> None:
-    """A process gets biases by the text of an id, -inf as a word."""
-    port = replace(from_command(Process(harness)), profile=PROFILES["llama.cpp"], operations=("hello", "apply_settings"))
+def test_settings_travel_as_json(small: None) -> None:
+    """A process gets biases by the text of an id, -inf as a word; what it may name besides is no filter."""
+    port = from_command(Process([sys.executable, "-m", "ports.tests.harness"]))
+    port = replace(port, profile=PROFILES["llama.cpp"], operations=("hello", "apply_settings"))
     report = check(port, BY_HAND)
     assert report.status == 0, report.failures
 
