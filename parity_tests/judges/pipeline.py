@@ -119,8 +119,9 @@ def _error_after(
 
 def _ratio(result: np.ndarray, z: np.ndarray, error: np.ndarray, any_of_the_tied: bool) -> float:
     """The largest error of a result that may be this end, over its bound; infinite if it is another."""
-    if any_of_the_tied:  # those that either keeps alone are compared by value; the others stay in their places
+    if any_of_the_tied:  # what only one of the two keeps is compared by value, and -0 ties with 0; the rest by place
         alone = np.isfinite(z) != np.isfinite(result)
+        z, result = (np.where(alone, x + x.dtype.type(0), x) for x in (z, result))
         order, own = (np.lexsort((np.where(alone, x, 0), alone)) for x in (z, result))
         z, error, result = z[order], error[order], result[own]
     if not np.array_equal(z > -np.inf, result > -np.inf):

@@ -4,12 +4,14 @@ import json
 import sys
 from dataclasses import replace
 from itertools import pairwise
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
 import reference
+from parity_tests.by_row import process_with
 from parity_tests.contract import Contract, is_option
 from parity_tests.heads import MIRROR, REFERENCE, Head
 from parity_tests.mutants import MUTANTS
@@ -23,7 +25,7 @@ from ports.checker.port import Port, from_command, from_head
 from ports.checker.process import Process
 from ports.checker.report import conclusion
 from reference.operations import OPERATIONS, TIES, UNTIL
-from reference.profiles import PROFILES, Profile
+from reference.profiles import ANY, PROFILES, Profile
 
 BY_HAND = Plan(examples=0, sizes=False, bundle=None)
 EACH = pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
@@ -71,6 +73,29 @@ def test_other_correct_pipelines_are_right(number: int) -> None:
     report = check(port_of(taking_settings(PIPELINES[number], profile), profile), BY_HAND)
     assert report.status == 0, report.failures
     assert report.seen.sizes["V"] == 128_256
+
+
+def from_the_end(function: Any) -> Any:
+    """The filter on the ids in reverse: of the tied, the highest stay."""
+    return lambda logits, **given: function(np.asarray(logits)[..., ::-1].copy(), **given)[..., ::-1].copy()
+
+
+@pytest.mark.parametrize("name", ["llama.cpp", "sglang"])
+def test_where_any_of_the_tied_may_stay_the_highest_may(name: str, small: None) -> None:
+    own = {row.step: from_the_end(getattr(reference, row.step)) for row in PROFILES[name].rows if row.always == ANY}
+    assert own
+    head = REFERENCE.but("the highest", process=process_with({**REFERENCE.operations, **own}))
+    plan = Plan(examples=60, sizes=False, bundle=None)
+    report = check(port_of(taking_settings(head, PROFILES[name]), PROFILES[name]), plan)
+    assert report.status == 0, report.failures
+    assert any(verdict.word == Word.TIE_BREAK for verdict in report.verdicts)
+
+
+def test_the_logits_of_other_ids_are_wrong() -> None:
+    """Though the engine may choose among the tied, and the numbers are the same."""
+    row, steps = np.array([3, 2, 2, 1, 0], np.float32), [("keep_top_k", {"k": 3, "ties": "any"})]
+    expected = reference.process(row, steps)
+    assert compare("process", expected, expected[[1, 0, 2, 3, 4]], logits=row, steps=steps).word == Word.DIVERGED
 
 
 MASKS = ("ban", "no_repeat_ngram", "min_length")
@@ -186,7 +211,7 @@ def test_every_other_boundary_and_tie_rule_is_caught(name: str, op: str, option:
     assert f"{option}={word}" in report.mistakes[op].partition(", not ")[0]
 
 
-def test_what_hello_declares_otherwise_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_hello_declares_otherwise_is_named() -> None:
     lowest = replace(REFERENCE, contract=Contract(ties=("lowest_id",), until=("reached",)))
     port = port_of(lowest, PROFILES["sglang"], "keep_top_p", "keep_top_k")
     assert check(port, BY_HAND).departs == [
@@ -218,14 +243,17 @@ def test_settings_travel_as_json(small: None) -> None:
     assert report.status == 0, report.failures
 
 
-def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["check", "--profile", "ollama", "reference"])
     assert stopped.value.code == 2
     said = capsys.readouterr().err
     assert "argument --profile: invalid choice: 'ollama'" in said
     assert all(name in said for name in PROFILES)
-    assert main(["check", "--profile", "sglang", "--json", "reference.pipeline"]) == 2
+    own: Any = ModuleType("own_head")
+    own.greedy = reference.greedy
+    monkeypatch.setitem(sys.modules, "own_head", own)
+    assert main(["check", "--profile", "sglang", "--json", "own_head"]) == 2
     data = json.loads(capsys.readouterr().out)
     assert (data["profile"], data["departs_from_profile"], data["conforms"]) == ("sglang", [], False)
     assert "answers no apply_settings" in data["conclusion"]
