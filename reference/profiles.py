@@ -217,6 +217,7 @@ ONNXRUNTIME_GENAI = Profile(  # with a top_k: at top_k = 0 and top_p = 0 it keep
 CTRANSLATE2 = Profile(  # with include_prompt_in_result=False; otherwise the prompt counts too, but for its first id
     "ctranslate2",
     (
+        Row("min_length", "length", "min_length", 0, TO_ZERO, OUTPUT, {"end_ids": ("end_token", None)}),
         Row("repetition_penalty", "penalty", "repetition_penalty", 1.0, ONE, OUTPUT),
         Row("no_repeat_ngram", "ngram_size", "no_repeat_ngram_size", 0, TO_ZERO, OUTPUT),
         Row("keep_top_k", "k", "sampling_topk", 1, ZERO, ANY),

@@ -17,7 +17,8 @@ from reference.profiles import PROFILES
 
 from .settings import QUESTIONS, TOPICS, Question
 
-_VARIED = {"counts": "ids so far"}  # in the second column, where the settings are the same throughout
+# What a column is for, unless it is the same throughout a table: heading -> topics where it is.
+_SAME = {"settings": ("counts",), "ids so far": ("top_p", "ties", "order", "penalties", "special")}
 FEW = 5  # so many ids are listed
 
 INTRO = """\
@@ -68,8 +69,11 @@ def agrees(profile: str, recorded: Mapping[str, Any], question: Question) -> boo
         found = np.array(recorded["values"], np.float32)
     else:  # of the tokens that are left, the logits as everything but the filters makes them
         others = [step for step in steps if OPERATIONS[step[0]].family != "filters" and step[0] != "keep_top_k"]
+        unfiltered = reference.process(steps=others, **inputs)
+        if (unfiltered[recorded["ids"]] == -np.inf).any():  # left, though banned
+            return False
         left = np.isin(np.arange(len(question.logits)), recorded["ids"])
-        found = np.where(left, reference.process(steps=others, **inputs), np.float32(-np.inf))
+        found = np.where(left, unfiltered, np.float32(-np.inf))
     return compare("process", due, found, steps=steps, **inputs).word not in BAD
 
 
@@ -84,10 +88,12 @@ def tables(names: list[str], records: Mapping[str, Any]) -> Iterator[str]:
             key: [_cell(records[name], key, question, notes) for name in engines] for key, question in asked.items()
         }
         yield from (f"### {title}", "", *([common, ""] if common else []))
-        yield " | ".join(["| logits", _VARIED.get(topic, "settings"), *(records[n]["short"] for n in engines)]) + " |"
-        yield "| --- | --- |" + " --- |" * len(engines)
+        varied = [heading for heading, of in _SAME.items() if topic not in of]
+        yield " | ".join(["| logits", *varied, *(records[n]["short"] for n in engines)]) + " |"
+        yield "| --- |" + " --- |" * len([*varied, *engines])
         for key, cells in rows.items():
-            said = [asked[key].of, asked[key].history if topic in _VARIED else asked[key].asked, *cells]
+            told = {"settings": asked[key].asked, "ids so far": asked[key].history}
+            said = [asked[key].of, *(told[heading] for heading in varied), *cells]
             yield "|" + "".join(f" {cell} |" if cell else " |" for cell in said)
         yield ""
     for number, note in enumerate(notes, 1):

@@ -22,6 +22,7 @@ from reference.profiles import PROFILES, Profile
 # What most engines call a setting -> the step of `reference/pipeline.py` and the argument that it sets.
 _COMMON = ("vllm", "transformers", "llama.cpp")
 SETTINGS = {row.setting: (row.step, row.argument) for name in _COMMON for row in PROFILES[name].rows} | {
+    "eos_token_id": ("min_length", "end_ids"),
     "xtc_threshold": ("keep_xtc", "threshold"),
     "last_n": ("repetition_penalty", "counts"),
 }
@@ -52,8 +53,10 @@ class Question:
 
 
 def _shown(value: Any) -> str:
-    """One setting; a bias as `+5 for id 0`."""
-    return " ".join(f"{b:+g} for id {i}" for i, b in value.items()) if isinstance(value, Mapping) else f"{value:g}"
+    """One setting; a bias as `+5 for id 0`, ids as `1 2`."""
+    if isinstance(value, Mapping):
+        return " ".join(f"{b:+g} for id {i}" for i, b in value.items())
+    return " ".join(map(str, value)) if isinstance(value, list) else f"{value:g}"
 
 
 def _row(*numbers: float) -> tuple[str, np.ndarray]:
@@ -79,6 +82,7 @@ _HALVES, _FOUR, _FALLING = _ln(0.5, 0.25, 0.125, 0.125), _row(3, 2, 1, 0), _row(
 _LONG_TAIL = ("ln 0.4 0.2 0.1, 30 × ln 0.01", np.log(np.array([0.4, 0.2, 0.1, *[0.01] * 30], np.float32)))
 _SAID: dict[str, Any] = {"prompt": (0, 0, 1), "output": (2, 0), "history": "prompt 0 0 1, output 2 0"}
 _REPETITION: dict[str, Any] = {"repetition_penalty": 64.0, "top_p": 0.9}
+_BIGRAM, _END = {"no_repeat_ngram_size": 2}, {"eos_token_id": [3]}
 TOPICS = {  # topic -> heading, and what all its questions have in common
     "top_p": ("Top-p: at an exact sum, and at ties", ""),
     "ties": ("Other filters: at the edge, and at ties", ""),
@@ -88,6 +92,7 @@ TOPICS = {  # topic -> heading, and what all its questions have in common
         "Which ids a repetition penalty counts",
         "With repetition_penalty 64 and top_p 0.9, what it counts falls, and what it does not count is left.",
     ),
+    "bans": ("Bans: of repeated n-grams, of an early end, of given ids", ""),
     "special": ("What 0, -1 and values out of range mean", ""),
 }
 QUESTIONS: dict[str, Question] = {
@@ -105,6 +110,8 @@ QUESTIONS: dict[str, Question] = {
         *_each("ties", _row(0, 0, 2, 2), *({"top_n_sigma": n} for n in (1.0, 2.0))),
         *_each("ties", _ln(0.4, 0.3, 0.2, 0.1), {"xtc_threshold": 0.15, "xtc_probability": 1.0}),
         *_each("ties", _ln(0.4, 0.2, 0.2, 0.2), {"xtc_threshold": 0.15, "xtc_probability": 1.0}),
+        *_each("ties", _HALVES, {"epsilon_cutoff": 0.125}, {"eta_cutoff": 0.25}),
+        *_each("ties", _equal(4, 0), {"top_h": 0.6}),
         *_each("order", _FALLING, *({"top_p": 0.9, "temperature": t} for t in (1.0, 2.0))),
         *_each("order", _FALLING, *({"min_p": 0.2, "temperature": t} for t in (1.0, 2.0))),
         *_each("order", _LONG_TAIL, {"top_k": 3, "top_p": 0.65}, {"top_p": 0.65}, {"min_p": 0.3, "top_p": 0.65}),
@@ -124,6 +131,11 @@ QUESTIONS: dict[str, Question] = {
         *_each("counts", _equal(4, 64), _REPETITION, **_SAID),
         *_each("counts", _equal(3, 64), _REPETITION, prompt=(0, *[1] * 30), history="prompt 0, 30 × 1"),
         *_each("counts", _equal(3, 64), _REPETITION, prompt=(0, *[1] * 80), history="prompt 0, 80 × 1"),
+        *_each("bans", _equal(4, 0), _BIGRAM, prompt=(0, 1), output=(2, 0), history="prompt 0 1, output 2 0"),
+        *_each("bans", _equal(4, 0), _BIGRAM, prompt=(2,), output=(0, 1, 0), history="prompt 2, output 0 1 0"),
+        *_each("bans", _equal(4, 0), *({"min_length": n, **_END} for n in (3, 6)), **_SAID),
+        *_each("bans", _equal(4, 0), {"min_new_tokens": 1, **_END}, prompt=(0, 0, 1), history="prompt 0 0 1"),
+        *_each("bans", _equal(4, 0), {"suppress_tokens": [1, 2]}),
         *_each("special", _FOUR, {"temperature": 0.0}),
         *_each("special", _FOUR, *({"top_k": k} for k in (0, -1, 4, 5))),
         *_each("special", _FOUR, *({"top_p": p} for p in (0.0, 1.0, 1.5, -1.0))),
@@ -136,12 +148,15 @@ QUESTIONS: dict[str, Question] = {
 
 def own_names(profile: Profile, question: Question) -> dict[str, str]:
     """What the engine calls the settings of this question; none if it lacks one."""
-    names = {common: _own_name(profile, *SETTINGS[common]) for common in question.settings}
+    names = {common: _own_name(profile, common) for common in question.settings}
     return {} if None in names.values() else {common: str(name) for common, name in names.items()}
 
 
-def _own_name(profile: Profile, step: str, argument: str) -> str | None:
+def _own_name(profile: Profile, common: str) -> str | None:
+    step, argument = SETTINGS[common]
     for row in profile.rows:
+        if common == "min_new_tokens" != row.setting:  # others have it as a least length, which may count the prompt
+            continue
         if row.step == step and row.argument == argument:
             return row.setting
         if row.step == step and argument in row.also:

@@ -47,6 +47,20 @@ def test_every_question_was_asked_with_the_settings_it_names(name: str) -> None:
         assert [step for step in on if step != ("apply_temperature", {"temperature": 1.0})] == []
 
 
+@pytest.mark.parametrize("name", RECORDS)
+def test_every_row_of_its_profile_is_asked_about(name: str) -> None:
+    """A row that is on in no answer, or in refusals alone, would be held against nothing."""
+    profile, answers = PROFILES[RECORDS[name]["profile"]], RECORDS[name]["settings"]
+    given = [{**profile.defaults, **recorded["given"]} for recorded in answers.values() if "raises" not in recorded]
+    assert [row.setting for row in profile.rows if not any(row.made(settings) for settings in given)] == []
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_only_values_out_of_range_are_refused(name: str) -> None:
+    refused = {key for key, recorded in RECORDS[name]["settings"].items() if "raises" in recorded}
+    assert {QUESTIONS[key].topic for key in refused} <= {"special"}
+
+
 @pytest.mark.parametrize(
     ("profile", "key", "wrong"),
     [
@@ -55,6 +69,11 @@ def test_every_question_was_asked_with_the_settings_it_names(name: str) -> None:
         ("mlx-lm", "4 × 0; top_p 0.5", {"ids": [0, 1]}),
         ("transformers", "1 2 2 2 0; top_k 2", {"ids": [1, 2]}),
         ("transformers", "3 2 1 0 -1; top_p 0.9, temperature 2", {"ids": [0, 1, 2]}),
+        ("ctranslate2", "4 × 0; no_repeat_ngram_size 2; prompt 0 1, output 2 0", {"ids": [0, 2, 3]}),
+        ("ctranslate2", "4 × 0; min_length 3, eos_token_id 3; prompt 0 0 1, output 2 0", {"ids": [0, 1, 2, 3]}),
+        ("onnxruntime-genai", "4 × 0; min_length 3, eos_token_id 3; prompt 0 0 1, output 2 0", {"ids": [0, 1, 2]}),
+        ("transformers", "4 × 0; min_new_tokens 1, eos_token_id 3; prompt 0 0 1", {"ids": [0, 1, 2, 3]}),
+        ("transformers", "ln 0.5 0.25 0.125 0.125; eta_cutoff 0.25", {"ids": [0]}),
         ("ctranslate2", "2 -2 0 1; repetition_penalty 2; prompt 0 0 1, output 2 0", {"values": [1, -4, 0, 1]}),
     ],
 )
@@ -75,9 +94,14 @@ def test_the_edge_of_min_p_is_left_to_rounding() -> None:
 
 def test_the_page_has_every_answer() -> None:
     lines = list(tables(list(RECORDS), RECORDS))
-    rows = [line for line in lines if line.startswith("| ") and not line.startswith(("| logits", "| ---"))]
-    assert len(rows) == len(QUESTIONS)
-    cells = [cell.strip() for row in rows for cell in row.split("|")[3:-1]]
+    rows, cells, width = 0, [], 0
+    for line in lines:
+        if line.startswith("| logits"):
+            width = sum(record["short"] in map(str.strip, line.split("|")) for record in RECORDS.values())
+        elif line.startswith("| ") and not line.startswith("| ---"):
+            rows += 1
+            cells += [cell.strip() for cell in line.split("|")[1:-1][-width:]]
+    assert rows == len(QUESTIONS)
     assert sum(map(bool, cells)) == sum(len(record["settings"]) for record in RECORDS.values())
     assert sum(cell.endswith(")") for cell in cells) == len(DIFFERS)
     assert not any("unexplained" in line for line in lines)

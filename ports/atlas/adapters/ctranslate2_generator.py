@@ -69,27 +69,27 @@ def _draws(logits: np.ndarray, count: int, **settings: Any) -> list[int]:
 
 
 def _after(logits: np.ndarray, settings: dict[str, Any], prompt: list[int], output: list[int]) -> list[Any]:
-    """The results of the draws that begin with this output, each with one token more."""
+    """The results of the draws that begin with this output, with one token more or, with `min_length`, as many."""
     ctranslate2.set_random_seed(1)
     results = _model(np.ones(1, np.float32), logits[:, None]).generate_batch(
         [[f"<{token}>" for token in prompt] or [PROMPT]] * 4_096,
-        max_length=len(output) + 1,
+        max_length=max(len(output) + 1, settings.get("min_length", 0)),
         include_prompt_in_result=False,
-        end_token=[],
+        return_end_token=True,
         return_logits_vocab=True,
-        **settings,
+        **{"end_token": [], **settings},
     )
-    return [result for result in results if result.sequences_ids[0][:-1] == output]
+    return [r for r in results if r.sequences_ids[0][: len(output)] == output]
 
 
 def drawn(logits: np.ndarray, settings: dict[str, Any], prompt: list[int], output: list[int]) -> list[int]:
     """The ids that come up after this prompt and output, at least once in all draws."""
-    return sorted({result.sequences_ids[0][-1] for result in _after(logits, settings, prompt, output)})
+    return sorted({result.sequences_ids[0][len(output)] for result in _after(logits, settings, prompt, output)})
 
 
 def penalised(logits: np.ndarray, settings: dict[str, Any], prompt: list[int], output: list[int]) -> np.ndarray:
     """The logits after the penalties, which `return_logits_vocab` returns for each token that is drawn."""
-    return np.array(_after(logits, settings, prompt, output)[0].logits[0][-1])
+    return np.array(_after(logits, settings, prompt, output)[0].logits[0][len(output)])
 
 
 def survivors(logits: np.ndarray, k: int) -> list[int]:

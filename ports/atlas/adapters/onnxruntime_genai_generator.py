@@ -51,7 +51,7 @@ def _graph(logits: np.ndarray) -> Any:
     )
 
 
-def _config(v: int) -> dict[str, Any]:
+def _config(v: int, ends: list[int]) -> dict[str, Any]:
     names = {"past_key_names": "past.%d.key", "past_value_names": "past.%d.value"}
     made = {"present_key_names": "present.%d.key", "present_value_names": "present.%d.value"}
     decoder = {
@@ -65,23 +65,25 @@ def _config(v: int) -> dict[str, Any]:
         "inputs": {"input_ids": "input_ids", "attention_mask": "attention_mask", **names},
         "outputs": {"logits": "logits", **made},
     }
-    ends = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), 0)
-    return {"model": {"type": "llama", "vocab_size": v, "context_length": LENGTH, "decoder": decoder, **ends}}
+    ids = {"bos_token_id": 0, "eos_token_id": ends, "pad_token_id": 0}
+    return {"model": {"type": "llama", "vocab_size": v, "context_length": LENGTH, "decoder": decoder, **ids}}
 
 
 def _draws(logits: np.ndarray, count: int, seen: list[int], settings: dict[str, Any]) -> list[int]:
     """The tokens that it draws, or takes if `do_sample` is False, after those that were seen."""
     model = helper.make_model(_graph(logits), opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     drawn: list[int] = []
+    config = _config(len(logits), settings.get("eos_token_id", [0]))
+    options = {name: value for name, value in settings.items() if name != "eos_token_id"}  # it is the model's
     with tempfile.TemporaryDirectory() as folder:
         onnx.save(model, Path(folder) / "model.onnx")
-        (Path(folder) / "genai_config.json").write_text(json.dumps(_config(len(logits))), encoding="utf-8")
+        (Path(folder) / "genai_config.json").write_text(json.dumps(config), encoding="utf-8")
         loaded = onnxruntime_genai.Model(folder)
         while len(drawn) < count:
             batch = min(BATCH, count - len(drawn))
             parameters = onnxruntime_genai.GeneratorParams(loaded)
             of_batch = {"max_length": LENGTH, "batch_size": batch, "random_seed": 1 + len(drawn)}
-            parameters.set_search_options(**{"do_sample": True, **of_batch, **settings})
+            parameters.set_search_options(**{"do_sample": True, **of_batch, **options})
             generator = onnxruntime_genai.Generator(loaded, parameters)
             generator.append_tokens(np.tile(np.array(seen, np.int32), (batch, 1)))
             generator.generate_next_token()
