@@ -98,7 +98,8 @@ def test_the_logits_of_other_ids_are_wrong() -> None:
     assert compare("process", expected, expected[[1, 0, 2, 3, 4]], logits=row, steps=steps).word == Word.DIVERGED
 
 
-MASKS = ("ban", "no_repeat_ngram", "min_length")
+CHANGES = {"penalty", "biases"}  # arguments of penalties that do more than to mask
+MASKS = [op.name for op in OPERATIONS.values() if op.family == "penalties" and not CHANGES & op.arguments.keys()]
 SAME_IN_ANY_ORDER = [{"frequency_penalty", "presence_penalty"}]
 SAME_IN_ANY_ORDER += [{"keep_top_k", "apply_temperature"}, {"keep_top_k", "keep_min_p"}]
 
