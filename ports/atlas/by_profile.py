@@ -17,8 +17,7 @@ from reference.profiles import PROFILES
 
 from .settings import QUESTIONS, TOPICS, Question
 
-# What a column is for, unless it is the same throughout a table: heading -> topics where it is.
-_SAME = {"settings": ("counts",), "ids so far": ("top_p", "ties", "order", "penalties", "special")}
+WITH_IDS = ("counts", "bans")  # topics where the ids so far have a column
 FEW = 5  # so many ids are listed
 
 INTRO = """\
@@ -47,10 +46,7 @@ DIFFERS = {
 
 def steps_of(profile: str, given: Mapping[str, Any]) -> list[Step]:
     """The steps of the profile with these settings, as a record has them."""
-    settings = dict(given)
-    if "logit_bias" in settings:  # the keys of an object in JSON are text
-        settings["logit_bias"] = {int(token): bias for token, bias in settings["logit_bias"].items()}
-    return PROFILES[profile].steps(**settings)
+    return PROFILES[profile].steps(**given)
 
 
 def agrees(profile: str, recorded: Mapping[str, Any], question: Question) -> bool:
@@ -88,12 +84,12 @@ def tables(names: list[str], records: Mapping[str, Any]) -> Iterator[str]:
             key: [_cell(records[name], key, question, notes) for name in engines] for key, question in asked.items()
         }
         yield from (f"### {title}", "", *([common, ""] if common else []))
-        varied = [heading for heading, of in _SAME.items() if topic not in of]
-        yield " | ".join(["| logits", *varied, *(records[n]["short"] for n in engines)]) + " |"
-        yield "| --- |" + " --- |" * len([*varied, *engines])
+        told = ["settings", "ids so far"] if topic in WITH_IDS else ["settings"]
+        yield " | ".join(["| logits", *told, *(records[n]["short"] for n in engines)]) + " |"
+        yield "| --- |" + " --- |" * len([*told, *engines])
         for key, cells in rows.items():
-            told = {"settings": asked[key].asked, "ids so far": asked[key].history}
-            said = [asked[key].of, *(told[heading] for heading in varied), *cells]
+            of, settings, history = asked[key].of, asked[key].asked, asked[key].history
+            said = [of, settings, *([history] if topic in WITH_IDS else []), *cells]
             yield "|" + "".join(f" {cell} |" if cell else " |" for cell in said)
         yield ""
     for number, note in enumerate(notes, 1):

@@ -78,10 +78,17 @@ def _each(topic: str, logits: tuple[str, np.ndarray], *settings: Mapping[str, An
         yield Question(topic, *logits, chosen, **more)
 
 
-_HALVES, _FOUR, _FALLING = _ln(0.5, 0.25, 0.125, 0.125), _row(3, 2, 1, 0), _row(3, 2, 1, 0, -1)
+def _long(count: int) -> dict[str, Any]:
+    """A long prompt."""
+    return {"prompt": (0, *[1] * count), "history": f"prompt 0, {count} × 1"}
+
+
+_HALVES, _TENTHS = _ln(0.5, 0.25, 0.125, 0.125), _ln(0.4, 0.3, 0.2, 0.1)
+_FOUR, _FALLING = _row(3, 2, 1, 0), _row(3, 2, 1, 0, -1)
 _LONG_TAIL = ("ln 0.4 0.2 0.1, 30 × ln 0.01", np.log(np.array([0.4, 0.2, 0.1, *[0.01] * 30], np.float32)))
 _SAID: dict[str, Any] = {"prompt": (0, 0, 1), "output": (2, 0), "history": "prompt 0 0 1, output 2 0"}
-_REPETITION: dict[str, Any] = {"repetition_penalty": 64.0, "top_p": 0.9}
+_COUNTED = ({"repetition_penalty": 64.0}, {"presence_penalty": 32.0}, {"frequency_penalty": 32.0})
+_XTC = {"xtc_threshold": 0.15, "xtc_probability": 1.0}
 _BIGRAM, _END = {"no_repeat_ngram_size": 2}, {"eos_token_id": [3]}
 TOPICS = {  # topic -> heading, and what all its questions have in common
     "top_p": ("Top-p: at an exact sum, and at ties", ""),
@@ -89,8 +96,8 @@ TOPICS = {  # topic -> heading, and what all its questions have in common
     "order": ("In which order", ""),
     "penalties": ("Penalties: what they make of the logits", f"All with the {_SAID['history']}."),
     "counts": (
-        "Which ids a repetition penalty counts",
-        "With repetition_penalty 64 and top_p 0.9, what it counts falls, and what it does not count is left.",
+        "Which ids a penalty counts",
+        "So large a penalty makes what it counts fall by top-p; what it does not count is left.",
     ),
     "bans": ("Bans: of repeated n-grams, of an early end, of given ids", ""),
     "special": ("What 0, -1 and values out of range mean", ""),
@@ -108,13 +115,29 @@ QUESTIONS: dict[str, Question] = {
         *_each("ties", _ln(0.4, 0.2, 0.2, 0.2), {"typical_p": 0.5}),
         *_each("ties", _ln(0.4, 0.2, 0.2, 0.2, 0), {"typical_p": 0.5}),
         *_each("ties", _row(0, 0, 2, 2), *({"top_n_sigma": n} for n in (1.0, 2.0))),
-        *_each("ties", _ln(0.4, 0.3, 0.2, 0.1), {"xtc_threshold": 0.15, "xtc_probability": 1.0}),
-        *_each("ties", _ln(0.4, 0.2, 0.2, 0.2), {"xtc_threshold": 0.15, "xtc_probability": 1.0}),
+        *_each("ties", _TENTHS, _XTC),
+        *_each("ties", _ln(0.4, 0.2, 0.2, 0.2), _XTC),
         *_each("ties", _HALVES, {"epsilon_cutoff": 0.125}, {"eta_cutoff": 0.25}),
         *_each("ties", _equal(4, 0), {"top_h": 0.6}),
         *_each("order", _FALLING, *({"top_p": 0.9, "temperature": t} for t in (1.0, 2.0))),
         *_each("order", _FALLING, *({"min_p": 0.2, "temperature": t} for t in (1.0, 2.0))),
         *_each("order", _LONG_TAIL, {"top_k": 3, "top_p": 0.65}, {"top_p": 0.65}, {"min_p": 0.3, "top_p": 0.65}),
+        *_each(
+            "order",  # in the other order, other tokens are left
+            _TENTHS,
+            {"typical_p": 0.6, "temperature": 0.5},
+            {"typical_p": 0.6, "top_k": 3},
+            {"typical_p": 0.4, "top_p": 0.5},
+            {"typical_p": 0.6, "min_p": 0.3},
+            {"top_n_sigma": 1.5, "top_k": 3},
+            {**_XTC, "temperature": 2.0},
+            {**_XTC, "top_k": 3},
+            {**_XTC, "min_p": 0.3},
+            {"top_h": 0.6, "temperature": 0.5},
+            {"top_h": 0.6, "top_k": 3},
+            {"epsilon_cutoff": 0.15, "typical_p": 0.4},
+        ),
+        *_each("order", _FALLING, {"eta_cutoff": 0.35, "epsilon_cutoff": 0.15}),
         *_each(
             "penalties",
             _row(2, -2, 0, 1),
@@ -128,9 +151,11 @@ QUESTIONS: dict[str, Question] = {
             **_SAID,
             values=True,
         ),
-        *_each("counts", _equal(4, 64), _REPETITION, **_SAID),
-        *_each("counts", _equal(3, 64), _REPETITION, prompt=(0, *[1] * 30), history="prompt 0, 30 × 1"),
-        *_each("counts", _equal(3, 64), _REPETITION, prompt=(0, *[1] * 80), history="prompt 0, 80 × 1"),
+        *(
+            Question("counts", *_equal(v, 64), {**penalty, "top_p": 0.9}, **said)
+            for penalty in _COUNTED
+            for v, said in ((4, _SAID), (3, _long(30)), (3, _long(80)))
+        ),
         *_each("bans", _equal(4, 0), _BIGRAM, prompt=(0, 1), output=(2, 0), history="prompt 0 1, output 2 0"),
         *_each("bans", _equal(4, 0), _BIGRAM, prompt=(2,), output=(0, 1, 0), history="prompt 2, output 0 1 0"),
         *_each("bans", _equal(4, 0), *({"min_length": n, **_END} for n in (3, 6)), **_SAID),
@@ -139,8 +164,9 @@ QUESTIONS: dict[str, Question] = {
         *_each("special", _FOUR, {"temperature": 0.0}),
         *_each("special", _FOUR, *({"top_k": k} for k in (0, -1, 4, 5))),
         *_each("special", _FOUR, *({"top_p": p} for p in (0.0, 1.0, 1.5, -1.0))),
+        *_each("special", _FOUR, {"top_k": 3, "top_p": 0.0}),
         *_each("special", _FOUR, *({"min_p": p} for p in (0.0, 1.5, -1.0))),
-        *_each("special", _FOUR, *({"typical_p": mass} for mass in (0.0, 1.0))),
+        *_each("special", _FOUR, *({"typical_p": mass} for mass in (0.0, 1.0, 1.5))),
         *_each("special", _FOUR, *({"top_n_sigma": n} for n in (0.0, -1.0))),
     )
 }

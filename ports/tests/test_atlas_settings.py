@@ -9,12 +9,13 @@ import reference
 from ports.atlas import records
 from ports.atlas.by_profile import DIFFERS, agrees, steps_of, tables
 from ports.atlas.settings import QUESTIONS, Question, own_names
-from reference.profiles import PROFILES
+from reference.profiles import PROFILES, Profile
 
 spec = pytest.mark.spec
 RECORDS = {name: record for name, record in records.load_all().items() if "settings" in record}
 # Engines that show what they draw and, but for CTranslate2's penalties, no logits.
 ONLY_DRAWN = ("onnxruntime_genai_generator",)
+TEMPERATURE = ("apply_temperature",)
 
 
 def test_these_engines_have_answered() -> None:
@@ -53,6 +54,22 @@ def test_every_row_of_its_profile_is_asked_about(name: str) -> None:
     profile, answers = PROFILES[RECORDS[name]["profile"]], RECORDS[name]["settings"]
     given = [{**profile.defaults, **recorded["given"]} for recorded in answers.values() if "raises" not in recorded]
     assert [row.setting for row in profile.rows if not any(row.made(settings) for settings in given)] == []
+
+
+@spec("PIPE-1", "PIPE-3")
+@pytest.mark.parametrize("name", RECORDS)
+def test_another_order_of_filters_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile, answers = PROFILES[RECORDS[name]["profile"]], RECORDS[name]["settings"]
+    filters = [i for i, row in enumerate(profile.rows) if row.step.startswith("keep_") or row.step in TEMPERATURE]
+    assert filters == list(range(filters[0], len(profile.rows)))
+    for i in filters[:-1]:
+        if {profile.rows[i].step, profile.rows[i + 1].step} == {"keep_top_k", *TEMPERATURE}:  # these two commute
+            continue
+        rows = (*profile.rows[:i], profile.rows[i + 1], profile.rows[i], *profile.rows[i + 2 :])
+        with monkeypatch.context() as patched:
+            patched.setitem(PROFILES, profile.name, Profile(profile.name, rows))
+            other = {key for key, recorded in answers.items() if not agrees(profile.name, recorded, QUESTIONS[key])}
+        assert other > {key for of, key in DIFFERS if of == profile.name}, f"{rows[i].setting}, {rows[i + 1].setting}"
 
 
 @pytest.mark.parametrize("name", RECORDS)
