@@ -1,7 +1,7 @@
 """`python -m ports check -- COMMAND`: whether an LM head in any language conforms, and which rule it breaks.
 
-The port is a command that speaks PROTOCOL.md, or MODULE[:OBJECT], Python called without a process. Exit status: 0 it
-conforms, 1 it does not, 2 it could not be checked.
+The port is a command that speaks PROTOCOL.md; MODULE[:OBJECT], Python called without a process; or engine:NAME, such
+as engine:llama.cpp, an engine that is installed. Exit status: 0 it conforms, 1 it does not, 2 it could not be checked.
 """
 
 import argparse
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
         "check",
         help="check a port",
         description=__doc__,
-        usage="%(prog)s [options] -- COMMAND [ARG ...]\n       %(prog)s [options] MODULE[:OBJECT]",
+        usage="%(prog)s [options] -- COMMAND [ARG ...]\n       %(prog)s [options] MODULE[:OBJECT] or engine:NAME",
     )
     check.add_argument("port", nargs="+", metavar="COMMAND", help="the port's command after --, or MODULE[:OBJECT]")
     check.add_argument(
@@ -90,6 +90,10 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace, command
     try:
         if command:
             port = from_command(Process(command, options.timeout))
+        elif options.port[0].startswith("engine:"):
+            from .atlas.engines import engine
+
+            port = engine(options.port[0].removeprefix("engine:"), options.timeout)
         else:
             port = from_python(options.port[0], options.timeout)
     except NoPortError as error:

@@ -32,7 +32,7 @@ class Row:
     - `always`: arguments with fixed values. `also`: arguments from other settings, with their defaults.
     - `window`: the setting that says how many of the last ids count; `no_window` is what 0 and below mean there.
     - `greedy`: at which values only the largest logit is left.
-    - `least`: smaller values mean this one.
+    - `least`: smaller values mean this one. `yields_to`: the setting that, if it is given, takes its place.
     """
 
     step: str
@@ -46,6 +46,7 @@ class Row:
     no_window: int | str = 0
     greedy: Off = ()
     least: float | None = None
+    yields_to: str = ""
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -56,6 +57,8 @@ class Row:
     def made(self, settings: Mapping[str, Any]) -> list[Step]:
         """The step, unless it is off."""
         value = settings[self.setting]
+        if self.yields_to and settings.get(self.yields_to) is not None:
+            return []
         if value is None or value == [] or value == {} or _any_holds(self.off, value):
             return []
         if _any_holds(self.greedy, value):
@@ -128,7 +131,7 @@ TRANSFORMERS = Profile(  # the fields of GenerationConfig, in the order of `gene
     (
         Row("repetition_penalty", "penalty", "repetition_penalty", 1.0, ONE),
         Row("no_repeat_ngram", "ngram_size", "no_repeat_ngram_size", 0, TO_ZERO),
-        Row("min_length", "length", "min_length", 0, TO_ZERO, also=_EOS),
+        Row("min_length", "length", "min_length", 0, TO_ZERO, also=_EOS, yields_to="min_new_tokens"),
         Row("min_length", "length", "min_new_tokens", None, TO_ZERO, OUTPUT, _EOS),
         Row("ban", "banned", "suppress_tokens"),
         Row("apply_temperature", "temperature", "temperature", 1.0, ONE),

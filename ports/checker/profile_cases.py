@@ -124,7 +124,7 @@ def _on(row: Row, mild: bool = False) -> dict[str, Any]:
 
 def _off(row: Row) -> Any:
     """The value that switches a step off; None where that is to give none."""
-    off = [limit for _, limit in row.off]
+    off = [limit for _, limit in row.off if row.default is not None]
     return off[0] if off else 1.0 if row.argument == "temperature" else None
 
 

@@ -28,6 +28,10 @@ DEFAULTS = {
     "typical_p": 1.0,
     "xtc_probability": 0.0,
     "xtc_threshold": 0.1,
+    "top_k": 40,
+    "top_p": 0.95,
+    "min_p": 0.05,
+    "temperature": 0.8,
 }
 
 
