@@ -122,7 +122,7 @@ class Contract:
 
 def is_option(option: str, value: Any) -> bool:
     """Whether this is a value of `ties` or `until`, or a word that stands for none of their values."""
-    return value in _LISTS[option]
+    return option in OPTIONS and value in _LISTS[option]
 
 
 SPECIFIED = Contract()

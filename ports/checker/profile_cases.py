@@ -53,7 +53,7 @@ _SPECIAL: dict[str, tuple[Any, ...]] = {
     "n": (0.0, -1.0),
     "probability": (0.0,),
     "ngram_size": (0,),
-    "length": (0, 15, 65),
+    "length": (0, 10, 11, 70, 71),
 }
 _END = [3]
 _WINDOWS = (0, 2, 64)
@@ -109,8 +109,8 @@ def _settings(profile: Profile) -> Iterator[tuple[str, dict[str, Any], np.ndarra
     yield "no settings", {}, long
     everything = {name: value for row in profile.rows for name, value in _on(row, mild=True).items()}
     for size in SIZES:
-        yield f"every setting, V = {size:,}", everything, rng.standard_normal((1, size)) * 6
-        yield f"no settings, V = {size:,}", {}, rng.standard_normal((1, size)) * 6
+        yield f"every setting, V = {size:,}", everything, rng.standard_normal((1, size)) * 6 - 100
+        yield f"no settings, V = {size:,}", {}, rng.standard_normal((1, size)) * 6 - 100
 
 
 def _on(row: Row, mild: bool = False) -> dict[str, Any]:

@@ -226,6 +226,33 @@ def test_what_hello_declares_otherwise_is_named() -> None:
     assert not port_of(REFERENCE, PROFILES["sglang"], "keep_top_p", "keep_top_k").departs()
 
 
+@pytest.mark.parametrize("profile", [None, *PROFILES.values()], ids=["none", *PROFILES])
+@pytest.mark.parametrize("ties", ["any", "lowest_id", "all"])
+def test_no_request_says_an_option_that_is_not_declared(profile: Profile | None, ties: str) -> None:
+    """Nor one with bad input: a port that knows no such word would refuse it for that."""
+    contract = Contract(ties=(ties,), until=("reached",))
+    port = from_head(REFERENCE)
+    said: set[tuple[str, str, str]] = set()
+
+    def call(op: str, given: dict[str, Any]) -> dict[str, Any]:
+        said.update((op, name, given[name]) for name in ("ties", "until") if not contract.told(name, given.get(name)))
+        return port.call(op, given)
+
+    own = ("keep_top_k", "keep_top_p", "rank")
+    report = check(replace(port, profile=profile, contract=contract, call=call, layouts={}, operations=own), BY_HAND)
+    assert any(verdict.word == Word.REFUSED for verdict in report.verdicts)
+    assert not said
+
+
+@pytest.mark.parametrize("name", ["min_length-one_longer", "min_length-one_shorter", "keep_min_p-masked_as_zero"])
+def test_what_only_some_lengths_and_negative_logits_show(name: str, small: None) -> None:
+    """A length that is just reached; and with every logit below 0, a mask of 0 is the largest."""
+    mutant = next(mutant for mutant in MUTANTS if str(mutant) == name)
+    functions = {**REFERENCE.operations, mutant.stage: mutant.function}
+    head = REFERENCE.but(name, process=process_with(functions))
+    assert check(port_of(taking_settings(head, PROFILES["vllm"]), PROFILES["vllm"]), BY_HAND).status == 1
+
+
 def test_a_port_without_settings_is_told_how_to_take_them() -> None:
     """What it has conforms; whether it follows the profile is not known, so the exit status is 2."""
     report = check(port_of(REFERENCE, PROFILES["llama.cpp"], "keep_top_k", "keep_top_p"), BY_HAND)
