@@ -15,9 +15,11 @@ from transformers.generation import logits_process as classes
 
 from parity_tests.heads import to_torch, torch_generator
 
+from .. import Otherwise
 from .pytorch import array, draw, multinomial, softmax
 
 __all__ = ["draw", "multinomial", "softmax"]
+
 TITLE, SHORT = "Transformers", "Transf."
 PACKAGES = ("transformers", "torch")
 TIES = "all"
@@ -111,7 +113,9 @@ def lm_head(context: Any, embedding: Any, temperature: Any = 0.7, k: Any = 50) -
 
 
 def processed(logits: Any, settings: dict[str, Any], prompt: list[int], output: list[int]) -> np.ndarray:
-    """The `scores` of the next token in `generate`."""
+    """The `scores` of the next token in `generate`, to which all ids so far are the prompt."""
+    if output and settings.get("min_new_tokens"):
+        raise Otherwise("counts new tokens from where it begins")
     config = GPT2Config(
         vocab_size=len(logits),
         n_embd=1,
