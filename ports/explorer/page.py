@@ -1,16 +1,18 @@
-"""Builds the page as one file from page.html, page.css, page.js, the files of a bundle, and PyTorch's answers."""
+"""Builds the page as one file: page.html, page.css, page.js, a bundle's files, PyTorch's answers, engines' orders."""
 
 import base64
 import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
 from weights_export import Bundle, BundleError
 
+from .orders import orders
 from .pytorch import answers
 
 HERE = Path(__file__).parent
@@ -45,8 +47,13 @@ def html(bundle: Bundle) -> str:
         style=Markup(style),
         script=Markup(script),
         files=files,
-        pytorch=Markup(json.dumps(answers(bundle)).replace("<", "\\u003c")),
+        pytorch=_json(answers(bundle)),
+        orders=_json(orders()),
     )
+
+
+def _json(data: Any) -> Markup:
+    return Markup(json.dumps(data).replace("<", "\\u003c"))
 
 
 def _embeddable(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 const U = { float32: 2 ** -24, float64: 2 ** -53 };
 const OMEGA = { float32: 2 ** -126, float64: 2 ** -1022 };
-const [EXP_ULPS, TANH_ULPS] = [4, 4];
+const [EXP_ULPS, LOG_ULPS, TANH_ULPS] = [4, 4, 4];
 
 /** `n u / (1 - n u)`. */
 export function gamma(n, dtype) {
@@ -85,5 +85,37 @@ export function softmax(z, dtype, error, p, V) {
   return p.map((chance, i) => {
     const relative = sumError < 1 ? (grown[i] * (1 + u) + u + sumError) / (1 - sumError) : Infinity;
     return Math.min(((chance > 0 ? chance * relative : 0) + 2 * omega) * coversFloat64, 1);
+  });
+}
+
+/** How far off a parameter may be in the dtype: not at all if the dtype holds it. */
+const parameter = (value, dtype) =>
+  dtype === "float64" || Math.fround(value) === value ? 0 : U[dtype] * Math.abs(value) + OMEGA[dtype];
+
+/**
+ * Of a running sum of probabilities against `share`, from logits that are off by at most `error`, not all 0  [FILTER-2].
+ *
+ * @param {Float64Array} z (n), not masked
+ * @param {number} share
+ * @param {"float32" | "float64"} dtype
+ * @param {Float64Array} error (n)
+ * @param {Float64Array} p (n), the exact softmax of z
+ * @param {number} V
+ */
+export function runningShare(z, share, dtype, error, p, V) {
+  const off = softmax(z, dtype, error, p, V).reduce((a, b) => a + b, 0);
+  return off + gamma(z.length + 2, dtype) * (1 + off) + parameter(share, dtype);
+}
+
+/** Of each `exp(z - max)` against p, from logits that are off by at most `error`, not all 0  [FILTER-4]: `(n) -> (n)`. */
+export function weight(z, p, dtype, error) {
+  const [u, omega] = [U[dtype], OMEGA[dtype]];
+  const [max, worst] = [z, error].map((numbers) => numbers.reduce((a, b) => Math.max(a, b), -Infinity));
+  const threshold = p > 0 ? Math.abs(Math.log(p)) : 0;
+  return z.map((value, i) => {
+    const x = value - max;
+    if (x === 0 && error[i] === 0) return 0; // the largest is at or above any p, however that is rounded
+    const rounds = u * (Math.abs(x) + 2 * Math.abs(value) + 4) + 4 * EXP_ULPS * u + 2 * LOG_ULPS * u * threshold;
+    return Math.exp(x) * Math.expm1(rounds + error[i] + worst) + (2 + z.length) * omega + parameter(p, dtype);
   });
 }

@@ -8,7 +8,7 @@ import { area, line } from "d3-shape";
 import { count, fixed } from "./words.mjs";
 
 export const LEFT = 48; // room for the numbers of a vertical axis
-const RIGHT = 14;
+export const RIGHT = 14;
 const OUTLIERS = 3; // labelled
 
 const widths = new Map();
@@ -31,20 +31,20 @@ function put(element, attributes, text = null) {
 }
 
 /** A part of a chart, made once. */
-function part(svg, name, tag, attributes = {}, text = null) {
+export function part(svg, name, tag, attributes = {}, text = null) {
   const element = svg.querySelector(`.${name.split(" ")[0]}`) ?? svg.appendChild(document.createElementNS(svg.namespaceURI, tag));
   return put(element, { class: name, ...attributes }, text);
 }
 
 /** An <svg> element of this height at the width that its figure has. */
-function sized(svg, height) {
+export function sized(svg, height) {
   const width = Math.max(widthOf(svg.parentElement), 200);
   put(svg, { width, height });
   return width;
 }
 
 /** An axis, drawn again only if its scale has changed. */
-function drawAxis(svg, name, x, y, axis) {
+export function drawAxis(svg, name, x, y, axis) {
   const group = part(svg, name, "g", { transform: `translate(${x},${y})` });
   const key = [...axis.scale().domain(), ...axis.scale().range()].join();
   if (group.dataset.key === key) return;
@@ -235,10 +235,10 @@ export function drawHistogram(svg, { domain, sorted, bins }, lowest, survivors) 
  * @param {SVGElement} svg
  * @param {number[]} before the best first
  * @param {number[]} after
- * @param {number} alive how many of them survive the cut
+ * @param {boolean[]} kept which of them survive
  * @param {string[]} names
  */
-export function drawSpread(svg, before, after, alive, names) {
+export function drawSpread(svg, before, after, kept, names) {
   const [above, below] = [34, 104];
   const width = sized(svg, below + 62);
   const x = scaleLinear(extent([...before, ...after]), [LEFT + 6, width - RIGHT]).nice();
@@ -250,15 +250,15 @@ export function drawSpread(svg, before, after, alive, names) {
     part(row, "name", "text", { x: 0, y: at + 4 }, name);
     part(row, "zero", "line", { x1: LEFT, x2: width - RIGHT, y1: at, y2: at });
   }
-  const path = (from, to, draw) => before.slice(from, to).map((_, i) => draw(x(before[from + i]), x(after[from + i])));
+  const path = (alive, draw) => before.map((_, i) => (kept[i] === alive ? draw(x(before[i]), x(after[i])) : "")).join("");
   const lines = (a, b) => `M${a.toFixed(1)},${above}L${b.toFixed(1)},${below}`;
   const dots = (a, b) => `M${a.toFixed(1)},${above}h0M${b.toFixed(1)},${below}h0`;
-  for (const [name, from, to] of [
-    ["cut", alive, before.length],
-    ["kept", 0, alive],
+  for (const [name, alive] of [
+    ["cut", false],
+    ["kept", true],
   ]) {
-    part(svg, `${name}-lines`, "path", { d: path(from, to, lines).join("") });
-    part(svg, `${name}-dots`, "path", { d: path(from, to, dots).join("") });
+    part(svg, `${name}-lines`, "path", { d: path(alive, lines) });
+    part(svg, `${name}-dots`, "path", { d: path(alive, dots) });
   }
   const last = before.length - 1;
   for (const [row, values, y] of [

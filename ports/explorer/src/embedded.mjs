@@ -1,4 +1,4 @@
-/** What the page carries: the bundle's files and PyTorch's answers, in data blocks; and the toy for want of it. */
+/** What the page carries, in data blocks: the bundle's files, PyTorch's answers, orders; and the toy for want of it. */
 
 import { BundleError, openBundle, tensorOf } from "../../javascript/bundle.mjs";
 import { count } from "./words.mjs";
@@ -56,16 +56,19 @@ export async function embeddedBundle() {
   };
 }
 
+/** By name, the orders of reference/profiles.py: for each its steps, and the boxes that their arguments come from. */
+export const embeddedOrders = () => JSON.parse(document.getElementById("orders").textContent);
+
 /** PyTorch's answers: settings, and for each a row of probabilities a prompt and a token a seed. */
 export function pytorchAnswers(head) {
   const answers = JSON.parse(document.getElementById("pytorch").textContent);
   const { V, contexts: N } = head;
-  const settings = (answers.settings ?? []).map(({ temperature, k, ids, probs, draws }) => {
-    const n = Math.min(k, V);
+  const settings = (answers.settings ?? []).map(({ ids, probs, draws, ...setting }) => {
     const values = new Float32Array(bytesOf(probs)); // (N, n)
     const tokenIds = ids === null ? null : new Int32Array(bytesOf(ids)); // (N, n); null: every token, in order
     const drawn = draws === null ? null : new Int32Array(bytesOf(draws)); // (N, seeds)
-    if (values.length !== N * n || (tokenIds ?? values).length !== N * n || (drawn?.length ?? 0) % N)
+    const n = tokenIds ? tokenIds.length / N : V;
+    if (values.length !== N * n || !Number.isInteger(n) || (drawn?.length ?? 0) % N)
       throw new BundleError("they do not have the shape of the bundle");
     const rowOf = (prompt) => {
       const row = values.subarray(prompt * n, prompt * n + n);
@@ -76,7 +79,7 @@ export function pytorchAnswers(head) {
     };
     const seeds = drawn ? drawn.length / N : 0;
     const drawOf = (prompt, seed) => (seed >= 0n && seed < seeds ? drawn[prompt * seeds + Number(seed)] : null);
-    return { temperature, k, seeds, rowOf, drawOf };
+    return { ...setting, seeds, rowOf, drawOf };
   });
   return { note: answers.note, version: answers.version, settings };
 }

@@ -6,6 +6,7 @@
 
 import * as charts from "./charts.mjs";
 import { Draws } from "./head.mjs";
+import { settingKey } from "./orders.mjs";
 import { SECTIONS, ofPrompts } from "./sections.mjs";
 import { MOST_DRAWS, Problem, READ, START, fromFragment, stepsOfK, toFragment } from "./state.mjs";
 import { BarTable } from "./tables.mjs";
@@ -14,8 +15,8 @@ import { $, count, percent, written } from "./words.mjs";
 
 const [FIRST, SLICE] = [1, 8]; // milliseconds of many draws: in the frame of the click, and in each one after it
 const REST = 4; // milliseconds of drawing what is out of sight, between two chances of the browser to react
-const FIELD = { bad_temperature: "temperature", overflow: "temperature", bad_k: "k", bad_seed: "seed" };
-const BOXES = ["prompt", "temperature", "k", "seed"]; // a change of one restarts the draws
+const BOXES = ["prompt", "temperature", "k", "top_p", "min_p", "order", "seed"]; // a change of one restarts the draws
+const SLIDERS = ["temperature", "top_p", "min_p"]; // with the values of their boxes
 
 export class Page {
   #keys = {};
@@ -44,17 +45,18 @@ export class Page {
   // What the sections ask for.
 
   probs() {
-    return this.head.probs(this.state.prompt, this.state.temperature, this.state.k);
+    return this.head.probs(this.state);
   }
 
   summary() {
-    return this.head.summary(this.state.prompt, this.state.temperature, this.state.k);
+    return this.head.summary(this.state);
   }
 
-  /** PyTorch's answers at this temperature and k, if they came with the page. */
+  /** PyTorch's answers at these settings, if they came with the page. */
   answer() {
-    const { temperature, k } = this.state;
-    return this.pytorch.settings.find((s) => s.temperature === temperature && s.k === Math.min(k, this.head.V));
+    const now = { ...this.state, k: Math.min(this.state.k, this.head.V) };
+    const names = ["temperature", "k", "top_p", "min_p", "order"];
+    return this.pytorch.settings.find((setting) => names.every((name) => setting[name] === now[name]));
   }
 
   /** Do it only if what it depends on has changed. */
@@ -90,8 +92,9 @@ export class Page {
     try {
       this.#compute(state);
     } catch (error) {
-      if (!Object.hasOwn(FIELD, error.code)) throw error;
-      this.#refuse(new Problem(FIELD[error.code], error.message));
+      const box = error.code === "bad_seed" ? "seed" : error.code && error.box;
+      if (!box) throw error;
+      this.#refuse(new Problem(box, error.message));
       return false;
     }
     this.#clearProblems(Object.keys(patch));
@@ -102,10 +105,11 @@ export class Page {
     return true;
   }
 
-  #compute({ prompt, temperature, k, seed, draws }) {
+  #compute(state) {
     const { head } = this;
-    const probs = head.probs(prompt, temperature, k);
-    const key = [prompt, temperature, k, seed].join();
+    const { seed, draws } = state;
+    const probs = head.probs(state);
+    const key = `${settingKey(state)},${seed}`;
     if (key !== this.#seen.drawsKey || draws < this.draws.count) {
       const next = new Draws(head, probs, seed);
       next.next(); // refuses a bad seed
@@ -113,7 +117,7 @@ export class Page {
       this.#seen.drawsKey = key;
     }
     this.#drawFor(draws, FIRST);
-    this.ids = head.candidates(prompt, temperature);
+    this.ids = head.candidates(state.prompt, state.temperature);
   }
 
   /** Draw until there are `draws`, or the time is used up; whatever is missing, the next pictures bring. */
@@ -194,14 +198,17 @@ export class Page {
       return new Option(line.length > 60 ? `… ${line.slice(-58)}` : line, i);
     });
     $("prompt").replaceChildren(...options);
+    $("order").replaceChildren(...Object.keys(this.head.orders).map((name) => new Option(name, name)));
     $("k-slider").max = this.steps.length - 1;
     written("model", `Model: ${this.head.title}; computed in float32 by the JavaScript port.`);
     written("pytorch-note", this.pytorch.note);
-    const settings = this.pytorch.settings.map(({ temperature, k }) => {
+    const settings = this.pytorch.settings.map(({ temperature, k, top_p, min_p, order }) => {
       const button = document.createElement("button");
       button.type = "button";
-      button.textContent = `T = ${temperature}, k = ${k >= this.head.V ? "V" : k}`;
-      button.addEventListener("click", () => this.change({ temperature, k }));
+      const filters = [top_p !== START.top_p && `top-p ${top_p}`, min_p !== START.min_p && `min-p ${min_p}`];
+      const values = [`T = ${temperature}`, `k = ${k >= this.head.V ? "V" : k}`, ...filters.filter(Boolean)];
+      button.textContent = (order === START.order ? "" : `${order}: `) + values.join(", ");
+      button.addEventListener("click", () => this.change({ temperature, k, top_p, min_p, order }));
       return button;
     });
     $("settings").replaceChildren(...settings);
@@ -211,9 +218,8 @@ export class Page {
   #listen() {
     $("prompt").addEventListener("focus", () => this.#prepare(), { once: true });
     for (const name of BOXES) $(name).addEventListener("input", ({ target }) => this.#type(name, target.value));
-    $("temperature-slider").addEventListener("input", ({ target }) =>
-      this.change({ temperature: Number(target.value) }),
-    );
+    for (const name of SLIDERS)
+      $(`${name}-slider`).addEventListener("input", ({ target }) => this.change({ [name]: Number(target.value) }));
     $("k-slider").addEventListener("input", ({ target }) => this.change({ k: this.steps[target.value] }));
     $("draw").addEventListener("click", () => this.#drawMore(1));
     $("draw-1000").addEventListener("click", () => this.#drawMore(1000));
@@ -268,11 +274,15 @@ export class Page {
   }
 
   #showControls(typing) {
-    const { temperature, k } = this.state;
+    const { k } = this.state;
     const { V } = this.head;
     for (const name of BOXES) if (name !== typing) $(name).value = String(this.state[name]);
-    $("temperature-slider").value = temperature;
-    $("temperature-slider").setAttribute("aria-valuetext", String(temperature));
+    const off = Object.fromEntries(this.head.orders[this.state.order].map((row) => [row.setting, row.off]));
+    for (const name of SLIDERS) {
+      const value = this.state[name];
+      $(`${name}-slider`).value = value;
+      $(`${name}-slider`).setAttribute("aria-valuetext", value === off[name] ? `${value}, which is off` : String(value));
+    }
     const step = this.steps.findIndex((value) => value >= k);
     $("k-slider").value = step < 0 ? this.steps.length - 1 : step;
     $("k-slider").setAttribute("aria-valuetext", `${count(Math.min(k, V))} of ${count(V)}`);

@@ -3,7 +3,10 @@
 import { max } from "d3-array";
 import { scaleLinear, scaleLog } from "d3-scale";
 import * as charts from "./charts.mjs";
+import { showFilters, showOrder } from "./cuts.mjs";
 import { every } from "./head.mjs";
+import { settingKey } from "./orders.mjs";
+import { START } from "./state.mjs";
 import * as verdict from "./verdict.mjs";
 import { $, count, fixed, percent, short, times, written } from "./words.mjs";
 
@@ -123,8 +126,7 @@ function showCandidates(page, ids, token) {
 function showLogits(page) {
   const { head } = page;
   const { prompt } = page.state;
-  const { lowest } = page.summary();
-  const survivors = Math.min(page.state.k, head.V);
+  const { lowest, survivors } = page.summary();
   page.ifNew("logits", [prompt, lowest, survivors, page.width], () => {
     const bins = page.ofPrompts.bins(prompt);
     charts.drawHistogram($("histogram"), bins, lowest, survivors);
@@ -138,23 +140,24 @@ function showLogits(page) {
 }
 
 function showCut(page) {
-  const { prompt, temperature, k } = page.state;
-  const survivors = Math.min(k, page.head.V);
-  page.ifNew("spread", [prompt, temperature, k, page.width], () => showSpread(page));
+  const { survivors, tail } = page.summary();
+  page.ifNew("spread", [settingKey(page.state), page.width], () => showSpread(page));
   written("survive", count(survivors));
   written("cut", count(page.head.V - survivors));
-  written("tail", percent(page.summary().tail));
+  written("tail", percent(tail));
 }
 
 /** What temperature does to the candidates: their distances are what the probabilities come from. */
 function showSpread(page) {
   const { head } = page;
-  const { prompt, temperature, k } = page.state;
+  const { prompt, temperature } = page.state;
   const ids = Array.from(page.ids);
+  const survives = head.kept(page.state);
+  const kept = ids.map((id) => survives[id] > -Infinity);
   const [before, after] = [head.logits(prompt), head.scaled(prompt, temperature)].map((z) => ids.map((id) => z[id]));
   const names = ids.map((id) => page.tokens.quote(id));
-  charts.drawSpread($("spread"), before, after, Math.min(k, ids.length), names);
-  const last = Math.min(k, ids.length) - 1;
+  charts.drawSpread($("spread"), before, after, kept, names);
+  const last = kept.lastIndexOf(true);
   const [near, far] = [before, after].map((z) => z[0] - z[last]);
   written(
     "spread-text",
@@ -168,7 +171,7 @@ function showSpread(page) {
 
 function showProbabilities(page) {
   const { prompt, temperature, k } = page.state;
-  page.ifNew("probabilities", [prompt, temperature, k, page.width], () => showBars(page));
+  page.ifNew("probabilities", [settingKey(page.state), page.width], () => showBars(page));
   const { tail, entropy, effective } = page.summary();
   written("entropy", entropy.toFixed(3));
   written("effective", effective.toFixed(2));
@@ -177,9 +180,9 @@ function showProbabilities(page) {
 
 function showBars(page) {
   const { head, ids } = page;
-  const { prompt, temperature, k } = page.state;
+  const { prompt, temperature } = page.state;
   const [logits, scaled] = [head.logits(prompt), head.scaled(prompt, temperature)];
-  const [kept, probs] = [head.kept(prompt, temperature, k), page.probs()];
+  const [kept, probs] = [head.kept(page.state), page.probs()];
   const pytorch = page.answer()?.rowOf(prompt);
   const top = Math.ceil(4 * Math.max(probs[ids[0]], 1e-9)) / 4; // quarters: the bars keep their scale for a while
   const rows = Array.from(ids, (id) => {
@@ -200,7 +203,7 @@ function showBars(page) {
     };
   });
   page.bars.update(rows, scaleLinear([0, top], [0, 1]), (axis) => axis.ticks(3, "~%"));
-  const others = Math.max(Math.min(k, head.V) - ids.length, 0);
+  const others = page.summary().survivors - ids.filter((id) => kept[id] > -Infinity).length;
   const mass = ids.reduce((rest, id) => rest - probs[id], 1);
   written(
     "rest",
@@ -256,15 +259,32 @@ function showCounts(page) {
   );
 }
 
+const inPython = (given) =>
+  Object.entries(given)
+    .map(([name, value]) => `"${name}": ${JSON.stringify(value)}`)
+    .join(", ");
+
 function showNumpy(page) {
-  const { prompt, temperature, k, seed, draws } = page.state;
-  const probs = page.head.finish
+  const { head, state } = page;
+  const { prompt, temperature, k, seed, draws } = state;
+  const steps = head.steps(state).filter(({ on }) => on);
+  const filtered = state.order !== START.order || steps.length > 2;
+  const logits = head.finish
+    ? `logits = reference.finish_logits(reference.compute_logits(context, embedding), **bundle.finish)`
+    : `logits = reference.compute_logits(context, embedding)`;
+  const last = filtered
     ? [
-        `logits = reference.finish_logits(reference.compute_logits(context, embedding), **bundle.finish)`,
+        `steps = [${steps.map(({ step: [name, given] }) => `("${name}", {${inPython(given)}})`).join(", ")}]`,
+        `probs = reference.softmax(reference.process(logits, steps))`,
+      ]
+    : [
         `scaled = reference.apply_temperature(logits, temperature=${temperature})`,
         `probs = reference.softmax(reference.keep_top_k(scaled, k=${k}))`,
-      ]
-    : [`probs = reference.lm_head(context, embedding, temperature=${temperature}, k=${k})`];
+      ];
+  const probs =
+    filtered || head.finish
+      ? [logits, ...last]
+      : [`probs = reference.lm_head(context, embedding, temperature=${temperature}, k=${k})`];
   const lines = [
     ...page.head.numpy(prompt),
     ...probs,
@@ -285,7 +305,7 @@ function say(id, result, detail) {
 
 function showPyTorch(page) {
   const { head, pytorch } = page;
-  const { prompt, temperature, k, seed } = page.state;
+  const { prompt, seed } = page.state;
   const answer = page.answer();
   for (const [i, setting] of pytorch.settings.entries())
     $("settings").children[i].setAttribute("aria-pressed", String(setting === answer));
@@ -296,17 +316,21 @@ function showPyTorch(page) {
   const logits = page.ofPrompts.logits(prompt);
   say("logits", logits, ratio(logits));
   if (!answer) {
-    say("probs", null, "not included for this T and k; choose a setting below");
+    say("probs", null, "not included for these settings; choose some below");
     return say("draw", null, "");
   }
-  page.ifNew("judge", [prompt, temperature, answer.k], () => {
-    page.judged = new verdict.HeadJudge(exact, error, temperature, k).compare(page.probs(), answer.rowOf(prompt));
+  const [ours, theirs] = [page.probs(), answer.rowOf(prompt)];
+  page.ifNew("judge", [settingKey(page.state)], () => {
+    const steps = head.steps(page.state).flatMap(({ on, step }) => (on ? [step] : []));
+    page.judged = new verdict.HeadJudge(exact, error, steps).compare(ours, theirs);
   });
   say("probs", page.judged, ratio(page.judged));
-  const drawn = answer.drawOf(prompt, seed);
+  const [first, drawn] = [page.draws.first, answer.drawOf(prompt, seed)];
   if (drawn === null) return say("draw", null, answer.seeds ? `included for seeds 0 to ${answer.seeds - 1}` : "");
   const bound = (v) => page.judged.bound?.[v] ?? 0;
-  const judged = verdict.draw(page.draws.first, drawn, page.probs(), head.firstNoise(seed), bound);
+  // Where rounding decides who survives, it decides for the draw, too.
+  const other = page.judged.word === "TIE_BREAK" && theirs[drawn] > 0 && !(ours[drawn] > 0 && theirs[first] > 0);
+  const judged = other ? { word: "TIE_BREAK" } : verdict.draw(first, drawn, ours, head.firstNoise(seed), bound);
   return say("draw", judged, `(torch.multinomial draws ${page.tokens.quote(drawn)})`);
 }
 
@@ -317,6 +341,8 @@ export const SECTIONS = [
   ["stage-product", showProduct],
   ["stage-logits", showLogits],
   ["stage-cut", showCut],
+  ["stage-filters", showFilters],
+  ["stage-order", showOrder],
   ["stage-probabilities", showProbabilities],
   ["stage-draw", showDraw],
   ["stage-numpy", showNumpy],

@@ -1,4 +1,4 @@
-/** What can be chosen, and its form in the address: `#prompt=0&temperature=0.7&k=50&seed=0&draws=1&token=881`. */
+/** What can be chosen, and its form in the address: `#prompt=0&temperature=0.7&k=50&top_p=0.9&seed=0&draws=1`. */
 
 export const MOST_DRAWS = 100_000;
 
@@ -11,10 +11,10 @@ export class Problem extends Error {
 }
 
 function number(field, text, example) {
-  const trimmed = text.trim();
-  if (trimmed === "") throw new Problem(field, `${field} is empty: type ${example}`);
+  const [trimmed, name] = [text.trim(), field.replace("_", "-")];
+  if (trimmed === "") throw new Problem(field, `${name} is empty: type ${example}`);
   if (!/^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(trimmed))
-    throw new Problem(field, `${field} is "${trimmed.slice(0, 40)}": type ${example}`);
+    throw new Problem(field, `${name} is "${trimmed.slice(0, 40)}": type ${example}`);
   return Number(trimmed);
 }
 
@@ -30,6 +30,13 @@ export const READ = {
   prompt: (text, head) => whole("prompt", text, 0, head.prompts.length - 1),
   temperature: (text) => number("temperature", text, "a number above 0, such as 0.7"),
   k: (text, head) => number("k", text, `a whole number from 1 to V = ${head.V}`),
+  top_p: (text) => number("top_p", text, "a number above 0 and up to 1, which is off"),
+  min_p: (text) => number("min_p", text, "a number from 0, which is off, to 1"),
+  order: (text, head) => {
+    if (!Object.hasOwn(head.orders, text))
+      throw new Problem("order", `order is "${text.slice(0, 40)}": it must be one of ${Object.keys(head.orders).join(", ")}`);
+    return text;
+  },
   seed: (text) => {
     const trimmed = text.trim();
     if (!/^[-+]?\d{1,20}$/.test(trimmed))
@@ -40,11 +47,11 @@ export const READ = {
   token: (text, head) => whole("token", text, 0, head.V - 1),
 };
 
-/** token null: the most probable. */
-export const START = { prompt: 0, temperature: 0.7, k: 50, seed: 0n, draws: 1, token: null };
+const UNTOLD = { top_p: 1, min_p: 0, order: "reference", token: null }; // not in the address; token: the most probable
+export const START = { prompt: 0, temperature: 0.7, k: 50, seed: 0n, draws: 1, ...UNTOLD };
 
 export function toFragment(state) {
-  const parts = Object.entries(state).filter(([, value]) => value !== null);
+  const parts = Object.entries(state).filter(([name, value]) => !(name in UNTOLD && value === UNTOLD[name]));
   return `#${parts.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&")}`;
 }
 

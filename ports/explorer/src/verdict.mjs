@@ -1,7 +1,7 @@
 /** The suite's four words for this page and PyTorch, as parity_tests/judges has them, for one row in float32. */
 
-import { topK } from "../../javascript/lm_head.mjs";
 import * as bounds from "./bounds.mjs";
+import { ends } from "./survivors.mjs";
 
 const identical = (a, b) => a.length === b.length && a.every((x, i) => Object.is(x, b[i]));
 
@@ -55,73 +55,60 @@ export function logits(ours, theirs, exact, error) {
 
 /** The judge of the whole head at one setting. */
 export class HeadJudge {
-  constructor(exact, error, temperature, k) {
-    const T = Math.fround(temperature);
-    this.scaled = exact.map((x) => x / T);
-    this.errorOf = (v) => bounds.temperature(exact[v], T, "float32", error[v]);
-    this.k = Math.min(k, exact.length);
-    // In order of value, then of id; all of them need no order, only which is the last.
-    const whole = this.k === exact.length;
-    const order = whole ? exact.keys() : topK(this.scaled, this.k + 1).tokenIds;
-    this.best = Array.from(order).slice(0, this.k);
-    const lowest = (a, v) => (this.scaled[v] <= this.scaled[a] ? v : a);
-    this.last = whole ? this.best.reduce(lowest, 0) : order[this.k - 1];
-    this.runnerUp = whole ? this.last : order[this.k];
-    this.top = new Uint8Array(exact.length);
-    for (const v of this.best) this.top[v] = 1;
-  }
+  #reaches = []; // for each row of survivors judged so far
 
-  /** Closer to token `v` than both their errors allow to tell. */
-  #near(token, v) {
-    return Math.abs(this.scaled[token] - this.scaled[v]) <= this.errorOf(token) + this.errorOf(v);
-  }
-
-  /** The survivors behind a row of probabilities, those included that underflowed; null if they break TOPK-1. */
-  #survivors(probs) {
-    const kept = new Uint8Array(probs.length);
-    let alive = 0;
-    for (let v = 0; v < probs.length; v++) {
-      if (!(probs[v] > 0)) continue;
-      if (++alive > this.k || (!this.top[v] && !this.#near(v, this.last))) return null;
-      kept[v] = 1;
-    }
-    for (const v of this.best) {
-      if (alive >= this.k) break; // what is missing underflowed to zero, best first
-      if (!kept[v]) alive++;
-      kept[v] = 1;
-    }
-    return this.best.some((v) => !kept[v] && !this.#near(v, this.runnerUp)) ? null : kept;
+  /**
+   * @param {Float64Array} exact (V), the logits
+   * @param {Float64Array} error (V), of `logitErrors`
+   * @param {[string, object][]} steps
+   */
+  constructor(exact, error, steps) {
+    Object.assign(this, { exact, error, steps });
   }
 
   /** The exact probabilities of these survivors, and how far a float32 head may be from them. */
-  #reach(survivors) {
-    const V = survivors.length;
-    const ids = Array.from(survivors.keys()).filter((v) => survivors[v]);
-    const z = Float64Array.from(ids, (v) => this.scaled[v]);
-    const p = bounds.exactSoftmax(z);
-    const float32 = bounds.softmax(z, "float32", Float64Array.from(ids, this.errorOf), p, V);
-    const both = plus(float32, bounds.softmax(z, "float64", null, p, V));
+  static #reach({ z, error }) {
+    const V = z.length;
+    const ids = Array.from(z.keys()).filter((v) => z[v] > -Infinity);
+    const alive = Float64Array.from(ids, (v) => z[v]);
+    const p = bounds.exactSoftmax(alive);
+    const float32 = bounds.softmax(alive, "float32", Float64Array.from(ids, (v) => error[v]), p, V);
+    const both = plus(float32, bounds.softmax(alive, "float64", null, p, V));
     const [exact, bound] = [new Float64Array(V), new Float64Array(V)]; // 0 for all the others, exactly
     ids.forEach((v, i) => ([exact[v], bound[v]] = [p[i], both[i]]));
     return { exact, bound };
   }
 
+  /** What a right head may have computed, if it is one that kept these; of those that underflowed nothing is known. */
+  #reachesOf(probs) {
+    const kept = Uint8Array.from(probs, (p) => p > 0);
+    let found = this.#reaches.find((known) => identical(known.kept, kept));
+    if (!found) {
+      found = { kept, reaches: ends(this.exact, this.error, this.steps, kept).map(HeadJudge.#reach) };
+      this.#reaches.push(found);
+    }
+    return found.reaches;
+  }
+
+  /** The largest error / bound of these probabilities, by the way of the steps that fits them best, and its bound. */
+  #judge(probs) {
+    const all = this.#reachesOf(probs).map(({ exact, bound }) => ({ ratio: worst(probs, exact, bound), bound }));
+    return all.length ? all.reduce((best, other) => (other.ratio < best.ratio ? other : best)) : null;
+  }
+
   /**
-   * Two rows of probabilities  [HEAD-1, TOPK-1].
+   * Two rows of probabilities  [HEAD-1, TOPK-1, PIPE-1].
    *
    * @param {Float32Array} ours (V)
    * @param {Float32Array} theirs (V)
    * @returns {{word: string, ratio: number, rule?: string, bound?: Float64Array}} `bound` is that of `ours`
    */
   compare(ours, theirs) {
-    const [mine, other] = [this.#survivors(ours), this.#survivors(theirs)];
-    if (!mine || !other) return { word: "DIVERGED", ratio: 0, rule: "TOPK-1" };
-    const reach = this.#reach(mine);
-    const theirReach = identical(mine, other) ? reach : this.#reach(other);
-    const { bound } = reach;
-    const ratio = worst(theirs, theirReach.exact, theirReach.bound);
-    if (!(ratio <= 1 && worst(ours, reach.exact, bound) <= 1))
-      return { word: "DIVERGED", ratio, rule: "HEAD-1", bound };
+    const [mine, other] = [this.#judge(ours), this.#judge(theirs)];
+    const rule = this.steps.length > 2 ? "PIPE-1" : "TOPK-1";
+    if (!mine || !other) return { word: "DIVERGED", ratio: 0, rule };
+    const [{ bound }, { ratio }] = [mine, other];
+    if (!(ratio <= 1 && mine.ratio <= 1)) return { word: "DIVERGED", ratio, rule: "HEAD-1", bound };
     if (identical(ours, theirs)) return { word: "IDENTICAL", ratio, bound };
     const same = ours.every((p, v) => p > 0 === theirs[v] > 0);
     return { word: same ? "WITHIN_BOUND" : "TIE_BREAK", ratio, bound };

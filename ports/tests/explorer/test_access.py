@@ -24,8 +24,9 @@ def test_keyboard_alone(visit: Callable[..., View], made: Path, bundle: Bundle) 
         order += [name] if name not in order else []
         assert ring == "solid", f"{name} does not show that it has the focus"
     assert order == [
-        *("prompt", "candidates", "temperature-slider", "temperature", "k-slider", "k", "seed", "draw", "draw-1000"),
-        *("restart", "numpy", "copy", "copy-link", "settings"),
+        *("prompt", "candidates", "temperature-slider", "temperature", "k-slider", "k", "top_p-slider", "top_p"),
+        *("min_p-slider", "min_p", "order", "seed", "draw", "draw-1000", "restart", "numpy", "copy", "copy-link"),
+        "settings",
     ]
 
     def go(name: str) -> None:
@@ -68,7 +69,7 @@ def test_keyboard_alone(visit: Callable[..., View], made: Path, bundle: Bundle) 
 
 
 def test_a_change_is_announced_to_a_screen_reader(view: View) -> None:
-    charts = ("context", "factors", "running", "histogram", "spread")
+    charts = ("context", "factors", "running", "histogram", "spread", "sums", "shares")
     texts = "id => { const e = document.getElementById(id); return e.getAttribute('role') === 'img' &&"
     texts += (
         " (e.getAttribute('aria-label') ?? document.getElementById(e.getAttribute('aria-labelledby')).textContent) }"
@@ -79,12 +80,15 @@ def test_a_change_is_announced_to_a_screen_reader(view: View) -> None:
     said = view.page.text_content("#live")
     view.set(prompt=1, k=9, seed=3)
     after = {chart: view.page.evaluate(texts, chart) for chart in charts}
-    assert {chart for chart in charts if after[chart] != before[chart]} == {"context", "factors", "histogram", "spread"}
+    assert {chart for chart in charts if after[chart] == before[chart]} == {"running"}
     assert "9 survive" in after["histogram"]
     view.page.wait_for_function("said => document.getElementById('live').textContent !== said", arg=said)
     assert "Last drawn: " in view.page.text_content("#live")
     view.page.focus("#k-slider")
     assert view.page.get_attribute("#k-slider", "aria-valuetext") == "9 of 2,048"
+    assert view.page.get_attribute("#top_p-slider", "aria-valuetext") == "1, which is off"
+    view.set(top_p=0.5)
+    assert view.page.get_attribute("#top_p-slider", "aria-valuetext") == "0.5"
 
 
 def test_axe_finds_no_serious_fault(visit: Callable[..., View], made: Path) -> None:

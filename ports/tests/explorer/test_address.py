@@ -14,21 +14,22 @@ from .view import ROOT, View, check_bars, probabilities
 
 def test_fragment_restores_the_view(view: View, visit: Callable[..., View], made: Path, bundle: Bundle) -> None:
     first = view
-    first.set(prompt=5, temperature=1.3, k=17, seed=123)
+    first.set(prompt=5, temperature=1.3, k=17, top_p=0.85, min_p=0.015, order="mlx-lm", seed=123)
     first.page.locator("#candidates button").nth(4).hover()
     first.press("draw")
     first.wait_for_draws(2)
     first.page.wait_for_function("() => location.hash.includes('draws=2')")
     fragment = first.page.evaluate("location.hash")
     other = visit(made, fragment)
-    everything = ("stage-product", "stage-logits", "stage-probabilities", "stage-draw")
+    everything = ("stage-product", "stage-logits", "sums", "shares", "stage-probabilities", "stage-draw")
     assert [first.data(stage) for stage in everything] == [other.data(stage) for stage in everything]
     tables = ("bars", "race", "counts")
     assert [first.rows(table) for table in tables] == [other.rows(table) for table in tables]
-    boxes = ("prompt", "temperature", "k", "seed")
-    assert [other.page.input_value(f"#{box}") for box in boxes] == ["5", "1.3", "17", "123"]
-    first.set(temperature="1e30")
+    boxes = ("prompt", "temperature", "k", "top_p", "min_p", "order", "seed")
+    assert [other.page.input_value(f"#{box}") for box in boxes] == ["5", "1.3", "17", "0.85", "0.015", "mlx-lm", "123"]
+    first.set(temperature="1e30", top_p=1, min_p=0, order="reference")
     first.page.wait_for_function("() => location.hash.includes('30')")
+    assert "_p" not in first.page.evaluate("location.hash")  # as before there were filters
     links = [(first.page.evaluate("location.hash"), 5, 1e30, 17), ("#prompt=1&temperature=0.9&k=3", 1, 0.9, 3)]
     for link, prompt, temperature, k in links:
         other.page.evaluate("link => { location.hash = link }", link)  # followed within the page
@@ -38,11 +39,13 @@ def test_fragment_restores_the_view(view: View, visit: Callable[..., View], made
 
 
 def test_a_bad_fragment_is_reported_and_the_rest_used(visit: Callable[..., View], made: Path, bundle: Bundle) -> None:
-    bad = visit(made, "#prompt=99&temperature=warm&k=7&seed=x&draws=0&colour=red")
+    bad = visit(made, "#prompt=99&temperature=warm&k=7&seed=x&draws=0&colour=red&order=best&top_p=x")
     check_bars(bad, bundle, 0, 0.7, 7)
     assert "prompt is 99: it must be a whole number from 0 to 15" in bad.text("prompt-problem")
     assert 'temperature is "warm": type a number above 0' in bad.text("temperature-problem")
     assert 'seed is "x": type a whole number' in bad.text("seed-problem")
+    assert 'order is "best": it must be one of reference, transformers' in bad.text("order-problem")
+    assert 'top-p is "x": type a number above 0' in bad.text("top_p-problem")
     assert "which this page does not know" in bad.text("notice")
     bad.page.evaluate("location.hash = '#temperature=0&k=7'")  # the port's own refusal
     bad.page.wait_for_function("() => document.getElementById('k').value === '50'")
@@ -74,3 +77,8 @@ def test_copied_code_computes_the_view(view: View, bundle: Bundle, monkeypatch: 
     assert view.page.evaluate("navigator.clipboard.readText()").endswith(
         "#prompt=2&temperature=1.1&k=20&seed=5&draws=2"
     )
+    view.set(prompt=4, temperature=0.8, k=40, top_p=0.95, min_p=0.05, order="llama.cpp")
+    exec(view.text("numpy"), names)
+    assert np.array_equal(names["probs"], probabilities(bundle, 4, 0.8, 40, 0.95, 0.05, "llama.cpp")[0])
+    assert [name for name, _ in names["steps"]] == ["keep_top_k", "keep_top_p", "keep_min_p", "apply_temperature"]
+    assert names["drawn"][0] == int(view.data("stage-draw")["drawn"])

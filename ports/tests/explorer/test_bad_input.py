@@ -29,13 +29,21 @@ BAD_BOXES = [
     ("k", "", "k is empty: type a whole number from 1 to V = 2048"),
     ("k", "0", "k is 0: it must be at least 1"),
     ("k", "2.5", "k is 2.5: it must be an integer"),
+    ("top_p", "", "top-p is empty: type a number above 0 and up to 1, which is off. The view stays as it was."),
+    ("top_p", "most", 'top-p is "most": type a number above 0'),
+    ("top_p", "0", "p is 0: it must be between 0 and 1, or 1. The view stays as it was."),
+    ("top_p", "1.5", "p is 1.5: it must be between 0 and 1, or 1"),
+    ("top_p", "1e999", "p is Infinity: it must be between 0 and 1"),
+    ("min_p", "", "min-p is empty: type a number from 0, which is off, to 1"),
+    ("min_p", "-0.1", "p is -0.1: it must be between 0 and 1, or 0, or 1. The view stays as it was."),
+    ("min_p", "2", "p is 2: it must be between 0 and 1, or 0, or 1"),
     ("seed", "", 'seed is "": type a whole number'),
     ("seed", "1.5", 'seed is "1.5": type a whole number'),
     ("seed", str(2**64), "it must be from -2^63 to 2^64 - 1"),
 ]
 
 
-@spec("TEMP-2", "TOPK-4", "TOPK-5", "RNG-1")
+@spec("TEMP-2", "TOPK-4", "TOPK-5", "FILTER-11", "RNG-1")
 def test_bad_boxes_are_explained_in_words(view: View, bundle: Bundle) -> None:
     tables = ("bars", "race", "counts")
     for box, text, words in BAD_BOXES:
@@ -45,7 +53,7 @@ def test_bad_boxes_are_explained_in_words(view: View, bundle: Bundle) -> None:
         assert view.page.get_attribute(f"#{box}", "aria-invalid") == "true"
         assert view.page.input_value(f"#{box}") == text  # what was typed stays to be corrected
         assert [view.rows(table) for table in tables] == before
-        view.type(box, "3")
+        view.type(box, {"top_p": "1", "min_p": "0"}.get(box, "3"))
         assert view.text(f"{box}-problem") == ""
         assert view.page.get_attribute(f"#{box}", "aria-invalid") is None
     check_bars(view, bundle, 0, 3.0, 3)

@@ -35,6 +35,27 @@ def test_seeded_draws_are_the_reference_s(view: View, bundle: Bundle) -> None:
     assert len(set(tokens)) > 10
 
 
+@spec("DRAW-1", "RNG-2", "PIPE-1")
+def test_what_falls_is_not_drawn_and_a_change_of_a_filter_starts_again(view: View, bundle: Bundle) -> None:
+    settings = (1.5, 40, 0.5, 0.3, "sglang")
+    probs, _ = probabilities(bundle, 7, *settings)
+    rng = reference.TorchGenerator(2)
+    tokens = [int(reference.multinomial(probs, rng=rng)[0]) for _ in range(1001)]
+    view.set(prompt=7, seed=2, **dict(zip(("temperature", "k", "top_p", "min_p", "order"), settings, strict=True)))
+    assert view.data("stage-draw")["drawn"] == str(tokens[0])
+    view.press("draw-1000")
+    view.wait_for_draws(1001)
+    assert view.data("stage-draw")["drawn"] == str(tokens[-1])
+    drawn = {int(row["id"]): int(row["count"]) for row in view.rows("counts")}
+    assert drawn == {token: tokens.count(token) for token in drawn}
+    assert set(drawn) == set(np.flatnonzero(probs))
+    assert len(drawn) > 3
+    for box, value in (("top_p", 0.7), ("min_p", 0.06), ("order", "mlx-lm")):
+        view.press("draw")
+        view.type(box, str(value))
+        assert view.data("stage-draw")["draws"] == "1"
+
+
 @spec("DRAW-1", "RNG-2", "RNG-5")
 def test_draws_go_on_in_the_stream_and_are_counted(view: View, bundle: Bundle) -> None:
     probs = reference.lm_head(np.array(bundle.context[3]), np.array(bundle.embedding), temperature=1.2, k=40)

@@ -38,7 +38,7 @@ def explored(made: Made, folder: Path, visit: Callable[..., View]) -> View:
 def test_numbers_and_verdicts(made: Made, tmp_path: Path, visit: Callable[..., View]) -> None:
     view = explored(made, tmp_path, visit)
     bundle = open_bundle(tmp_path / "made")
-    for prompt, (temperature, k) in enumerate(SETTINGS[:3]):
+    for prompt, (temperature, k, *_) in enumerate(SETTINGS[:3]):
         view.set(prompt=prompt, temperature=temperature, k=k)
         logits = reference.finish_logits(
             reference.compute_logits(bundle.context[prompt], bundle.embedding), **bundle.finish

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 import pytest
 
 from parity_tests.export import checkpoints
+from parity_tests.judges.filters import cut_of
 from ports.explorer import page as pages
 from ports.explorer import pytorch
 from weights_export import open_bundle
 from weights_export.export import Options, export
 from weights_export.source import local
 
-from .view import FRAME, SETTLED, View, check_bars
+from .view import FRAME, SETTLED, View, check_bars, f32, logits_of
 
 LARGE = 50257
 WRITES = 400  # in the task of a change, at most: three tables of a dozen rows, their axes, a chart or two
@@ -25,7 +26,7 @@ class Change(NamedTuple):
     name: str
     stage: str
     box: str
-    values: list[float | None]
+    values: list[Any]
 
 
 def changes(vocabulary: int) -> list[Change]:
@@ -39,6 +40,9 @@ def changes(vocabulary: int) -> list[Change]:
         Change("k, at the logits", "stage-logits", "#k-slider", [*ks]),
         Change("k, at the bars", "stage-probabilities", "#k-slider", [*ks]),
         Change("k, at the cut", "stage-cut", "#k-slider", [5, 6, 7]),
+        Change("top-p, at its cut", "stage-filters", "#top_p-slider", [0.9, 0.8, 0.7]),
+        Change("min-p, at its cut", "stage-filters", "#min_p-slider", [0.02, 0.03, 0.04]),
+        Change("order", "stage-order", "#order", ["mlx-lm", "sglang", "llama.cpp"]),
         Change("seed", "stage-draw", "#seed", [1, 2, 3]),
         Change("draw", "stage-draw", "#draw", [None] * 3),
         Change("draw 1,000", "stage-draw", "#draw-1000", [None] * 3),
@@ -92,7 +96,7 @@ CHANGE = """async ([box, value]) => {
 }""".replace("SETTLED", SETTLED)
 
 
-def work(view: View, change: Change, value: float | None) -> dict[str, Any]:
+def work(view: View, change: Change, value: Any) -> dict[str, Any]:
     """What a change writes: a bounded number in its own task, in which no position is read."""
     done: dict[str, Any] = view.page.evaluate(CHANGE, [change.box, value])
     assert 0 < done["writes"] <= WRITES, (change.name, done)
@@ -118,6 +122,7 @@ def test_what_is_in_sight_is_drawn_in_the_frame_and_the_rest_after_it(visit: Cal
                 if change.name != "draw 1,000":  # the picture of its frame is whole, and the next frames bring others
                     assert not after & in_sight, change.name
         assert {"stage-draw", "stage-numpy"} <= drawn_after
+        view.set(top_p=1, min_p=0, order="reference")
 
 
 def test_a_vocabulary_of_50257_is_redrawn_within_100_ms(
@@ -153,4 +158,14 @@ def test_a_vocabulary_of_50257_is_redrawn_within_100_ms(
                 view.page.evaluate(FRAME)
                 taken.append(clock() - before)
             assert min(taken) <= 0.1, (change.name, taken)
+    view.set(top_p=1, min_p=0, order="reference")
     check_bars(view, bundle, 1, 0.6, LARGE - 3)
+    view.set(top_p=0.9)  # of a nearly flat distribution: tens of thousands stay, and their chart is no longer
+    _, exact, error = logits_of(bundle, 1)
+    divisor = float(f32(0.6))
+    cut = cut_of("keep_top_p", exact / divisor, "float32", error / divisor, p=0.9, until="reached", ties="lowest_id")
+    sums = view.data("sums")
+    assert 10_000 < int(cut.sure.sum()) <= int(sums["kept"]) <= int(cut.possible.sum())
+    assert int(sums["drawn"]) == min(int(sums["of"]), -(-5 * int(sums["kept"]) // 4))
+    assert view.page.get_attribute("#sums .stays", "d").count("V") <= 2 * 301
+    assert f"The first {int(sums['drawn']):,} of {int(sums['of']):,} are drawn." in view.text("sums-text")

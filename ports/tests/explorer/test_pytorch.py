@@ -21,7 +21,7 @@ from ports.explorer.pytorch import SEEDS, SETTINGS
 from weights_export import Bundle
 
 from ..missing import unavailable
-from .view import EXPLORER, View, f32
+from .view import EXPLORER, View, f32, probabilities, steps_of
 
 spec = pytest.mark.spec
 
@@ -29,19 +29,25 @@ spec = pytest.mark.spec
 @spec("HEAD-1", "LOGITS-2", "DRAW-1")
 def test_pytorch_s_answers_are_shown_with_the_verdict_of_the_suite(view: View, bundle: Bundle) -> None:
     context, embedding = np.array(bundle.context), np.array(bundle.embedding)
-    for (temperature, k), prompt in zip([*SETTINGS, *SETTINGS], range(10), strict=True):
+    logits = torch_impl.compute_logits(torch.tensor(context), torch.tensor(embedding))
+    agree = (Word.IDENTICAL, Word.WITHIN_BOUND)  # which one depends on last bits, and the page's are not NumPy's
+    filters: list[Any]
+    for (temperature, k, *filters), prompt in zip([*SETTINGS, *SETTINGS[:7]], range(16), strict=True):
         n = k or len(embedding)
-        view.set(prompt=prompt, temperature=temperature, k=n, seed=prompt)
-        theirs = torch_impl.lm_head(torch.tensor(context), torch.tensor(embedding), temperature, n)[prompt]
+        chosen = dict(zip(("top_p", "min_p", "order"), filters, strict=True))
+        view.set(prompt=prompt, temperature=temperature, k=n, seed=prompt, **chosen)
+        kept = torch_impl.process(logits[prompt], steps_of(temperature, n, *filters))
+        theirs = torch_impl.softmax(kept)
         column = view.page.locator("#bars tbody td:nth-child(6)").all_inner_texts()
         ids = [int(row["id"]) for row in view.rows("bars")]
-        assert column == [f"{theirs[i]:.6f}" if theirs[i] > 0 or n > 12 else "cut" for i in ids]
-        ours = reference.lm_head(context[prompt], embedding, temperature, n)
-        word = compare(
-            "lm_head", ours, theirs.numpy(), context=context[prompt], embedding=embedding, temperature=temperature, k=n
-        ).word
-        agree = (Word.IDENTICAL, Word.WITHIN_BOUND)  # which one depends on last bits, and the page's are not NumPy's
-        assert word in agree
+        assert column == [f"{theirs[i]:.6f}" if kept[i] > -np.inf else "cut" for i in ids]
+        assert np.all(
+            np.abs(theirs.numpy() - (of := probabilities(bundle, prompt, temperature, n, *filters))[0]) <= of[1]
+        )
+        if SETTINGS.index((temperature, k, *filters)) < 5:  # a head without filters
+            ours = reference.lm_head(context[prompt], embedding, temperature, n)
+            inputs = {"context": context[prompt], "embedding": embedding, "temperature": temperature, "k": n}
+            assert compare("lm_head", ours, theirs.numpy(), **inputs).word in agree
         assert view.data("verdict-probs")["word"] in agree
         assert view.data("verdict-logits")["word"] in (Word.IDENTICAL, Word.WITHIN_BOUND)
         if local_stream_is_mt19937():
@@ -51,7 +57,7 @@ def test_pytorch_s_answers_are_shown_with_the_verdict_of_the_suite(view: View, b
         else:
             assert OTHER_STREAM.split(",")[0] in view.text("pytorch-note")
     view.set(temperature=0.71)
-    assert "not included for this T and k" in view.text("verdict-probs")
+    assert "not included for these settings" in view.text("verdict-probs")
     assert view.data("verdict-logits")["word"] == Word.WITHIN_BOUND
     view.page.locator("#settings button").first.click()
     view.settle()
@@ -98,13 +104,13 @@ JUDGE = """
 import { HeadJudge, draw, logitErrors, logits } from "./src/verdict.mjs";
 let text = "";
 for await (const part of process.stdin) text += part;
-const say = ({ context, embedding, ours, theirs, exact, temperature, k, stage, probs, noise, tokens }) => {
+const say = ({ context, embedding, ours, theirs, exact, steps, stage, probs, noise, tokens }) => {
   if (stage === "multinomial")
     return draw(...tokens, Float32Array.from(probs), Float32Array.from(noise), () => 0).word;
   const error = logitErrors(Float32Array.from(context), Float32Array.from(embedding.flat()));
   const [a, b, z] = [Float32Array.from(ours), Float32Array.from(theirs), Float64Array.from(exact)];
   if (stage === "compute_logits") return logits(a, b, z, error).word;
-  return new HeadJudge(z, error, temperature, k).compare(a, b).word;
+  return new HeadJudge(z, error, steps).compare(a, b).word;
 };
 console.log(JSON.stringify(JSON.parse(text).map(say)));
 """
@@ -121,7 +127,8 @@ def test_the_page_s_judges_say_what_the_suite_says() -> None:
     def add(stage: str, ours: np.ndarray, theirs: np.ndarray, **inputs: Any) -> None:
         words.append(str(compare(stage, ours, theirs, **inputs).word))
         exact = inputs["context"].astype(float) @ inputs["embedding"].astype(float).T
-        case = {"stage": stage, "ours": ours, "theirs": theirs, "exact": exact, **inputs}
+        steps = [("apply_temperature", {"temperature": temperature}), ("keep_top_k", {"k": inputs.get("k", 1)})]
+        case = {"stage": stage, "ours": ours, "theirs": theirs, "exact": exact, "steps": steps, **inputs}
         cases.append({name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in case.items()})
 
     for trial in range(60):

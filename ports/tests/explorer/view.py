@@ -10,6 +10,8 @@ import numpy as np
 import reference
 from parity_tests.verdict import exact_softmax
 from reference import bounds
+from reference.pipeline import Step
+from reference.profiles import OPTIONS, PROFILES
 from weights_export import Bundle
 
 f32 = np.float32
@@ -144,23 +146,51 @@ def go(page: Any, url: str, *, ready: bool = True) -> View:
     return View(page)
 
 
-def probabilities(bundle: Bundle, prompt: int, temperature: float, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The reference's row, and how far a float32 head that is right may be from it: twice the derived bound."""
+def steps_of(
+    temperature: float, k: int, top_p: float = 1.0, min_p: float = 0.0, order: str = "reference"
+) -> list[Step]:
+    """The steps that an engine's profile makes of these settings, in its own names, or the reference's."""
+    options = {"temperature": temperature, "top-k": k, "top-p": top_p, "min-p": min_p}
+    settings = {OPTIONS[option]: value for option, value in options.items()}
+    if order == "reference":
+        argument = {row.step: row.argument for row in PROFILES["vllm"].rows}
+        return [(step, {argument[step]: value}) for step, value in settings.items()]
+    named = {row.setting: settings[row.step] for row in PROFILES[order].rows if row.step in settings}
+    return PROFILES[order].steps(**named)
+
+
+def logits_of(bundle: Bundle, prompt: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The reference's logits; the exact ones; and how far from these those of a right float32 head may be."""
     context, embedding = np.array(bundle.context[prompt]), np.array(bundle.embedding)
-    probs = reference.lm_head(context, embedding, temperature=temperature, k=k)
     exact = context.astype(np.float64) @ embedding.astype(np.float64).T
-    logits_error = bounds.logits(context, embedding, "float32", "float64")
+    return (
+        reference.compute_logits(context, embedding),
+        exact,
+        bounds.logits(context, embedding, "float32", "float64"),
+    )
+
+
+def probabilities(
+    bundle: Bundle, prompt: int, temperature: float, k: int, *filters: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """The reference's row, and how far a float32 head that is right may be from it: twice the derived bound."""
+    logits, exact, logits_error = logits_of(bundle, prompt)
+    survivors = reference.process(logits, steps_of(temperature, k, *filters))
+    probs = reference.softmax(survivors)
     divisor = float(f32(temperature))
-    kept = np.where(probs > 0, exact / divisor, -np.inf)
+    kept = np.where(survivors > -np.inf, exact / divisor, -np.inf)
     error = bounds.temperature(exact, divisor, "float32", logits_error)
     bound = bounds.softmax(kept, "float32", error) + bounds.softmax(kept, "float64")
     assert np.all(np.abs(probs - exact_softmax(kept)) <= bound)
     return probs, 2 * bound
 
 
-def check_bars(view: View, bundle: Bundle, prompt: int, temperature: float, k: int) -> None:
-    """Every bar is the reference's number, and none of the most probable is missing."""
-    probs, bound = probabilities(bundle, prompt, temperature, k)
+def check_bars(view: View, bundle: Bundle, prompt: int, temperature: float, k: int, *filters: Any) -> None:
+    """Every bar is the reference's number, and none of the most probable is missing.
+
+    `filters` are top-p, min-p and the order, where they are on.
+    """
+    probs, bound = probabilities(bundle, prompt, temperature, k, *filters)
     bars = view.rows("bars")
     ids = [int(bar["id"]) for bar in bars]
     shown = np.array([float(bar["probability"]) for bar in bars])

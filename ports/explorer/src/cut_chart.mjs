@@ -1,0 +1,53 @@
+/** The chart of a cut: the tokens by probability, filled where they stay, an outline where they fall. */
+
+import { axisBottom, axisLeft } from "d3-axis";
+import { scaleLinear } from "d3-scale";
+import { LEFT, RIGHT, drawAxis, part, sized } from "./charts.mjs";
+import { count } from "./words.mjs";
+
+const STEPS = 300; // of more tokens, several share one
+
+/**
+ * @param {SVGElement} svg
+ * @param {{values: Float64Array, kept: number, of: number}} cut of `of` tokens, `kept` stay; the `values` of the first
+ * @param {string} name
+ * @param {{scale: import("d3-scale").ScaleContinuousNumeric, ticks: number[]}} vertical the range is set here
+ * @param {{level: number, label: string}} limit what the values are compared with
+ */
+export function drawCut(svg, { values, kept, of }, name, { scale, ticks }, { level, label }) {
+  const height = 196;
+  const floor = height - 30;
+  const width = sized(svg, height);
+  const x = scaleLinear([0, values.length], [LEFT, width - RIGHT]);
+  const y = scale.range([floor, 44]).clamp(true);
+  const last = Math.min(kept, values.length);
+  const together = Math.ceil(values.length / STEPS);
+  const gap = x(1) - x(0) > 4 ? 1 : 0; // between the bars of those that stay
+  const path = (from, to, bar) => {
+    let d = "";
+    for (let i = from; i < to; i += together) {
+      const end = Math.min(i + together, to);
+      d += bar(x(i).toFixed(1), y(values[end - 1]).toFixed(2), (x(end) - gap).toFixed(1), x(end).toFixed(1));
+    }
+    return d;
+  };
+  const falls = path(last, values.length, (_, top, __, right) => `V${top}H${right}`);
+  part(svg, "name", "text", { x: LEFT, y: 12 }, name);
+  part(svg, "falls", "path", { d: falls && `M${x(last).toFixed(1)},${floor}${falls}V${floor}` });
+  part(svg, "stays", "path", { d: path(0, last, (left, top, right) => `M${left},${floor}V${top}H${right}V${floor}Z`) });
+  const limit = level > 0 ? y(level) : floor; // a logarithm has no 0
+  part(svg, "level", "line", { x1: LEFT, x2: width - RIGHT, y1: limit, y2: limit });
+  const edge = x(last);
+  part(svg, "edge", "line", { x1: edge, x2: edge, y1: 20, y2: kept < of ? floor : 20 });
+  part(svg, "end", "circle", { cx: x(last - 0.5), cy: y(values[last - 1]), r: kept < of ? 4 : 0 });
+  const [stay, fall] = [`${count(kept)} stay${kept === 1 ? "s" : ""}`, `${count(of - kept)} fall${of - kept === 1 ? "s" : ""}`];
+  const right = edge > width / 2;
+  const at = { x: edge + (right ? -6 : 6), y: 32, "text-anchor": right ? "end" : "start" };
+  part(svg, "total", "text", at, kept < of ? `← ${stay}, ${fall} →` : "nothing falls");
+  // Above its line, which is where nothing falls; but not where the other words are.
+  const beside = limit + (limit < 66 ? 16 : -6);
+  part(svg, "of-level total", "text", { x: width - RIGHT - 4, y: beside, "text-anchor": "end" }, label);
+  const ranks = axisBottom(x).ticks(Math.min(values.length, width / 120));
+  drawAxis(svg, "axis", 0, floor, ranks.tickFormat(count));
+  drawAxis(svg, "axis-y", LEFT, 0, axisLeft(y).ticks(ticks.length, "~%").tickValues(ticks));
+}
