@@ -9,7 +9,7 @@ import pytest
 
 from weights_export import Bundle
 
-from .view import ROOT, View, check_bars, probabilities
+from .view import ROOT, View, check_bars, probabilities, steps_of
 
 
 def test_fragment_restores_the_view(view: View, visit: Callable[..., View], made: Path, bundle: Bundle) -> None:
@@ -80,5 +80,5 @@ def test_copied_code_computes_the_view(view: View, bundle: Bundle, monkeypatch: 
     view.set(prompt=4, temperature=0.8, k=40, top_p=0.95, min_p=0.05, order="llama.cpp")
     exec(view.text("numpy"), names)
     assert np.array_equal(names["probs"], probabilities(bundle, 4, 0.8, 40, 0.95, 0.05, "llama.cpp")[0])
-    assert [name for name, _ in names["steps"]] == ["keep_top_k", "keep_top_p", "keep_min_p", "apply_temperature"]
+    assert names["steps"] == steps_of(0.8, 40, 0.95, 0.05, "llama.cpp")
     assert names["drawn"][0] == int(view.data("stage-draw")["drawn"])

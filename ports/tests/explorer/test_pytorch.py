@@ -21,7 +21,7 @@ from ports.explorer.pytorch import SEEDS, SETTINGS
 from weights_export import Bundle
 
 from ..missing import unavailable
-from .view import EXPLORER, View, f32, probabilities, steps_of
+from .view import EXPLORER, View, f32, logits_of, probabilities, steps_of
 
 spec = pytest.mark.spec
 
@@ -98,6 +98,42 @@ def test_a_pytorch_that_differs_is_called_diverged(visit: Callable[..., View], m
     assert "PyTorch's answers in this page are damaged" in short.text("pytorch-note")
     short.set(k=3)
     assert short.data("stage-probabilities")["k"] == "3"
+
+
+@spec("FILTER-1", "PIPE-1")
+def test_a_cut_that_rounding_decides_is_called_a_tie_break(
+    visit: Callable[..., View], made: Path, bundle: Bundle, tmp_path: Path
+) -> None:
+    """PyTorch as if it had found a running sum below p that the page finds above it; then one that is far below."""
+    index = next(i for i, setting in enumerate(SETTINGS) if setting.top_p < 1)
+    temperature, k = 1.0, 50
+    assert SETTINGS[index][:2] == (temperature, k)
+    logits, n = logits_of(bundle, 0)[0], len(bundle.prompts)
+    probs = reference.softmax(reference.process(logits, steps_of(temperature, k)))
+    sum_of_six = float(np.cumsum(np.sort(probs.astype(float))[::-1])[5])
+    p = sum_of_six * (1 - 2e-6)  # the page's sums are closer to exact than that; a float32 head's need not be
+
+    def other(by: float) -> Callable[[dict[str, Any]], None]:
+        row = reference.softmax(reference.process(logits, steps_of(temperature, k, sum_of_six * (1 + by))))
+        ids = np.argsort(-row, kind="stable")[:50].astype("<i4")
+        last = ids[np.count_nonzero(row) - 1]
+
+        def change(answers: dict[str, Any]) -> None:
+            of_all = {"ids": np.tile(ids, n), "probs": np.tile(row[ids].astype("<f4"), n)}
+            of_all["draws"] = np.full(n * SEEDS, last, "<i4")
+            encoded = {name: base64.b64encode(array.tobytes()).decode() for name, array in of_all.items()}
+            answers["settings"][index].update(top_p=p, **encoded)
+
+        return change
+
+    view = visit(changed(made, tmp_path / "close.html", other(2e-6)))
+    view.set(temperature=temperature, k=k, top_p=p)
+    assert (view.text("survive"), view.data("verdict-probs")["word"]) == ("6", Word.TIE_BREAK)
+    assert view.data("verdict-draw")["word"] == Word.TIE_BREAK  # of a token that does not survive here
+    view = visit(changed(made, tmp_path / "far.html", other(0.08)))
+    view.set(temperature=temperature, k=k, top_p=p)
+    assert view.text("verdict-probs").startswith("DIVERGED from PIPE-1")
+    assert view.text("verdict-draw").startswith("DIVERGED from DRAW-2")
 
 
 JUDGE = """
