@@ -56,7 +56,7 @@ function filter(logits, V, choose) {
 }
 
 /** Ids by score descending, then by id ascending. The first are soon found, without the order of the others. */
-export function* ranking(scores) {
+function* ranking(scores) {
   for (let from = 0, k = 64; from < scores.length; from = k, k *= 8) yield* topK(scores, k).tokenIds.subarray(from);
 }
 

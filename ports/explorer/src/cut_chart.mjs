@@ -12,9 +12,10 @@ const STEPS = 300; // of more tokens, several share one
  * @param {{values: Float64Array, kept: number, of: number}} cut of `of` tokens, `kept` stay; the `values` of the first
  * @param {string} name
  * @param {{scale: import("d3-scale").ScaleContinuousNumeric, ticks: number[]}} vertical the range is set here
- * @param {{level: number, label: string}} limit what the values are compared with
+ * @param {{level: number, label: string, below?: boolean}} limit what the values are compared with; `below` its line
+ *   what falls leaves room for the label, otherwise above
  */
-export function drawCut(svg, { values, kept, of }, name, { scale, ticks }, { level, label }) {
+export function drawCut(svg, { values, kept, of }, name, { scale, ticks }, { level, label, below = false }) {
   const height = 196;
   const floor = height - 30;
   const width = sized(svg, height);
@@ -44,8 +45,7 @@ export function drawCut(svg, { values, kept, of }, name, { scale, ticks }, { lev
   const right = edge > width / 2;
   const at = { x: edge + (right ? -6 : 6), y: 32, "text-anchor": right ? "end" : "start" };
   part(svg, "total", "text", at, kept < of ? `← ${stay}, ${fall} →` : "nothing falls");
-  // Above its line, which is where nothing falls; but not where the other words are.
-  const beside = limit + (limit < 66 ? 16 : -6);
+  const beside = limit + (below && limit < floor - 20 ? 16 : -6);
   part(svg, "of-level total", "text", { x: width - RIGHT - 4, y: beside, "text-anchor": "end" }, label);
   const ranks = axisBottom(x).ticks(Math.min(values.length, width / 120));
   drawAxis(svg, "axis", 0, floor, ranks.tickFormat(count));

@@ -16,11 +16,12 @@ export function showFilters(page) {
   });
 }
 
-/** Who stays and falls, and how many of them are drawn. */
-function outcome({ of, kept, ids }) {
-  const drawn = ids.length < of ? ` The first ${count(ids.length)} of ${count(of)} are drawn.` : "";
-  return `${count(kept)} ${kept === 1 ? "stays" : "stay"}, ${count(of - kept)} ${of - kept === 1 ? "falls" : "fall"}.${drawn}`;
-}
+/** How many of the tokens are drawn, if not all. */
+const drawn = ({ of, ids }) => (ids.length < of ? ` The first ${count(ids.length)} of ${count(of)} are drawn.` : "");
+
+/** Who stays and who falls. */
+const outcome = ({ of, kept }) =>
+  `${count(kept)} ${kept === 1 ? "stays" : "stay"}, ${count(of - kept)} ${of - kept === 1 ? "falls" : "fall"}.`;
 
 /** What the charts have in common, for their data: how many there are, stay and are drawn, and the last that stays. */
 const dataOf = ({ of, kept, ids }) => ({ of, kept, drawn: ids.length, last: ids[Math.min(kept, ids.length) - 1] });
@@ -30,16 +31,15 @@ function showTopP(page, cut) {
   const { on, of, ids, sums } = cut;
   const { last } = dataOf(cut);
   const sum = sums[ids.indexOf(last)];
-  const limit = { level: p, label: on ? `p = ${p}` : "" };
+  const limit = { level: p, label: on ? `p = ${p}` : "", below: true };
   const vertical = { scale: scaleLinear([0, 1], [0, 1]), ticks: [0, 0.25, 0.5, 0.75, 1] };
   drawCut($("sums"), { ...cut, values: sums }, "running sum, most probable first", vertical, limit);
   written(
     "sums-text",
     on
       ? `Top-p sees ${count(of)} ${of === 1 ? "token" : "tokens"}. At the last that stays, ${page.tokens.quote(last)}, ` +
-          `the running sum is ${short(sum)}. ${outcome(cut)}`
-      : `Top-p is off at 1: all ${count(of)} stay.` +
-          ` The first ${count(ids.length)} share ${percent(sums.at(-1))}.`,
+          `the running sum is ${short(sum)}. ${outcome(cut)}${drawn(cut)}`
+      : `Top-p is off at 1: all ${count(of)} stay. Those drawn share ${percent(sums.at(-1))}.${drawn(cut)}`,
   );
   Object.assign($("sums").dataset, { ...dataOf(cut), sum, p });
 }
@@ -66,8 +66,9 @@ function showMinP(page, cut) {
   written(
     "shares-text",
     on
-      ? `Min-p sees ${count(of)} ${of === 1 ? "token" : "tokens"}. ${favourite}, so ${short(level)} is needed. ${outcome(cut)}`
-      : `Min-p is off at 0: all ${count(of)} stay. ${favourite}.`,
+      ? `Min-p sees ${count(of)} ${of === 1 ? "token" : "tokens"}. ${favourite}, so ${short(level)} is needed. ` +
+          `${outcome(cut)}${drawn(cut)}`
+      : `Min-p is off at 0: all ${count(of)} stay. ${favourite}.${drawn(cut)}`,
   );
   Object.assign($("shares").dataset, { ...dataOf(cut), most, level, p });
 }

@@ -3,7 +3,6 @@
  * it, for one row. A filter compares rounded numbers; where such a number is within its bound, either way is right.
  */
 
-import { ranking } from "../../javascript/filters.mjs";
 import { topK } from "../../javascript/lm_head.mjs";
 import * as bounds from "./bounds.mjs";
 
@@ -15,8 +14,16 @@ const DTYPES = ["float32", "float64"]; // the head's, and our own
 
 const lowerOf = ({ z, error }) => z.map((x, v) => x - error[v]);
 const upperOf = ({ z, error }) => z.map((x, v) => x + error[v]);
-const aliveOf = (z) => Array.from(z.keys()).filter((v) => z[v] > -Infinity);
 const all = { sure: () => true, possible: () => true };
+
+const descending = (keys, ids) => Int32Array.from(ids).sort((a, b) => keys[b] - keys[a]);
+
+/** The ids that are not masked. */
+export function aliveOf(z) {
+  const ids = [];
+  for (let v = 0; v < z.length; v++) if (z[v] > -Infinity) ids.push(v);
+  return ids;
+}
 
 /** The k largest: one is sure if fewer than k others may be as large, and possible if fewer than k surely are larger. */
 function topKCut(state, alive, { k }) {
@@ -38,19 +45,19 @@ function topPCut(state, alive, { p, until }) {
   alive.forEach((v, i) => (share[v] = exact[i]));
   const band = DTYPES.reduce((sum, t) => sum + bounds.runningShare(z, p, t, error, exact, state.z.length), 0);
   const short = until === "exceeded" ? (sum) => sum <= p : (sum) => sum < p;
-  const sure = new Set();
+  const sure = new Uint8Array(state.z.length);
   let [before, mayPrecede, least] = [0, 0, -Infinity]; // sums of those surely larger, and of those that may be as large
-  const others = ranking(upper);
-  let other = others.next();
-  for (const v of ranking(lower)) {
-    for (; !other.done && upper[other.value] >= lower[v]; other = others.next()) mayPrecede += share[other.value];
-    if (short(mayPrecede - share[v] + band)) sure.add(v);
+  const others = descending(upper, alive);
+  let i = 0;
+  for (const v of descending(lower, alive)) {
+    for (; i < others.length && upper[others[i]] >= lower[v]; i++) mayPrecede += share[others[i]];
+    if (short(mayPrecede - share[v] + band)) sure[v] = 1;
     before += share[v];
     if (short(before - band)) continue;
     least = lower[v]; // what is surely below this one has enough before it
     break;
   }
-  return { sure: (v) => sure.has(v), possible: (v) => upper[v] >= least };
+  return { sure: (v) => sure[v] === 1, possible: (v) => upper[v] >= least };
 }
 
 /** Min-p, by the distance of a weight from p. */
@@ -70,12 +77,12 @@ const CUTS = { keep_top_k: topKCut, keep_top_p: topPCut, keep_min_p: minPCut };
 export const cutOf = (name, state, given) => CUTS[name](state, aliveOf(state.z), given);
 
 /**
- * The states that a step may lead to, if all that are `kept` stay. Whoever else may stay makes a difference only to what
- * later steps see: of these, the first by rank.
+ * The states that a step may lead to, if all that are `kept` stay. The others that may stay fall sooner or later, which
+ * makes a difference only to the sums of a later top-p: there any number of them is tried, the first by rank.
  *
  * @returns {State[]}
  */
-function after(state, [name, given], kept) {
+function after(state, [name, given], kept, sumsFollow) {
   const { z, error } = state;
   if (name === "apply_temperature") {
     const T = Math.fround(given.temperature);
@@ -85,14 +92,14 @@ function after(state, [name, given], kept) {
   const alive = aliveOf(z);
   const { sure, possible } = CUTS[name](state, alive, given);
   const stays = alive.filter((v) => sure(v) || (kept[v] && possible(v)));
-  const others = alive.filter((v) => !sure(v) && !kept[v] && possible(v)).sort((a, b) => z[b] - z[a] || a - b);
-  let [least, most] = [stays.length ? 0 : 1, others.length]; // how many of the others
-  if (name === "keep_top_k") {
-    least = Math.min(given.k, alive.length) - stays.length;
-    if (given.ties !== "all") most = Math.min(most, least);
-  }
+  const others = alive.filter((v) => !kept[v] && !sure(v) && possible(v));
+  const missing = name === "keep_top_k" ? Math.min(given.k, alive.length) - stays.length : stays.length ? 0 : 1;
+  const exact = name === "keep_top_k" && given.ties !== "all";
+  const least = Math.max(missing, 0);
+  const most = Math.min(others.length, exact ? missing : sumsFollow ? least + MANY - 1 : least);
+  if (most > 0) others.sort((a, b) => z[b] - z[a] || a - b);
   const states = [];
-  for (let n = Math.max(least, 0); n <= most && states.length < MANY; n++) {
+  for (let n = least; n <= most; n++) {
     const left = new Float64Array(z.length).fill(-Infinity);
     for (const v of stays) left[v] = z[v];
     for (const v of others.slice(0, n)) left[v] = z[v];
@@ -112,6 +119,9 @@ function after(state, [name, given], kept) {
  */
 export function ends(exact, error, steps, kept) {
   let states = [{ z: exact, error }];
-  for (const step of steps) states = states.flatMap((state) => after(state, step, kept)).slice(0, MANY);
+  steps.forEach((step, i) => {
+    const sumsFollow = steps.slice(i + 1).some(([name]) => name === "keep_top_p");
+    states = states.flatMap((state) => after(state, step, kept, sumsFollow)).slice(0, MANY);
+  });
   return states.filter(({ z }) => kept.every((is, v) => !is || z[v] > -Infinity));
 }

@@ -1,7 +1,7 @@
 /** The suite's four words for this page and PyTorch, as parity_tests/judges has them, for one row in float32. */
 
 import * as bounds from "./bounds.mjs";
-import { ends } from "./survivors.mjs";
+import { aliveOf, ends } from "./survivors.mjs";
 
 const identical = (a, b) => a.length === b.length && a.every((x, i) => Object.is(x, b[i]));
 
@@ -69,7 +69,7 @@ export class HeadJudge {
   /** The exact probabilities of these survivors, and how far a float32 head may be from them. */
   static #reach({ z, error }) {
     const V = z.length;
-    const ids = Array.from(z.keys()).filter((v) => z[v] > -Infinity);
+    const ids = aliveOf(z);
     const alive = Float64Array.from(ids, (v) => z[v]);
     const p = bounds.exactSoftmax(alive);
     const float32 = bounds.softmax(alive, "float32", Float64Array.from(ids, (v) => error[v]), p, V);
