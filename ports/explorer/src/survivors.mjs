@@ -34,8 +34,11 @@ function topKCut(state, alive, { k }) {
   return { sure: (v) => lower[v] > next, possible: (v) => upper[v] >= kth };
 }
 
-/** Top-p: one is sure if all that may come before it are not enough, and possible if those that surely do are not. */
-function topPCut(state, alive, { p, until }) {
+/**
+ * Top-p: one is sure if all that may come before it are not enough, and possible if those that surely do are not.
+ * Whether a sum of exactly p is enough makes no difference to sums that round.
+ */
+function topPCut(state, alive, { p }) {
   if (p === 1) return all;
   const [lower, upper] = [lowerOf(state), upperOf(state)];
   const z = Float64Array.from(alive, (v) => state.z[v]);
@@ -44,16 +47,15 @@ function topPCut(state, alive, { p, until }) {
   const share = new Float64Array(state.z.length);
   alive.forEach((v, i) => (share[v] = exact[i]));
   const band = DTYPES.reduce((sum, t) => sum + bounds.runningShare(z, p, t, error, exact, state.z.length), 0);
-  const short = until === "exceeded" ? (sum) => sum <= p : (sum) => sum < p;
   const sure = new Uint8Array(state.z.length);
   let [before, mayPrecede, least] = [0, 0, -Infinity]; // sums of those surely larger, and of those that may be as large
   const others = descending(upper, alive);
   let i = 0;
   for (const v of descending(lower, alive)) {
     for (; i < others.length && upper[others[i]] >= lower[v]; i++) mayPrecede += share[others[i]];
-    if (short(mayPrecede - share[v] + band)) sure[v] = 1;
+    if (mayPrecede - share[v] + band < p) sure[v] = 1;
     before += share[v];
-    if (short(before - band)) continue;
+    if (before - band < p) continue;
     least = lower[v]; // what is surely below this one has enough before it
     break;
   }

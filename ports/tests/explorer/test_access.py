@@ -95,8 +95,8 @@ def test_axe_finds_no_serious_fault(visit: Callable[..., View], made: Path) -> N
     axe = EXPLORER / "node_modules" / "axe-core" / "axe.min.js"
     if not axe.exists():
         unavailable("ports/explorer/node_modules is not installed: make setup-explorer")
-    view = visit(made, "#temperature=1.5&k=5")
-    view.type("seed", "x")  # so that an error message is checked too
+    view = visit(made, "#temperature=1.5&k=50&top_p=0.9&min_p=0.1&order=vllm")
+    view.set(seed="x", min_p="2")  # so that error messages are checked too
     view.page.evaluate(axe.read_text("utf-8"))
     run = "async (rules) => (await axe.run({ resultTypes: ['violations'], ...rules })).violations"
     for width in (360, 900, 1600):

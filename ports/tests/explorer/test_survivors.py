@@ -112,6 +112,36 @@ def test_a_close_call_is_a_tie_break_and_no_other_survivor_is() -> None:
         assert words.count(word) > 60
 
 
+@spec("TOPK-1", "TOPK-2", "TOPK-7")
+def test_of_tokens_too_close_to_tell_top_k_keeps_k_or_all_of_them() -> None:
+    rows = {"first": [1.0, 0.0, 0.0], "second": [0.0, 1.0, 0.0], "both": [0.5, 0.5, 0.0], "other": [0.0, 0.0, 1.0]}
+    due = {
+        "lowest_id": ["IDENTICAL", "TIE_BREAK", "DIVERGED", "DIVERGED"],
+        "any": ["IDENTICAL", "TIE_BREAK", "DIVERGED", "DIVERGED"],
+        "all": ["IDENTICAL", "TIE_BREAK", "TIE_BREAK", "DIVERGED"],
+    }
+    state = {"z": np.array([1.0, 1.0, 0.0]), "error": np.full(3, 1e-6)}
+    for ties, words in due.items():
+        steps = [["apply_temperature", {"temperature": 0.5}], ["keep_top_k", {"k": 1, "ties": ties}]]
+        assert said([{**state, "steps": steps, "ours": rows["first"], "theirs": row} for row in rows.values()]) == words
+
+
+@spec("PIPE-1", "FILTER-1")
+def test_who_falls_later_may_have_counted_for_top_p() -> None:
+    """A weight of exactly min-p's p: with it, top-p needs two tokens, without it one; and it falls in any case."""
+    weights = np.array([1.0, 0.8, 0.3])
+    state = {"z": np.log(weights), "error": np.full(3, 1e-6)}
+    one, two, three = [1.0, 0.0, 0.0], [1 / 1.8, 0.8 / 1.8, 0.0], (weights / weights.sum()).tolist()
+    cases = [
+        {**state, "steps": steps_of(1.1, 3, 0.5, 0.3, "vllm")[1:], "ours": one, "theirs": theirs}
+        for theirs in (one, two, three)
+    ]
+    assert said(cases) == ["IDENTICAL", "TIE_BREAK", "DIVERGED"]
+    for case in cases:
+        case["steps"] = steps_of(1.1, 3, 0.5, 0.31, "vllm")[1:]
+    assert said(cases) == ["IDENTICAL", "DIVERGED", "DIVERGED"]
+
+
 def reached(logits: np.ndarray, settings: dict[str, Any], box: str, rng: np.random.Generator) -> float:
     """A share that a running sum of what top-p sees, or a weight of what min-p sees, is but for rounding."""
     name = {"top_p": "keep_top_p", "min_p": "keep_min_p"}[box]
