@@ -41,7 +41,8 @@ export function drawCut(svg, { values, kept, of }, name, { scale, ticks }, { lev
   const edge = x(last);
   part(svg, "edge", "line", { x1: edge, x2: edge, y1: 20, y2: kept < of ? floor : 20 });
   part(svg, "end", "circle", { cx: x(last - 0.5), cy: y(values[last - 1]), r: kept < of ? 4 : 0 });
-  const [stay, fall] = [`${count(kept)} stay${kept === 1 ? "s" : ""}`, `${count(of - kept)} fall${of - kept === 1 ? "s" : ""}`];
+  const stay = `${count(kept)} ${kept === 1 ? "stays" : "stay"}`;
+  const fall = `${count(of - kept)} ${of - kept === 1 ? "falls" : "fall"}`;
   const right = edge > width / 2;
   const at = { x: edge + (right ? -6 : 6), y: 32, "text-anchor": right ? "end" : "start" };
   part(svg, "total", "text", at, kept < of ? `← ${stay}, ${fall} →` : "nothing falls");

@@ -50,8 +50,10 @@ function decades(shares, level) {
   const low = Math.max(Math.min(least, level || least), 1e-300) * 0.9; // so that the lowest has a bar
   const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(most))];
   const every = Math.ceil((last - first) / 5); // at most six ticks
-  const ticks = Array.from({ length: last - first + 1 }, (_, i) => Number(`1e${last - i}`)).filter((_, i) => i % every === 0);
-  return { scale: scaleLog([Number(`1e${first}`), Number(`1e${last}`)], [0, 1]), ticks };
+  const decade = (power) => Number(`1e${power}`); // to the last digit, which 10 ** power need not be
+  const ticks = [];
+  for (let power = last; power >= first; power -= every) ticks.push(decade(power));
+  return { scale: scaleLog([decade(first), decade(last)], [0, 1]), ticks };
 }
 
 function showMinP(page, cut) {

@@ -33,9 +33,9 @@ export const READ = {
   top_p: (text) => number("top_p", text, "a number above 0 and up to 1, which is off"),
   min_p: (text) => number("min_p", text, "a number from 0, which is off, to 1"),
   order: (text, head) => {
-    if (!Object.hasOwn(head.orders, text))
-      throw new Problem("order", `order is "${text.slice(0, 40)}": it must be one of ${Object.keys(head.orders).join(", ")}`);
-    return text;
+    const names = Object.keys(head.orders);
+    if (names.includes(text)) return text;
+    throw new Problem("order", `order is "${text.slice(0, 40)}": it must be one of ${names.join(", ")}`);
   },
   seed: (text) => {
     const trimmed = text.trim();

@@ -53,6 +53,10 @@ def test_a_bad_fragment_is_reported_and_the_rest_used(visit: Callable[..., View]
     check_bars(bad, bundle, 0, 0.7, 50)
     bad.set(k=9)
     check_bars(bad, bundle, 0, 0.7, 9)
+    bad.page.evaluate("location.hash = '#min_p=2&k=7&order=llama.cpp'")
+    bad.page.wait_for_function("() => document.getElementById('k').value === '50'")
+    assert "p is 2: it must be between 0 and 1" in bad.text("min_p-problem")
+    check_bars(bad, bundle, 0, 0.7, 50)
 
 
 def test_copied_code_computes_the_view(view: View, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
