@@ -93,7 +93,7 @@ const parameter = (value, dtype) =>
   dtype === "float64" || Math.fround(value) === value ? 0 : U[dtype] * Math.abs(value) + OMEGA[dtype];
 
 /**
- * Of a running sum of probabilities against `share`, from logits that are off by at most `error`, not all 0  [FILTER-2].
+ * Of a running sum of probabilities against `share`, of logits that are off by at most `error`, not all 0  [FILTER-2].
  *
  * @param {Float64Array} z (n), not masked
  * @param {number} share
@@ -107,7 +107,7 @@ export function runningShare(z, share, dtype, error, p, V) {
   return off + gamma(z.length + 2, dtype) * (1 + off) + parameter(share, dtype);
 }
 
-/** Of each `exp(z - max)` against p, from logits that are off by at most `error`, not all 0  [FILTER-4]: `(n) -> (n)`. */
+/** Of each `exp(z - max)` against p, of logits that are off by at most `error`, not all 0: `(n) -> (n)`  [FILTER-4]. */
 export function weight(z, p, dtype, error) {
   const [u, omega] = [U[dtype], OMEGA[dtype]];
   const [max, worst] = [z, error].map((numbers) => numbers.reduce((a, b) => Math.max(a, b), -Infinity));

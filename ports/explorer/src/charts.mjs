@@ -250,7 +250,8 @@ export function drawSpread(svg, before, after, kept, names) {
     part(row, "name", "text", { x: 0, y: at + 4 }, name);
     part(row, "zero", "line", { x1: LEFT, x2: width - RIGHT, y1: at, y2: at });
   }
-  const path = (alive, draw) => before.map((_, i) => (kept[i] === alive ? draw(x(before[i]), x(after[i])) : "")).join("");
+  const one = (i, draw) => draw(x(before[i]), x(after[i]));
+  const path = (alive, draw) => kept.map((is, i) => (is === alive ? one(i, draw) : "")).join("");
   const lines = (a, b) => `M${a.toFixed(1)},${above}L${b.toFixed(1)},${below}`;
   const dots = (a, b) => `M${a.toFixed(1)},${above}h0M${b.toFixed(1)},${below}h0`;
   for (const [name, alive] of [

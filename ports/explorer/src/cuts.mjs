@@ -37,14 +37,14 @@ function showTopP(page, cut) {
   written(
     "sums-text",
     on
-      ? `Top-p sees ${count(of)} ${of === 1 ? "token" : "tokens"}. At the last that stays, ${page.tokens.quote(last)}, ` +
-          `the running sum is ${short(sum)}. ${outcome(cut)}${drawn(cut)}`
+      ? `Top-p sees ${count(of)} ${of === 1 ? "token" : "tokens"}. ` +
+          `At the last that stays, ${page.tokens.quote(last)}, the running sum is ${short(sum)}. ${outcome(cut)}${drawn(cut)}`
       : `Top-p is off at 1: all ${count(of)} stay. Those drawn share ${percent(sums.at(-1))}.${drawn(cut)}`,
   );
   Object.assign($("sums").dataset, { ...dataOf(cut), sum, p });
 }
 
-/** A logarithmic scale of whole decades, which stay for a while: from below the level, or what is drawn, to the most. */
+/** A logarithmic scale of whole decades, which stay for a while, with room for the level and the shares. */
 function decades(shares, level) {
   const [most, least] = [shares[0], Math.max(shares.at(-1), shares[0] / 1e3)];
   const low = Math.max(Math.min(least, level || least), 1e-300) * 0.9; // so that the lowest has a bar

@@ -27,8 +27,8 @@ export function every(f) {
 }
 
 /**
- * A head with its prompts, and its stages at a setting: a prompt, a temperature, k, top_p, min_p and an order. V tokens,
- * hidden size d.
+ * A head with its prompts, and its stages at a setting: a prompt, a temperature, k, top_p, min_p and an order.
+ * V tokens, hidden size d.
  */
 export class Head {
   #stages = []; // those last computed

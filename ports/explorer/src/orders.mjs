@@ -32,7 +32,7 @@ export const chain = (order, setting) =>
 const TOP_K = {
   lowest_id: "keeps exactly k tokens: of those that tie for the last place, the lowest ids [TOPK-2].",
   all: "keeps all that tie with the k-th token [TOPK-7].",
-  any: "keeps exactly k tokens, and leaves open which of those that tie for the last place; here the lowest ids [PIPE-3].",
+  any: "keeps exactly k tokens; it leaves open which of the tied stay; here the lowest ids [PIPE-3].",
 };
 const TOP_P = {
   lowest_id: "of tied tokens, the lowest ids stay [FILTER-2].",

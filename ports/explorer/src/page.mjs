@@ -281,7 +281,8 @@ export class Page {
     for (const name of SLIDERS) {
       const value = this.state[name];
       $(`${name}-slider`).value = value;
-      $(`${name}-slider`).setAttribute("aria-valuetext", value === off[name] ? `${value}, which is off` : String(value));
+      const words = value === off[name] ? `${value}, which is off` : String(value);
+      $(`${name}-slider`).setAttribute("aria-valuetext", words);
     }
     const step = this.steps.findIndex((value) => value >= k);
     $("k-slider").value = step < 0 ? this.steps.length - 1 : step;

@@ -25,7 +25,7 @@ export function aliveOf(z) {
   return ids;
 }
 
-/** The k largest: one is sure if fewer than k others may be as large, and possible if fewer than k surely are larger. */
+/** The k largest: one is sure if fewer than k others may be as large, possible if fewer than k surely are larger. */
 function topKCut(state, alive, { k }) {
   if (alive.length <= k) return all;
   const [lower, upper] = [lowerOf(state), upperOf(state)];
