@@ -12,15 +12,14 @@ const STEPS = 300; // of more tokens, several share one
  * @param {{values: Float64Array, kept: number, of: number}} cut of `of` tokens, `kept` stay; the `values` of the first
  * @param {string} name
  * @param {{scale: import("d3-scale").ScaleContinuousNumeric, ticks: number[]}} vertical the range is set here
- * @param {{level: number, label: string, below?: boolean}} limit what the values are compared with; `below` its line
- *   what falls leaves room for the label, otherwise above
+ * @param {{level: number, label: string}} limit what the values are compared with
  */
-export function drawCut(svg, { values, kept, of }, name, { scale, ticks }, { level, label, below = false }) {
-  const height = 196;
+export function drawCut(svg, { values, kept, of }, name, { scale, ticks }, { level, label }) {
+  const height = 212;
   const floor = height - 30;
   const width = sized(svg, height);
   const x = scaleLinear([0, values.length], [LEFT, width - RIGHT]);
-  const y = scale.range([floor, 44]).clamp(true);
+  const y = scale.range([floor, 60]).clamp(true);
   const last = Math.min(kept, values.length);
   const together = Math.ceil(values.length / STEPS);
   const gap = x(1) - x(0) > 4 ? 1 : 0; // between the bars of those that stay
@@ -39,15 +38,16 @@ export function drawCut(svg, { values, kept, of }, name, { scale, ticks }, { lev
   const limit = level > 0 ? y(level) : floor; // a logarithm has no 0
   part(svg, "level", "line", { x1: LEFT, x2: width - RIGHT, y1: limit, y2: limit });
   const edge = x(last);
-  part(svg, "edge", "line", { x1: edge, x2: edge, y1: 20, y2: kept < of ? floor : 20 });
+  part(svg, "edge", "line", { x1: edge, x2: edge, y1: 36, y2: kept < of ? floor : 36 });
   part(svg, "end", "circle", { cx: x(last - 0.5), cy: y(values[last - 1]), r: kept < of ? 4 : 0 });
   const stay = `${count(kept)} ${kept === 1 ? "stays" : "stay"}`;
   const fall = `${count(of - kept)} ${of - kept === 1 ? "falls" : "fall"}`;
   const right = edge > width / 2;
-  const at = { x: edge + (right ? -6 : 6), y: 32, "text-anchor": right ? "end" : "start" };
+  const at = { x: edge + (right ? -6 : 6), y: 48, "text-anchor": right ? "end" : "start" };
   part(svg, "total", "text", at, kept < of ? `← ${stay}, ${fall} →` : "nothing falls");
-  const beside = limit + (below && limit < floor - 20 ? 16 : -6);
-  part(svg, "of-level total", "text", { x: width - RIGHT - 4, y: beside, "text-anchor": "end" }, label);
+  // A legend and no label at the line, where the bars may leave no room.
+  part(svg, "legend-line level", "line", { x1: LEFT, x2: LEFT + (label ? 26 : 0), y1: 24, y2: 24 });
+  part(svg, "legend-text total", "text", { x: LEFT + 32, y: 28 }, label);
   const ranks = axisBottom(x).ticks(Math.min(values.length, width / 120));
   drawAxis(svg, "axis", 0, floor, ranks.tickFormat(count));
   drawAxis(svg, "axis-y", LEFT, 0, axisLeft(y).ticks(ticks.length, "~%").tickValues(ticks));

@@ -31,14 +31,14 @@ function showTopP(page, cut) {
   const { on, of, ids, sums } = cut;
   const { last } = dataOf(cut);
   const sum = sums[ids.indexOf(last)];
-  const limit = { level: p, label: on ? `p = ${p}` : "", below: true };
+  const limit = { level: p, label: on ? `p = ${p}` : "" };
   const vertical = { scale: scaleLinear([0, 1], [0, 1]), ticks: [0, 0.25, 0.5, 0.75, 1] };
   drawCut($("sums"), { ...cut, values: sums }, "running sum, most probable first", vertical, limit);
   written(
     "sums-text",
     on
-      ? `Top-p sees ${count(of)} ${of === 1 ? "token" : "tokens"}. ` +
-          `At the last that stays, ${page.tokens.quote(last)}, the running sum is ${short(sum)}. ${outcome(cut)}${drawn(cut)}`
+      ? `Top-p sees ${count(of)} ${of === 1 ? "token" : "tokens"}. At the last that stays, ` +
+          `${page.tokens.quote(last)}, the running sum is ${short(sum)}. ${outcome(cut)}${drawn(cut)}`
       : `Top-p is off at 1: all ${count(of)} stay. Those drawn share ${percent(sums.at(-1))}.${drawn(cut)}`,
   );
   Object.assign($("sums").dataset, { ...dataOf(cut), sum, p });

@@ -2,7 +2,7 @@
 
 import * as port from "../../javascript/lm_head.mjs";
 import { process } from "../../javascript/pipeline.mjs";
-import { settingKey, stepsOf } from "./orders.mjs";
+import { NAMES, settingKey, stepsOf } from "./orders.mjs";
 
 export const SHOWN = 12; // candidates on the page
 const [FEWEST, MOST] = [24, 60]; // tokens in the chart of a cut, if there are as many; where nothing falls, at most
@@ -24,6 +24,12 @@ export function every(f) {
     if (!known.has(key)) known.set(key, f(key));
     return known.get(key);
   };
+}
+
+/** What the engine takes as something else is not shown under its name. */
+function refuseInstead(box, { [box]: value, order }, instead) {
+  const message = `${NAMES[box]} is ${value}: ${order} takes that as ${instead}; choose another value or order`;
+  throw Object.assign(new RangeError(message), { code: "bad_steps" });
 }
 
 /**
@@ -72,12 +78,14 @@ export class Head {
    */
   stages(setting) {
     let [logits, key] = [this.logits(setting.prompt), `${setting.prompt}`];
-    return this.steps(setting).map(({ box, on, step }, i) => {
-      key += JSON.stringify(on ? step : null);
+    return this.steps(setting).map(({ box, on, step, instead }, i) => {
+      key += JSON.stringify([on, step, instead]);
       if (this.#stages[i]?.key !== key || this.#stages[i].box !== box) {
         let after = logits;
         try {
           if (on) after = process(logits, [step]);
+          else process(Float32Array.of(0), [step]); // refuses what an engine's off value must not hide
+          if (instead) refuseInstead(box, setting, instead);
         } catch (error) {
           throw Object.assign(error, { box });
         }

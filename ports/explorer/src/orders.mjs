@@ -1,31 +1,43 @@
 /** The steps of an order: what they are at a setting, what they keep, and what is said of them. */
 
-const NAMES = { temperature: "temperature", k: "top-k", top_p: "top-p", min_p: "min-p" };
+export const NAMES = { temperature: "temperature", k: "top-k", top_p: "top-p", min_p: "min-p" };
 
 /** What the probabilities depend on, as one text. */
 export const settingKey = ({ prompt, temperature, k, top_p, min_p, order }) =>
   [prompt, temperature, k, top_p, min_p, order].join();
 
+const HOLDS = {
+  "==": (a, b) => a === b,
+  "<": (a, b) => a < b,
+  "<=": (a, b) => a <= b,
+  ">": (a, b) => a > b,
+  ">=": (a, b) => a >= b,
+};
+
+/** @typedef {[sign: string, limit: number, words?: string]} Condition */
+
 /**
  * The steps of an order at a setting, as the port's `process` takes them, those included that are left out.
  *
- * @param {{step: string, argument: string, setting: string, off: number | null, always: object}[]} order
+ * @param {{step: string, argument: string, setting: string, always: object, off: Condition[],
+ *   instead: Condition[]}[]} order
  * @param {Record<string, number>} setting
- * @returns {{box: string, on: boolean, step: [string, object]}[]} `box` is where its argument is typed
+ * @returns {{box: string, on: boolean, step: [string, object], instead?: string}[]} `box` is where its argument is
+ *   typed; `instead` is what the engine would take the argument as, if that is something else
  */
 export function stepsOf(order, setting) {
-  return order.map(({ step, argument, setting: box, off, always }) => ({
-    box,
-    on: setting[box] !== off,
-    step: [step, { [argument]: setting[box], ...always }],
-  }));
+  return order.map(({ step, argument, setting: box, always, off, instead }) => {
+    const holds = ([sign, limit]) => HOLDS[sign](setting[box], limit);
+    const on = !off.some(holds);
+    return { box, on, step: [step, { [argument]: setting[box], ...always }], instead: instead.find(holds)?.[2] };
+  });
 }
 
 /** As in "top-k 40 → top-p 0.95 → min-p 0.05 → temperature 0.8": the steps that are not left out. */
 export const chain = (order, setting) =>
-  order
-    .filter((row) => setting[row.setting] !== row.off)
-    .map((row) => `${NAMES[row.setting]} ${setting[row.setting]}`)
+  stepsOf(order, setting)
+    .filter(({ on }) => on)
+    .map(({ box }) => `${NAMES[box]} ${setting[box]}`)
     .join(" → ");
 
 // By the contract on ties, that of the reference first.

@@ -94,7 +94,7 @@ export class Page {
     } catch (error) {
       const box = error.code === "bad_seed" ? "seed" : error.code && error.box;
       if (!box) throw error;
-      this.#refuse(new Problem(box, error.message));
+      this.#refuse(new Problem(typing === "order" ? typing : box, error.message));
       return false;
     }
     this.#clearProblems(Object.keys(patch));
@@ -277,11 +277,11 @@ export class Page {
     const { k } = this.state;
     const { V } = this.head;
     for (const name of BOXES) if (name !== typing) $(name).value = String(this.state[name]);
-    const off = Object.fromEntries(this.head.orders[this.state.order].map((row) => [row.setting, row.off]));
+    const off = new Set(this.head.steps(this.state).flatMap(({ box, on }) => (on ? [] : [box])));
     for (const name of SLIDERS) {
       const value = this.state[name];
       $(`${name}-slider`).value = value;
-      const words = value === off[name] ? `${value}, which is off` : String(value);
+      const words = off.has(name) ? `${value}, which is off` : String(value);
       $(`${name}-slider`).setAttribute("aria-valuetext", words);
     }
     const step = this.steps.findIndex((value) => value >= k);

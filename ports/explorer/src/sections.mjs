@@ -5,8 +5,8 @@ import { scaleLinear, scaleLog } from "d3-scale";
 import * as charts from "./charts.mjs";
 import { showFilters, showOrder } from "./cuts.mjs";
 import { every } from "./head.mjs";
+import { showNumpy } from "./numpy.mjs";
 import { settingKey } from "./orders.mjs";
-import { START } from "./state.mjs";
 import * as verdict from "./verdict.mjs";
 import { $, count, fixed, percent, short, times, written } from "./words.mjs";
 
@@ -257,41 +257,6 @@ function showCounts(page) {
     `${count(n)} ${n === 1 ? "draw" : "draws"}. All other tokens together: ${count(drawn)} drawn, ` +
       `${(n * Math.max(mass, 0)).toFixed(digits)} expected. The line in each row marks the expected count.`,
   );
-}
-
-const inPython = (given) =>
-  Object.entries(given)
-    .map(([name, value]) => `"${name}": ${JSON.stringify(value)}`)
-    .join(", ");
-
-function showNumpy(page) {
-  const { head, state } = page;
-  const { prompt, temperature, k, seed, draws } = state;
-  const steps = head.steps(state).filter(({ on }) => on);
-  const filtered = state.order !== START.order || steps.length > 2;
-  const logits = head.finish
-    ? `logits = reference.finish_logits(reference.compute_logits(context, embedding), **bundle.finish)`
-    : `logits = reference.compute_logits(context, embedding)`;
-  const last = filtered
-    ? [
-        `steps = [${steps.map(({ step: [name, given] }) => `("${name}", {${inPython(given)}})`).join(", ")}]`,
-        `probs = reference.softmax(reference.process(logits, steps))`,
-      ]
-    : [
-        `scaled = reference.apply_temperature(logits, temperature=${temperature})`,
-        `probs = reference.softmax(reference.keep_top_k(scaled, k=${k}))`,
-      ];
-  const probs =
-    filtered || head.finish
-      ? [logits, ...last]
-      : [`probs = reference.lm_head(context, embedding, temperature=${temperature}, k=${k})`];
-  const lines = [
-    ...page.head.numpy(prompt),
-    ...probs,
-    `rng = reference.TorchGenerator(${seed})`,
-    `drawn = reference.multinomial([probs] * ${draws}, rng=rng)[:, 0]`,
-  ];
-  written("numpy", lines.join("\n"));
 }
 
 /** A verdict and what is to be said of it. */

@@ -3,6 +3,8 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -178,6 +180,33 @@ def test_the_cut_is_drawn_where_the_reference_cuts(view: View, bundle: Bundle) -
             assert [view.page.evaluate(fill, [chart, part]) == "none" for part in ("stays", "falls")] == [False, True]
 
 
+# The words of a chart that touch each other or a bar.
+COVERED = """id => {
+  const boxes = (names) => [...document.querySelectorAll(names.split(" ").map((name) => `#${id} .${name}`).join())]
+    .map((e) => [e.textContent || e.getAttribute("class"), e.getBoundingClientRect()]).filter(([, box]) => box.width);
+  const touch = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+  const words = boxes("name total");
+  const all = [...words, ...boxes("stays falls end edge")];
+  return words.flatMap(([word, box], i) =>
+    all.slice(i + 1).filter(([, other]) => touch(box, other)).map(([other]) => [word, other]));
+}"""
+
+
+def test_no_word_of_a_chart_lies_on_another_or_on_a_bar(visit: Callable[..., View], made: Path) -> None:
+    view = visit(made)
+    for width in (360, 640, 1280):
+        view.page.set_viewport_size({"width": width, "height": 900})
+        for top_p, min_p, order in [
+            (1, 0, "reference"),
+            (0.95, 0.05, "llama.cpp"),
+            (0.5, 0.1, "sglang"),
+            (0.01, 1, "vllm"),
+        ]:
+            view.set(temperature=1.5, k=2048, top_p=top_p, min_p=min_p, order=order)
+            for chart in ("sums", "shares"):
+                assert view.page.evaluate(COVERED, chart) == [], (width, order, chart)
+
+
 def axes(read: Any, logarithmic: bool) -> tuple[Any, Any]:
     """The number of tokens at an x, and the y of a value, by the ticks, which d3 draws half a pixel further."""
     x = np.array([[float(text.replace(",", "")), at - 0.5] for text, at, _ in read["x"]])
@@ -193,7 +222,7 @@ def axes(read: Any, logarithmic: bool) -> tuple[Any, Any]:
 
 def check_heights(height: Any, drawn: np.ndarray, values: np.ndarray) -> None:
     """What is drawn has two decimals; what is too small for a bar ends at the axis."""
-    due = np.minimum(height(values), 166)
+    due = np.minimum(height(values), 182)
     assert np.all(np.abs(drawn - due) <= 0.01 + 1e-3)
 
 
@@ -212,6 +241,34 @@ def test_the_orders_are_those_of_the_profiles(view: View) -> None:
                 assert ("here the lowest ids" in sentence) == (row.always.get("ties") == "any")
                 assert ("is above p" in sentence) == (row.always.get("until") == "exceeded")
     assert len(set(said.values())) == 5  # llama.cpp's are those of no other, sglang's neither
+
+
+@spec("PIPE-3", "TEMP-2", "FILTER-11")
+def test_what_an_engine_takes_for_another_value_is_left_out_or_refused(view: View) -> None:
+    stays = " The view stays as it was."
+    refused = [  # the port's own words come first
+        ("vllm", "temperature", "0.005", "temperature is 0.005: vllm takes that as 0.01; choose another value"),
+        ("sglang", "temperature", "1e-7", "temperature is 1e-7: sglang takes that as greedy decoding;"),
+        ("llama.cpp", "temperature", "0", "temperature is 0: it must be"),
+        ("mlx-lm", "top_p", "0", "p is 0: it must be between 0 and 1, or 1."),
+        ("transformers", "top_p", "1.5", "p is 1.5: it must be between 0 and 1, or 1."),
+    ]
+    for order, box, value, words in refused:
+        view.set(order=order, temperature=0.8, top_p=0.9)
+        before = view.text("steps")
+        view.type(box, value)
+        assert view.text(f"{box}-problem").startswith(words)
+        assert view.text(f"{box}-problem").endswith(stays)
+        assert view.text("steps") == before
+        view.type(box, "0.7")
+    view.set(order="reference", temperature=0.005)
+    view.type("order", "vllm")
+    assert view.text("order-problem").startswith("temperature is 0.005: vllm takes that as 0.01;")
+    assert view.text("steps").startswith("temperature 0.005 → ")
+    for order in ("vllm", "mlx-lm"):  # vLLM has its filter off up to 1e-5, and divides by no temperature of 1
+        view.set(temperature=1, k=40, top_p=0.9, min_p=1e-6, order=order)
+        shown = [step.split()[0] for step in view.text("steps").split(" → ")]
+        assert shown == [NAMES[step] for step, _ in steps_of(1.0, 40, 0.9, 1e-6, order)]
 
 
 TIES = """
