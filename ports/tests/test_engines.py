@@ -18,7 +18,7 @@ def test_transformers_follows_its_profile() -> None:
     """The real `generate`, on the hand-made settings at V = 24, with nothing but its own functions in between."""
     port = engine("transformers")
     assert port.profile is PROFILES["transformers"]
-    assert {"apply_settings", "keep_top_p", "repetition_penalty", "lm_head"} <= set(port.operations)
+    assert {"apply_settings", "keep_top_p", "lm_head"} <= set(port.operations)
     verdicts = [verdict for verdict in profile_cases.run(port) if " V = " not in verdict.case]
     asked = [verdict for verdict in verdicts if verdict.word != Word.NOT_CHECKED]  # all but those of min_new_tokens
     assert len(asked) > 50

@@ -12,6 +12,8 @@ from typing import Any
 import llama_cpp
 import numpy as np
 
+from reference.profiles import PROFILES
+
 TITLE, SHORT = "llama.cpp", "llama.cpp"
 PACKAGES = ("llama-cpp-python",)
 DTYPES = ("float32",)
@@ -19,20 +21,6 @@ POINTERS = True
 TIES_OF = {"keep_top_p": "any"}
 PROFILE = "llama.cpp"
 OFF = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "temperature": 1.0}  # its other filters are off by default
-DEFAULTS = {
-    "repeat_last_n": 64,
-    "repeat_penalty": 1.0,
-    "frequency_penalty": 0.0,
-    "presence_penalty": 0.0,
-    "top_n_sigma": -1.0,
-    "typical_p": 1.0,
-    "xtc_probability": 0.0,
-    "xtc_threshold": 0.1,
-    "top_k": 40,
-    "top_p": 0.95,
-    "min_p": 0.05,
-    "temperature": 0.8,
-}
 
 
 def _array(logits: Any) -> Any:
@@ -78,9 +66,9 @@ def _biased(v: int, biases: dict[int, float]) -> Any:
 
 
 def processed(logits: Any, settings: dict[str, Any], prompt: list[int], output: list[int]) -> np.ndarray:
-    """The logits after the whole chain."""
-    s = {**DEFAULTS, **settings}
-    samplers = [_biased(len(logits), s["logit_bias"])] if "logit_bias" in s else []
+    """The logits after the whole chain. The C interface has no defaults: these are llama-server's."""
+    s = {**PROFILES[PROFILE].defaults, **settings}
+    samplers = [_biased(len(logits), s["logit_bias"])] if s["logit_bias"] else []
     samplers += [
         llama_cpp.llama_sampler_init_penalties(
             len(logits), s["repeat_last_n"], s["repeat_penalty"], s["frequency_penalty"], s["presence_penalty"]
