@@ -68,7 +68,7 @@ class Bundle:
 
     def _array(self, name: str) -> np.ndarray:
         if name not in self._tensors:
-            raise BundleError(f"{self.folder} holds no {name}: its export left it out, or it has no such rows")
+            raise BundleError(f"{self.folder} holds no {name}: it was exported with --head-only, or has no such rows")
         stored, dtype = view(*self._place(name)), self._tensors[name].dtype
         if dtype != "bfloat16":
             return stored

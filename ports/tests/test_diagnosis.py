@@ -12,6 +12,7 @@ from parity_tests.mutants import MUTANTS, Mutant
 from parity_tests.variants import VARIANTS, stages
 from ports.checker.check import Plan, check
 from ports.checker.port import from_head
+from ports.tests.test_vectors import NOT_IN_JSON
 
 VECTORS = Plan(examples=0, sizes=False, bundle=None)
 
@@ -19,7 +20,12 @@ VECTORS = Plan(examples=0, sizes=False, bundle=None)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)
 def test_each_mutant_is_caught_and_named(mutant: Mutant) -> None:
     ops = ("torch_rng", "multinomial") if mutant.stage == "torch_rng" else (mutant.stage,)
-    report = check(replace(from_head(mutant.head), operations=ops), VECTORS)
+    port = replace(from_head(mutant.head), operations=ops)
+    if (
+        str(mutant) not in NOT_IN_JSON
+    ):  # the others are caught without other memory layouts, which take four times as long
+        port = replace(port, layouts={})
+    report = check(port, VECTORS)
     assert report.status == 1
     named = " ".join(report.mistakes.get(op, "") for op in ops)
     assert mutant.looks_like in named, report.mistakes
