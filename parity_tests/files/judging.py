@@ -73,18 +73,6 @@ class Judged:
         return all(row.word != Word.DIVERGED for row in self.rows)
 
 
-@dataclass(frozen=True)
-class _Way:
-    """A precision, and what the contexts may be off by where a runtime has a final norm of its own."""
-
-    precision: Precision
-    of_context: np.ndarray | None = None
-
-    @property
-    def name(self) -> str:
-        return self.precision.name + (", and a final norm of its own" if self.of_context is not None else "")
-
-
 def judge_logits(bundle: Bundle, theirs: np.ndarray, own_contexts: bool = False, report: Report = silent) -> Judged:
     """Judge the logits of a bundle's contexts: `(N, V)`, or `(N, rows)` with the padding rows of its table.
 
@@ -96,17 +84,17 @@ def judge_logits(bundle: Bundle, theirs: np.ndarray, own_contexts: bool = False,
     z = theirs.astype(np.float64)
     exact = whole(bundle, FLOAT32, stored, report)
     sample = _sample(bundle, z, exact)
-    way = _way(bundle, sample, z[:, sample.token_ids], stored)
-    chosen = exact if way == _Way(FLOAT32) else whole(bundle, way.precision, stored, report, way.of_context)
+    precision = _precision(bundle, sample, z[:, sample.token_ids], stored)
+    chosen = exact if precision is FLOAT32 else whole(bundle, precision, stored, report)
     ratio = chosen.ratio(z)
-    plain = way.precision is FLOAT32 and stored not in SHORT and way.of_context is None
+    plain = precision is FLOAT32 and stored not in SHORT
     figures: list[float | None] = _figures(bundle, z, exact) if plain else [None] * len(z)
     wrong: np.ndarray = np.asarray((ratio > 1).any(axis=-1))
     suspect = wrong | np.array([found is not None and found > TELLING for found in figures])
     mistake = ""
     if suspect.any():
         mistake, wrong = _mistake(bundle, sample, z, exact, stored, wrong, suspect)
-    name = way.name
+    name = precision.name
     if own_contexts and mistake.startswith(OTHER_CONTEXTS):
         name, mistake, wrong, figures = mistake, "", np.zeros_like(wrong), [None] * len(z)
     if extra and not mistake:
@@ -120,17 +108,12 @@ def judge_logits(bundle: Bundle, theirs: np.ndarray, own_contexts: bool = False,
 
 
 def whole(
-    bundle: Bundle,
-    precision: Precision,
-    stored: str,
-    report: Report = silent,
-    of_context: np.ndarray | None = None,
-    context: np.ndarray | None = None,
+    bundle: Bundle, precision: Precision, stored: str, report: Report = silent, context: np.ndarray | None = None
 ) -> Predicted:
     """The prediction for all tokens; the embedding is read once, a few rows at a time."""
     h, parts = np.array(bundle.context) if context is None else context, list[Predicted]()
     for start, block, finish in bundle.rows():
-        found = predicted(precision, h, block, finish, stored, of_context)
+        found = predicted(precision, h, block, finish, stored)
         assert found is not None  # as it was for some of these tokens
         parts.append(found)
         report(f"logits in {precision.name}", start + len(block), bundle.manifest["vocab_size"])
@@ -145,31 +128,20 @@ def _sample(bundle: Bundle, z: np.ndarray, exact: Predicted) -> Sample:
     return sample_of(bundle, ids)
 
 
-def _way(bundle: Bundle, sample: Sample, seen: np.ndarray, stored: str) -> _Way:
+def _precision(bundle: Bundle, sample: Sample, seen: np.ndarray, stored: str) -> Precision:
     """The precision that explains most rows. Of several, the first, unless another leaves a quarter of the error."""
     context = np.array(bundle.context)
-    best, best_fit = _Way(FLOAT32), Fit("", np.zeros(len(seen), bool), np.full(len(seen), np.inf))
-    for of_context in (None, _of_norm(bundle)):
-        for precision, found in all_predicted(seen, context, sample.embedding, sample.finish, stored, of_context):
-            this = fit(precision.name, seen, found)
-            more = this.fits.sum() - best_fit.fits.sum()
-            if more > 0 or (more == 0 and this.fits.any() and _left(this) * CLOSER < _left(best_fit)):
-                best, best_fit = _Way(precision, of_context), this
-        if best_fit.fits.all() or bundle.output_layer.norm is None:
-            break
+    best, best_fit = FLOAT32, Fit("", np.zeros(len(seen), bool), np.full(len(seen), np.inf))
+    for precision, found in all_predicted(seen, context, sample.embedding, sample.finish, stored):
+        this = fit(precision.name, seen, found)
+        more = this.fits.sum() - best_fit.fits.sum()
+        if more > 0 or (more == 0 and this.fits.any() and _left(this) * CLOSER < _left(best_fit)):
+            best, best_fit = precision, this
     return best
 
 
 def _left(found: Fit) -> float:
     return float(np.linalg.norm(found.error[found.fits]))
-
-
-def _of_norm(bundle: Bundle) -> np.ndarray:
-    """What the contexts of a runtime may be off by that computes the final norm itself: it rounds, as the model did."""
-    if bundle.output_layer.norm is None:
-        return np.zeros(bundle.context.shape)
-    bias = np.array(bundle.final_norm_bias) if bundle.holds("final_norm.bias") else None
-    return 2 * bundle.output_layer.norm_bound(np.array(bundle.block_output), np.array(bundle.final_norm_weight), bias)
 
 
 def _figures(bundle: Bundle, z: np.ndarray, exact: Predicted) -> list[float | None]:
