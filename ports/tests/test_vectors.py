@@ -65,6 +65,12 @@ def test_regenerated_byte_for_byte(tmp_path: Path) -> None:
     assert page == protocol.with_tables(page), "PROTOCOL.md: run make vectors"
 
 
+def test_ids_that_are_published_stay() -> None:
+    """They are numbered by the place of their file: a new row of the table goes behind the last one."""
+    published = json.loads(Path(__file__).with_name("published.json").read_text("ascii"))
+    assert [*FILES][: len(published)] == published, "put the new row last, and its file at the end of published.json"
+
+
 def test_small_enough_to_read() -> None:
     assert sum(path.stat().st_size for path in FOLDER.glob("*.json")) <= MOST_BYTES
 
