@@ -291,7 +291,6 @@ static const operation OPERATIONS[] = {
     {"finish_logits", NULL, finish_logits, "bias? multiplier? divisor? cap?"},
     {"keep_top_p", NULL, keep_top_p, "p until? ties?"},
     {"keep_min_p", NULL, keep_min_p, "p"},
-    {"keep_top_a", NULL, keep_top_a, "a"},
     {"keep_typical", NULL, keep_typical, "mass"},
     {"keep_epsilon", NULL, keep_epsilon, "cutoff"},
     {"keep_eta", NULL, keep_eta, "cutoff"},

@@ -110,16 +110,6 @@ lm_refusal lm_keep_min_p(const float *logits, size_t rows, size_t V, double p, f
     return FINE;
 }
 
-lm_refusal lm_keep_top_a(const float *logits, size_t rows, size_t V, double a, float *kept) {
-    lm_refusal refusal = check_filter(logits, rows, V, "a", a, 1, 1);
-    if (refusal.code) return refusal;
-    for (size_t row = 0; row < rows; row++, logits += V, kept += V) {
-        row_sum sum = sum_up(logits, V);
-        for (size_t v = 0; v < V; v++) kept[v] = weight(logits[v], sum) * sum.total >= a ? logits[v] : -INFINITY;
-    }
-    return FINE;
-}
-
 lm_refusal lm_keep_typical(const float *logits, size_t rows, size_t V, double mass, lm_scored *scratch, float *kept) {
     lm_refusal refusal = check_filter(logits, rows, V, "mass", mass, 0, 0);
     if (refusal.code) return refusal;

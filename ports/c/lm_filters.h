@@ -2,8 +2,8 @@
  *
  *     logits [rows, V]
  *         |   lm_keep_top_p, lm_keep_typical, lm_keep_top_h          the first of a ranking, until that is enough
- *         |   lm_keep_min_p, lm_keep_top_a, lm_keep_epsilon,
- *         |   lm_keep_eta, lm_keep_top_n_sigma                       what reaches a threshold
+ *         |   lm_keep_min_p, lm_keep_epsilon, lm_keep_eta,
+ *         |   lm_keep_top_n_sigma                                    what reaches a threshold
  *         |   lm_keep_xtc                                            now and then, all but the most likely
  *     logits [rows, V]      survivors have the bits they came with
  *
@@ -33,9 +33,6 @@ lm_refusal lm_keep_top_p(const float *logits, size_t rows, size_t V, double p, l
 
 /* exp(z - max) >= p, in [0, 1]  [FILTER-4]. */
 lm_refusal lm_keep_min_p(const float *logits, size_t rows, size_t V, double p, float *kept);
-
-/* q >= a max(q) squared, in [0, 1]  [FILTER-12]. */
-lm_refusal lm_keep_top_a(const float *logits, size_t rows, size_t V, double a, float *kept);
 
 /* The tokens whose -ln q is closest to the entropy, until their sum reaches `mass`, in (0, 1); `scratch` has room for V
  * tokens  [FILTER-5]. */

@@ -58,11 +58,6 @@ void keep_min_p(const cJSON *arguments, pipeline *p) {
     check(lm_keep_min_p(z->numbers, z->rows, z->last, real(arguments, "p", LM_BAD_SHARE, 0.05), z->numbers));
 }
 
-void keep_top_a(const cJSON *arguments, pipeline *p) {
-    const tensor *z = &p->logits;
-    check(lm_keep_top_a(z->numbers, z->rows, z->last, real(arguments, "a", LM_BAD_SHARE, 0.2), z->numbers));
-}
-
 void keep_typical(const cJSON *arguments, pipeline *p) {
     const tensor *z = &p->logits;
     double mass = real(arguments, "mass", LM_BAD_SHARE, 0.9);

@@ -16,8 +16,7 @@ typedef struct {
 typedef void step_function(const cJSON *arguments, pipeline *p);
 
 step_function apply_temperature, keep_top_k, finish_logits;
-step_function keep_top_p, keep_min_p, keep_top_a, keep_typical, keep_epsilon, keep_eta, keep_top_h;
-step_function keep_top_n_sigma, keep_xtc;
+step_function keep_top_p, keep_min_p, keep_typical, keep_epsilon, keep_eta, keep_top_h, keep_top_n_sigma, keep_xtc;
 step_function repetition_penalty, frequency_penalty, presence_penalty, logit_bias, ban, no_repeat_ngram, min_length;
 
 /* An operation has its own function, or it is a step. `takes` names the arguments of a step beside the logits. In a

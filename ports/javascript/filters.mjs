@@ -4,7 +4,7 @@
  *
  *     logits [rows, V]
  *         |   keepTopP, keepTypical, keepTopH           the first of a ranking, until that is enough
- *         |   keepMinP, keepTopA, keepEpsilon, keepEta,
+ *         |   keepMinP, keepEpsilon, keepEta,
  *         |   keepTopNSigma                             what reaches a threshold
  *         |   keepXtc                                   now and then, all but the most likely
  *     logits [rows, V]     survivors have the bits they came with
@@ -106,19 +106,6 @@ export function keepTopP(logits, p, until = "reached", ties = "lowest_id", V = l
 export function keepMinP(logits, p, V = logits.length) {
   checkShare("p", p, 0, 1);
   return filter(logits, V, ({ weights }) => (v) => weights[v] >= p);
-}
-
-/**
- * `q >= a max(q) ** 2`  [FILTER-12].
- *
- * @param {Floats} logits (rows, V)
- * @param {number} a in [0, 1]
- * @param {number} V
- * @returns {Floats} (rows, V)
- */
-export function keepTopA(logits, a, V = logits.length) {
-  checkShare("a", a, 0, 1);
-  return filter(logits, V, ({ weights, total }) => (v) => weights[v] * total >= a);
 }
 
 /**

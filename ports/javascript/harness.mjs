@@ -146,7 +146,7 @@ const NO_FLOAT64_EXPONENTIALS =
 const DEFAULTS = {
   ...{ temperature: 0.7, k: 50, ties: "lowest_id", num_samples: 1 },
   ...{ weight_offset: 0, multiplier: 1, divisor: 1, cap: Infinity },
-  ...{ p: 0.9, until: "reached", a: 0.2, mass: 0.9, cutoff: 3e-4, h: 0.4, n: 1, threshold: 0.1, probability: 0.5 },
+  ...{ p: 0.9, until: "reached", mass: 0.9, cutoff: 3e-4, h: 0.4, n: 1, threshold: 0.1, probability: 0.5 },
   ...{ penalty: 1.1, ngram_size: 3, length: 1, ignore_index: -100, steps: [], prompt_length: 0, epsilon: 1e-5 },
 };
 
@@ -275,7 +275,6 @@ const OPERATIONS = {
   },
   keep_top_p: single("keep_top_p"),
   keep_min_p: single("keep_min_p"),
-  keep_top_a: single("keep_top_a"),
   keep_typical: single("keep_typical"),
   keep_epsilon: single("keep_epsilon"),
   keep_eta: single("keep_eta"),

@@ -26,7 +26,6 @@ export const STEPS = {
   },
   keep_top_p: { needs: ["p"], may: ["until", "ties"], run: (z, V, a) => filters.keepTopP(z, a.p, a.until, a.ties, V) },
   keep_min_p: { needs: ["p"], run: (z, V, a) => filters.keepMinP(z, a.p, V) },
-  keep_top_a: { needs: ["a"], run: (z, V, a) => filters.keepTopA(z, a.a, V) },
   keep_typical: { needs: ["mass"], run: (z, V, a) => filters.keepTypical(z, a.mass, V) },
   keep_epsilon: { needs: ["cutoff"], run: (z, V, a) => filters.keepEpsilon(z, a.cutoff, V) },
   keep_eta: { needs: ["cutoff"], run: (z, V, a) => filters.keepEta(z, a.cutoff, V) },

@@ -45,7 +45,7 @@ WORDS = (
     (r"\(logits / temperature", "overflow"),
     (r".*-inf for every token|logits\b.* is ", "bad_logits"),
     (r"\(penalised logits\)|\(\(logits", "overflow"),
-    (r"(p|a|mass|cutoff|h|threshold|probability) is ", "bad_share"),
+    (r"(p|mass|cutoff|h|threshold|probability) is ", "bad_share"),
     (r"(n|until|ties|uniform|k|penalty|temperature|bias)\b.* is ", "bad_{}"),
     (r"biases\b|biased\b.* again", "bad_biases"),
     (r"(ngram_size|length) is ", "bad_count"),

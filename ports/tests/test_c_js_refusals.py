@@ -44,7 +44,6 @@ def steps(name: str, **arguments: Any) -> dict[str, Any]:
 SHARES = [  # parameters, and what they must not be
     *(("keep_top_p", "p", x) for x in (0, -0.0, -0.5, 1.5, INF, -INF, NAN, True, None, "0.5", [0.5])),
     *(("keep_min_p", "p", x) for x in (-1e-9, 1.0000001, NAN, None, "")),
-    *(("keep_top_a", "a", x) for x in (-0.1, 1.5, INF, NAN, True, None)),
     *(("keep_typical", "mass", x) for x in (0, 1, NAN, True)),
     *(("keep_epsilon", "cutoff", x) for x in (0, 1, NAN, False)),
     *(("keep_eta", "cutoff", x) for x in (0, 1, -1, INF)),
