@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     judge.add_argument(
         "--own-contexts", action="store_true", help="the file comes from a whole model, run on the prompts"
     )
-    judge.add_argument("--precision", choices=("float32",), help="take no other precision for right")
+    judge.add_argument("--float32", action="store_true", help="take no other precision for right")
     judge.add_argument("--json", action="store_true", help="print JSON")
     judge.add_argument("--html", metavar="FILE", help="write the table as a page, too")
     tolerances = commands.add_parser("tolerances", help="what each precision does to a bundle's logits and draws")

@@ -115,3 +115,17 @@ def only(ids: np.ndarray, z: np.ndarray) -> np.ndarray:
     stays = np.zeros(len(z), bool)
     stays[ids] = True
     return stays
+
+
+def softmax(z: np.ndarray) -> np.ndarray:
+    """Of one row, in its own dtype."""
+    weights = np.exp(z - z.max())
+    probs: np.ndarray = weights / weights.sum()
+    return probs
+
+
+def log_softmax(z: np.ndarray) -> np.ndarray:
+    """Of a row or a batch, in its own dtype."""
+    x = z - z.max(axis=-1, keepdims=True)
+    scores: np.ndarray = x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
+    return scores

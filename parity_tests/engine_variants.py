@@ -12,21 +12,8 @@ from transformers.generation import logits_process as transformers
 
 import reference
 
-from .by_row import INF, by_row, only, ranked, whole
+from .by_row import INF, by_row, log_softmax, only, ranked, softmax, whole
 from .heads import to_torch
-
-
-def _softmax(z: np.ndarray) -> np.ndarray:
-    """In the dtype of the logits."""
-    weights = np.exp(z - z.max())
-    probs: np.ndarray = weights / weights.sum()
-    return probs
-
-
-def _log_softmax(z: np.ndarray) -> np.ndarray:
-    x = z - z.max()
-    scores: np.ndarray = x - np.log(np.exp(x).sum())
-    return scores
 
 
 def _up_to(z: np.ndarray, running: np.ndarray, enough: Any, until: str, ties: str) -> np.ndarray:
@@ -42,7 +29,7 @@ def top_p_descending(z: np.ndarray, p: float, until: str, ties: str) -> np.ndarr
     """Probabilities, summed from the largest on, in the dtype of the logits (llama.cpp)."""
     if p == 1:
         return z > -INF
-    return _up_to(z, np.cumsum(_softmax(z)[ranked(z)]), z.dtype.type(p), until, ties)
+    return _up_to(z, np.cumsum(softmax(z)[ranked(z)]), z.dtype.type(p), until, ties)
 
 
 @by_row("keep_top_p")
@@ -95,13 +82,13 @@ def epsilon_of_weights(z: np.ndarray, cutoff: float) -> np.ndarray:
 @by_row("keep_epsilon")
 def epsilon_of_log_probs(z: np.ndarray, cutoff: float) -> np.ndarray:
     """`ln q >= ln cutoff`."""
-    return (_log_softmax(z) >= np.log(z.dtype.type(cutoff))) | (z == z.max())
+    return (log_softmax(z) >= np.log(z.dtype.type(cutoff))) | (z == z.max())
 
 
 @by_row("keep_eta")
 def eta_of_log_probs(z: np.ndarray, cutoff: float) -> np.ndarray:
     """`ln q >= min(ln cutoff, ln(cutoff) / 2 - H)`."""
-    scores = _log_softmax(z)
+    scores = log_softmax(z)
     entropy = -np.sum(np.exp(scores) * scores, where=np.exp(scores) > 0)
     least = np.log(z.dtype.type(cutoff))
     return (scores >= min(least, least / 2 - entropy)) | (z == z.max())
@@ -111,7 +98,7 @@ def eta_of_log_probs(z: np.ndarray, cutoff: float) -> np.ndarray:
 def top_h_one_by_one(z: np.ndarray, h: float) -> np.ndarray:
     """A loop over the 100 largest that stops beyond the limit."""
     ids = ranked(z)[:100]
-    r = _softmax(z[ids])
+    r = softmax(z[ids])
     parts = -r * np.log(np.where(r > 0, r, 1))
     limit, spent, kept = z.dtype.type(h) * parts.sum(), z.dtype.type(0), [ids[0]]
     for place, part in enumerate(parts):
@@ -140,7 +127,7 @@ def xtc_sorted(z: np.ndarray, threshold: float, probability: float, uniform: flo
     """A walk down the sorted row, as long as the next token reaches the threshold; then back over the tied."""
     if not uniform < probability:
         return z > -INF
-    q, ids = _softmax(z), ranked(z)
+    q, ids = softmax(z), ranked(z)
     last = max(0, int(np.count_nonzero(q >= z.dtype.type(threshold))) - 1)
     while last and z[ids[last - 1]] == z[ids[last]]:
         last -= 1
@@ -183,7 +170,7 @@ def repetition_in_place(z: np.ndarray, history: Any, penalty: float) -> np.ndarr
 @by_row("repetition_penalty")
 def repetition_by_torch(z: np.ndarray, history: Any, penalty: float) -> np.ndarray:
     """`torch.where` on what is gathered, then a scatter: ids that stand twice write the same."""
-    scores, ids = torch.tensor(z.copy()), torch.tensor(np.array(history, np.int64, order="C"))
+    scores, ids = torch.tensor(z.copy()), _ids(history)
     found, r = scores[ids], torch.tensor(penalty, dtype=scores.dtype)
     changed: np.ndarray = scores.scatter(0, ids, torch.where(found < 0, found * r, found / r)).numpy()
     return changed
@@ -251,35 +238,39 @@ def _on_rows(of_rows: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[np.nd
 
 
 def _transformers(operation: str, make: Callable[..., Any]) -> Callable[..., Any]:
-    """A class of Transformers whose result does not depend on a sort of tied tokens (those: `test_transformers.py`)."""
+    """A class of Transformers, on a batch in any shape."""
 
     @whole(operation)
     def processed(logits: np.ndarray, history: Any = None, **given: Any) -> np.ndarray:
-        said = np.asarray(() if history is None else history, np.int64)
-        ids = torch.tensor(np.array(said, order="C").reshape(int(np.prod(logits.shape[:-1])), -1 if said.size else 0))
+        said = _ids(() if history is None else history)
+        ids = said.reshape(int(np.prod(logits.shape[:-1])), -1 if said.numel() else 0)
         step = make(given)
         return _on_rows(lambda rows: step(ids, rows))(logits)
 
     return processed
 
 
-TRANSFORMERS: dict[str, Callable[..., Any]] = {
-    operation: _transformers(operation, make)
-    for operation, make in (
-        ("keep_min_p", lambda a: transformers.MinPLogitsWarper(a["p"])),
-        ("keep_typical", lambda a: transformers.TypicalLogitsWarper(a["mass"])),
-        ("keep_epsilon", lambda a: transformers.EpsilonLogitsWarper(a["cutoff"])),
-        ("keep_eta", lambda a: transformers.EtaLogitsWarper(a["cutoff"])),
-        ("repetition_penalty", lambda a: transformers.RepetitionPenaltyLogitsProcessor(float(a["penalty"]))),
-        ("no_repeat_ngram", lambda a: transformers.NoRepeatNGramLogitsProcessor(a["ngram_size"])),
-        (
-            "min_length",
-            lambda a: transformers.MinLengthLogitsProcessor(
-                a["length"], torch.tensor(np.array(a["end_ids"], np.int64, order="C"))
-            ),
-        ),
-        ("ban", lambda a: transformers.SuppressTokensLogitsProcessor(np.asarray(a["banned"], np.int64).tolist())),
-    )
+def _ids(values: Any) -> torch.Tensor:
+    return torch.tensor(np.array(values, np.int64, order="C"))
+
+
+# Which class of Transformers computes an operation, made from the operation's arguments. `generate` leaves top-p out
+# where p = 1: the class would drop the tokens whose probability underflows.
+CLASSES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "keep_top_p": lambda a: transformers.TopPLogitsWarper(a["p"]) if a["p"] < 1 else lambda _, logits: logits,
+    "keep_min_p": lambda a: transformers.MinPLogitsWarper(a["p"]),
+    "keep_typical": lambda a: transformers.TypicalLogitsWarper(a["mass"]),
+    "keep_epsilon": lambda a: transformers.EpsilonLogitsWarper(a["cutoff"]),
+    "keep_eta": lambda a: transformers.EtaLogitsWarper(a["cutoff"]),
+    "keep_top_h": lambda a: transformers.TopHLogitsWarper(a["h"]),
+    "repetition_penalty": lambda a: transformers.RepetitionPenaltyLogitsProcessor(float(a["penalty"])),
+    "no_repeat_ngram": lambda a: transformers.NoRepeatNGramLogitsProcessor(a["ngram_size"]),
+    "min_length": lambda a: transformers.MinLengthLogitsProcessor(a["length"], _ids(a["end_ids"])),
+    "ban": lambda a: transformers.SuppressTokensLogitsProcessor(_ids(a["banned"]).tolist()),
+}
+SORTED = ("keep_top_p", "keep_top_h")  # by `torch.sort` and `torch.topk`, which take tied tokens in any order
+TRANSFORMERS = {
+    operation: _transformers(operation, made) for operation, made in CLASSES.items() if operation not in SORTED
 }
 
 
@@ -290,5 +281,5 @@ def one_by_one_cross_entropy(logits: np.ndarray, token_ids: Any, ignore_index: i
     for row in reversed(list(np.ndindex(logits.shape[:-1]))):
         token = int(np.asarray(token_ids)[row])
         if token != ignore_index:
-            loss, count = loss - _log_softmax(logits[row])[token], count + 1
+            loss, count = loss - log_softmax(logits[row])[token], count + 1
     return np.asarray(loss / logits.dtype.type(count))

@@ -95,7 +95,7 @@ def _as_stored(block: np.ndarray, dtype: str, wanted: str) -> np.ndarray:
 def write_contexts_and_answers(
     files: TensorFiles, read: Contents, run: "Run", version: int, dtype: str, report: Report
 ) -> None:
-    """Write the contexts, PyTorch's logits, the exact ones, and and what tells mistakes apart. Raises: OSError."""
+    """Write the contexts, PyTorch's logits, the exact ones, and what tells mistakes apart. Raises: OSError."""
     from .logits import logits
 
     context, v, finish = run.context, read.vocab_size, read.head.layer.finish(read.head.bias)

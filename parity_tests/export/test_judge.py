@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from reference.bounds import quantised
 from weights_export import Bundle, open_bundle
 from weights_export.checkpoint import find
 from weights_export.export import Options, export
-from weights_export.output_layer import Norm, finished
+from weights_export.output_layer import finished
 from weights_export.source import local
 
 from ..files.judging import judge_logits
+from ..files.precisions import possible
 from ..files.reading import read
+from ..files.tolerances import lines
 from ..judges.roundings import rounded
 from ..judges.words import Word
 from .families import make_folder
@@ -64,14 +67,18 @@ RIGHT: dict[str, tuple[str, Made]] = {
     "float64": ("float32", lambda b: np.array(b.logits_exact)),
     "stored in float16": ("float32", lambda b: of(b).astype(np.float16)),
     "stored in bfloat16": ("float32", lambda b: of(b).astype(ml_dtypes.bfloat16)),
-    "TF32": ("TF32 inputs", lambda b: of(b, *(rounded(x, "tfloat32").astype("f4") for x in (b.context, b.embedding)))),
+    "TF32": (
+        "TF32 or float16 inputs",
+        lambda b: of(b, *(rounded(x, "tfloat32").astype("f4") for x in (b.context, b.embedding))),
+    ),
     "bfloat16 inputs": ("bfloat16 inputs", lambda b: of(b, bf16(b.context), bf16(b.embedding))),
-    "bfloat16 result": ("a bfloat16 result", lambda b: bf16(of(b))),
+    "a bfloat16 table": ("a bfloat16 embedding", lambda b: of(b, None, bf16(b.embedding))),
+    "bfloat16 result": ("the result rounded to bfloat16", lambda b: bf16(of(b))),
     "bfloat16": ("bfloat16 inputs and result", lambda b: bf16(of(b, bf16(b.context), bf16(b.embedding)))),
     "float16": ("float16 inputs and result", lambda b: f16(of(b, f16(b.context), f16(b.embedding)))),
     "Q8_0 activations": ("Q8_0 activations", lambda b: of(b, quantised.q8_0(b.context).astype("f4"))),
     "Q8_0": (
-        "a Q8_0 embedding and Q8_0 activations",
+        "Q8_0 embedding and activations",
         lambda b: of(b, *(quantised.q8_0(x).astype("f4") for x in (b.context, b.embedding))),
     ),
 }
@@ -97,23 +104,19 @@ def test_identical_and_tie_break(bundles: dict[str, Bundle]) -> None:
     assert all(row.word == Word.TIE_BREAK and row.gap > 0 for row in flipped)
 
 
-def with_norm(bundle: Bundle, **changed: Any) -> np.ndarray:
+def with_norm(bundle: Bundle, hidden: Any = None, weight: Any = None, bias: Any = None, **changed: Any) -> np.ndarray:
     """Logits after another final norm."""
     norm = bundle.output_layer.norm
     assert norm is not None
-    weight = np.array(bundle.final_norm_weight)
-    settings = {"kind": norm.kind, "epsilon": norm.epsilon, "weight_offset": norm.weight_offset} | changed
-    bias = np.array(bundle.final_norm_bias) if bundle.holds("final_norm.bias") else np.zeros_like(weight)
-    other = Norm(settings["kind"], settings["epsilon"], settings["weight_offset"])
-    weight, bias = changed_arrays(weight, bias, settings)
-    hidden = np.array(settings.get("hidden", bundle.block_output))
+    g = np.array(bundle.final_norm_weight) if weight is None else weight
+    if bias is None:
+        bias = np.array(bundle.final_norm_bias) if bundle.holds("final_norm.bias") else np.zeros_like(g)
+    h = np.array(bundle.block_output if hidden is None else hidden)
+    other = replace(norm, **changed)
+    settings = {"epsilon": other.epsilon, "weight_offset": other.weight_offset}
     if other.kind == "rms_norm":
-        return of(bundle, reference.rms_norm(hidden, weight, other.epsilon, other.weight_offset))
-    return of(bundle, reference.layer_norm(hidden, weight, bias, other.epsilon, other.weight_offset))
-
-
-def changed_arrays(weight: np.ndarray, bias: np.ndarray, settings: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    return settings.get("weight", weight), settings.get("bias", bias)
+        return of(bundle, reference.rms_norm(h, g, **settings))
+    return of(bundle, reference.layer_norm(h, g, bias, **settings))
 
 
 def rows(made: Made) -> Made:
@@ -187,12 +190,14 @@ MISTAKES: dict[str, tuple[str, str, Made]] = {
 }
 
 
-@pytest.mark.parametrize("name", MISTAKES)
-@pytest.mark.parametrize("in_bfloat16", [False, True])
+# What 16 bits leave of these tells too little, or is the same.
+NOT_IN_16_BITS = {"nan", "the body", "epsilon", "probabilities"}
+CASES = [(name, False) for name in MISTAKES] + [(name, True) for name in MISTAKES if name not in NOT_IN_16_BITS]
+
+
+@pytest.mark.parametrize(("name", "in_bfloat16"), CASES)
 def test_mistakes_are_named(bundles: dict[str, Bundle], name: str, in_bfloat16: bool) -> None:
     family, text, made = MISTAKES[name]
-    if in_bfloat16 and name in ("nan", "the body", "epsilon", "probabilities"):
-        return  # what is left of them in 16 bits tells too little, or is the same
     logits = made(bundles[family])
     judged = judge_logits(bundles[family], bf16(logits) if in_bfloat16 else logits.astype(np.float32))
     assert not judged.right
@@ -247,6 +252,30 @@ def test_several_mistakes_are_told_by_row(bundles: dict[str, Bundle]) -> None:
     judged = judge_logits(bundle, z)
     assert judged.mistake == "row 3: the final norm left out; row 5: log-probabilities in place of logits"
     assert [n for n, row in enumerate(judged.rows) if row.word == Word.DIVERGED] == [3, 5]
+
+
+def test_tolerances(
+    bundles: dict[str, Bundle], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line for each precision of that hidden size, each as far off as its name says, and a table of them."""
+    found = {line.name: line for line in lines(bundles["tiny"])}
+    assert list(found) == [precision.name for precision in possible(192)]
+    assert "Q8_K activations" not in found  # 256 does not divide 192
+    right = [line for line in found.values() if line.in_float32 == Word.WITHIN_BOUND]
+    # TF32 and float16 hold this table exactly, as the next assertion shows: rounding it to them changes nothing.
+    assert [line.name for line in right] == ["float32", "a TF32 embedding", "a float16 embedding"]
+    assert all(
+        (rounded(bundles["tiny"].embedding, dtype) == bundles["tiny"].embedding).all()
+        for dtype in ("tfloat32", "float16")
+    )
+    assert all((line.times < 1, line.flips, line.survivors) == (True, 0, 0) for line in right)
+    assert all(line.times > 1 for line in found.values() if line not in right)
+    assert found["TF32 inputs"].error < found["bfloat16 inputs"].error < found["bfloat16 inputs and result"].error
+    monkeypatch.setenv("COLUMNS", "120")  # no name is wrapped
+    assert command.main(["tolerances", str(bundles["tiny"].folder)]) == 0
+    shown = capsys.readouterr().out
+    assert [name for name in found if name not in shown] == [], shown
+    assert command.main(["tolerances", "no-such-folder"]) == 2
 
 
 SHAPES: dict[str, tuple[int, ...]] = {"the contexts": (2, 3)}
@@ -309,7 +338,7 @@ def test_the_command(bundles: dict[str, Bundle], tmp_path: Path, capsys: pytest.
     assert "A right head. Precision: float32." in (tmp_path / "page.html").read_text("utf-8")
     assert status("coarse") == 0
     assert "In float32 these would be DIVERGED" in capsys.readouterr().out
-    assert status("coarse", "--precision", "float32") == 1
+    assert status("coarse", "--float32") == 1
     capsys.readouterr()
     assert status("wrong", "--json") == 1
     found = json.loads(capsys.readouterr().out)

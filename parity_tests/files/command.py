@@ -19,6 +19,7 @@ from ..judges.words import Verdict
 from ..terminal import console
 from ..verdict import compare
 from .judging import judge_logits
+from .precisions import FLOAT32
 from .reading import Shapes, read
 from .show import as_json, show
 
@@ -52,7 +53,7 @@ def judge(options: argparse.Namespace) -> int:
         if options.html and where.record:
             Path(options.html).write_text(where.export_html(), encoding="utf-8")
     right = judged.right and all(verdict.conforms for verdict in others.values())
-    return 0 if right and options.precision in (None, judged.precision) else 1
+    return 0 if right and (not options.float32 or judged.precision == FLOAT32.name) else 1
 
 
 def _page() -> Console:

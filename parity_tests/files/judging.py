@@ -9,11 +9,11 @@ from weights_export import Bundle
 from weights_export.output_layer import likely
 from weights_export.progress import Report, silent
 
+from ..judges.precision import CLOSER
 from ..judges.unusual import figure
 from ..judges.words import Word, same_bits
 from .contexts import OTHER_CONTEXTS, named, other_contexts
 from .mistakes import (
-    CLOSER,
     Fit,
     Right,
     Sample,
@@ -25,10 +25,21 @@ from .mistakes import (
     rights,
     sample_of,
 )
-from .precisions import FLOAT32, PRECISIONS, SHORT, Precision, Predicted, all_predicted, held_in, of_table, predicted
+from .precisions import (
+    BOTH,
+    FLOAT32,
+    SHORT,
+    Precision,
+    Predicted,
+    all_predicted,
+    held_in,
+    of_table,
+    possible,
+    predicted,
+)
 
 EVENLY, WORST = 2_048, 512  # how many tokens of the vocabulary tell one head from another
-TELLING = 32  # errors so many times larger than roundings likely make tell a mistake, also within the bound
+TELLING = 32  # from errors so many times larger than roundings likely make on, a mistake is looked for in the bound too
 
 
 @dataclass(frozen=True)
@@ -84,7 +95,7 @@ def judge_logits(bundle: Bundle, theirs: np.ndarray, own_contexts: bool = False,
     z = theirs.astype(np.float64)
     exact = whole(bundle, FLOAT32, stored, report)
     sample = _sample(bundle, z, exact)
-    precision = _precision(bundle, sample, z[:, sample.token_ids], stored)
+    precision, name = _precision(bundle, sample, z[:, sample.token_ids], stored)
     chosen = exact if precision is FLOAT32 else whole(bundle, precision, stored, report)
     ratio = chosen.ratio(z)
     plain = precision is FLOAT32 and stored not in SHORT
@@ -94,7 +105,6 @@ def judge_logits(bundle: Bundle, theirs: np.ndarray, own_contexts: bool = False,
     mistake = ""
     if suspect.any():
         mistake, wrong = _mistake(bundle, sample, z, exact, stored, wrong, suspect)
-    name = precision.name
     if own_contexts and mistake.startswith(OTHER_CONTEXTS):
         name, mistake, wrong, figures = mistake, "", np.zeros_like(wrong), [None] * len(z)
     if extra and not mistake:
@@ -113,9 +123,7 @@ def whole(
     """The prediction for all tokens; the embedding is read once, a few rows at a time."""
     h, parts = np.array(bundle.context) if context is None else context, list[Predicted]()
     for start, block, finish in bundle.rows():
-        found = predicted(precision, h, block, finish, stored)
-        assert found is not None  # as it was for some of these tokens
-        parts.append(found)
+        parts.append(predicted(precision, h, block, finish, stored))
         report(f"logits in {precision.name}", start + len(block), bundle.manifest["vocab_size"])
     return Predicted(*(np.concatenate([getattr(part, name) for part in parts], -1) for name in ("logits", "allowed")))
 
@@ -128,16 +136,28 @@ def _sample(bundle: Bundle, z: np.ndarray, exact: Predicted) -> Sample:
     return sample_of(bundle, ids)
 
 
-def _precision(bundle: Bundle, sample: Sample, seen: np.ndarray, stored: str) -> Precision:
-    """The precision that explains most rows. Of several, the first, unless another leaves a quarter of the error."""
-    context = np.array(bundle.context)
-    best, best_fit = FLOAT32, Fit("", np.zeros(len(seen), bool), np.full(len(seen), np.inf))
-    for precision, found in all_predicted(seen, context, sample.embedding, sample.finish, stored):
-        this = fit(precision.name, seen, found)
-        more = this.fits.sum() - best_fit.fits.sum()
-        if more > 0 or (more == 0 and this.fits.any() and _left(this) * CLOSER < _left(best_fit)):
-            best, best_fit = precision, this
-    return best
+def _precision(bundle: Bundle, sample: Sample, seen: np.ndarray, stored: str) -> tuple[Precision, str]:
+    """The precision that explains most rows. Of several, the first, unless another leaves a quarter of the error.
+
+    And its name, with those formats that give the very same logits, as TF32 and float16 do where no number is tiny.
+    """
+    ways = [
+        (way, found, fit(way.name, seen, found))
+        for way, found in all_predicted(seen, np.array(bundle.context), sample.embedding, sample.finish, stored)
+    ]
+    best, logits, explained = ways[0][0], ways[0][1].logits, ways[0][2]
+    for way, found, this in ways[1:]:
+        more = this.fits.sum() - explained.fits.sum()
+        if more > 0 or (more == 0 and this.fits.any() and _left(this) * CLOSER < _left(explained)):
+            best, logits, explained = way, found.logits, this
+    alike = [
+        way.label
+        for way, found, this in ways
+        if way.form == best.form
+        and np.array_equal(this.fits, explained.fits)
+        and np.array_equal(found.logits, logits, equal_nan=True)
+    ]
+    return best, best.form.format(" or ".join(alike))
 
 
 def _left(found: Fit) -> float:
@@ -185,7 +205,7 @@ def _kinds(
 ) -> Iterator[tuple[list[Fit], np.ndarray]]:
     """One kind of mistakes after the other, the surest first, and the error that the right head leaves."""
     yield of_heads(bundle, sample, z[:, sample.token_ids], stored, of_some), of_some
-    short = [way for way in PRECISIONS if way.result in held_in(z) and way.name.endswith("inputs and result")]
+    short = [way for way in possible(bundle.manifest["hidden_size"], tuple(held_in(z))) if way.form == BOTH]
     of = rights(z, exact) + [Right(whole(bundle, way, stored), way.result) for way in short]
     for kind in (of_results, of_orders, of_permutation):
         yield kind(z, of), of_all

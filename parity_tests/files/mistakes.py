@@ -1,7 +1,7 @@
 """What an export may have got wrong, computed from the bundle: each mistake gives logits, to lie beside a file's.
 
 A mistake is named only if it puts every logit of a row within the bound of some precision, and leaves a quarter of the
-error at most that the right head leaves. What fits no mistake is not recognised.
+error at most that the right head leaves (`judges/precision.py`). What fits no mistake is not recognised.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,8 +15,6 @@ from weights_export import Bundle
 from weights_export.output_layer import Norm
 
 from .precisions import SHORT, Predicted, all_predicted, held_in, result
-
-CLOSER = 4  # how much smaller an error must be to explain logits better
 
 
 @dataclass(frozen=True)
@@ -207,7 +205,8 @@ def _results(theirs: np.ndarray, right: Right) -> Iterator[Fit]:
         temperature = float(np.sum(z * z) / np.sum(z * np.nan_to_num(theirs, posinf=0.0, neginf=0.0)))
     if np.isfinite(temperature) and temperature > 0:
         scaled = right.then(z / temperature, 2 * bounds.temperature(z, temperature, "float32", allowed))
-        yield fit(f"divided by a temperature of {temperature:.3g}", theirs, scaled)
+        shown = f"{temperature:.3g}" if abs(temperature - 1) > 0.005 else f"{temperature:.6g}"
+        yield fit(f"divided by a temperature of {shown}", theirs, scaled)
 
 
 def _orders(theirs: np.ndarray, right: Right) -> Iterator[Fit]:

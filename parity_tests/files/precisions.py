@@ -6,6 +6,7 @@ its own, far narrower than that of a float32 head is wide, so a precision that f
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from reference import bounds
 from reference.bounds import quantised
 from weights_export.output_layer import finished
 
-from ..judges import roundings
+from ..judges.roundings import INPUTS, NAMES, RESULT, rounded, rounded_factors
 
 Factors = tuple[np.ndarray, np.ndarray, np.ndarray | float]  # context, embedding, what a logit may be off besides
 SHORT = ("float16", "bfloat16")
@@ -22,11 +23,21 @@ SHORT = ("float16", "bfloat16")
 
 @dataclass(frozen=True)
 class Precision:
-    """A way to round: `inputs` gives the factors of the product, None if they have no such form; `result` the dtype."""
+    """A way to round: `inputs` gives the factors of the product, and `result` is the dtype of the logits.
 
-    name: str
-    inputs: Callable[[np.ndarray, np.ndarray], Factors | None]
+    `form` is its name but for the format that is rounded to, `label`. It exists where `block` divides the hidden size.
+    """
+
+    form: str
+    label: str
+    inputs: Callable[[np.ndarray, np.ndarray], Factors]
     result: str = "float32"
+    block: int = 1
+
+    @property
+    def name(self) -> str:
+        """What a report calls it."""
+        return self.form.format(self.label)
 
 
 @dataclass(frozen=True)
@@ -47,45 +58,42 @@ def _as_they_are(h: np.ndarray, w: np.ndarray) -> Factors:
     return h, w, 0.0
 
 
-def _rounded(dtype: str) -> Callable[[np.ndarray, np.ndarray], Factors]:
-    return lambda h, w: (roundings.rounded(h, dtype), roundings.rounded(w, dtype), 0.0)
+def _rounded(what: str, dtype: str, h: np.ndarray, w: np.ndarray) -> Factors:
+    return *rounded_factors(what, dtype, h, w), 0.0
+
+
+def _quantised_table(h: np.ndarray, w: np.ndarray) -> Factors:
+    return h, quantised.q8_0(w), np.abs(h) @ quantised.undecided(w).T  # an integer may as well be its neighbour
+
+
+def _activations(name: str, table: bool, h: np.ndarray, w: np.ndarray) -> Factors:
+    """A context of 8 bits, as llama.cpp has it; with `table` the embedding was quantised to Q8_0, too."""
+    hr = quantised.ROUNDED[name](h)
+    _, wr, step = _quantised_table(hr, w) if table else (hr, w, 0.0)
+    return hr, wr, step + quantised.undecided(h, quantised.BLOCKS[name]) @ np.abs(wr).T
+
+
+FLOAT32 = Precision("{}", "float32", _as_they_are)
+BOTH = "{} inputs and result"
+PRECISIONS = (
+    FLOAT32,
+    *(Precision(what, NAMES[dtype], partial(_rounded, what, dtype)) for dtype in NAMES for what in INPUTS),
+    *(Precision(RESULT, dtype, _as_they_are, dtype) for dtype in SHORT),
+    *(Precision(BOTH, dtype, partial(_rounded, INPUTS[0], dtype), dtype) for dtype in SHORT),
+    *(
+        Precision("{} activations", name, partial(_activations, name, False), block=block)
+        for name, block in quantised.BLOCKS.items()
+    ),
+    Precision("a {} embedding", "Q8_0", _quantised_table, block=32),
+    Precision("{} embedding and activations", "Q8_0", partial(_activations, "Q8_0", True), block=32),
+)
 
 
 def of_table(dtype: str) -> Precision:
     """A head in this dtype whose contexts are known as it has them."""
     if dtype == "float32":
         return FLOAT32
-    return Precision(dtype, lambda h, w: (h, roundings.rounded(w, dtype), 0.0), dtype)
-
-
-def _activations(name: str, table: bool) -> Callable[[np.ndarray, np.ndarray], Factors | None]:
-    """A context of 8 bits, as llama.cpp has it; with `table` the embedding was quantised to Q8_0, too."""
-
-    def inputs(h: np.ndarray, w: np.ndarray) -> Factors | None:
-        block = quantised.BLOCKS[name]
-        if h.shape[-1] % block:
-            return None
-        hr = quantised.ROUNDED[name](h)
-        wr = quantised.q8_0(w) if table else w
-        step = quantised.undecided(h, block) @ np.abs(wr).T
-        if table:  # an integer of the table, too, may as well be its neighbour
-            step = step + np.abs(hr) @ quantised.undecided(w, 32).T
-        return (hr, wr, step) if np.isfinite(hr).all() and np.isfinite(wr).all() else None
-
-    return inputs
-
-
-FLOAT32 = Precision("float32", _as_they_are)
-PRECISIONS = (
-    FLOAT32,
-    Precision("TF32 inputs", _rounded("tfloat32")),
-    *(Precision(f"{dtype} inputs", _rounded(dtype)) for dtype in SHORT),
-    *(Precision(f"a {dtype} result", _as_they_are, dtype) for dtype in SHORT),
-    *(Precision(f"{dtype} inputs and result", _rounded(dtype), dtype) for dtype in SHORT),
-    *(Precision(f"{name} activations", _activations(name, False)) for name in quantised.BLOCKS),
-    Precision("a Q8_0 embedding", lambda h, w: (h, quantised.q8_0(w), 0.0) if w.shape[-1] % 32 == 0 else None),
-    Precision("a Q8_0 embedding and Q8_0 activations", _activations("Q8_0", True)),
-)
+    return Precision(BOTH, dtype, partial(_rounded, INPUTS[2], dtype), dtype)
 
 
 def predicted(
@@ -95,15 +103,12 @@ def predicted(
     finish: Mapping[str, Any],
     stored: str,
     of_context: np.ndarray | None = None,
-) -> Predicted | None:
-    """The prediction for contexts `(N, d)` and tokens `(V, d)`, in a file of dtype `stored`; None if there is none.
+) -> Predicted:
+    """The prediction for contexts `(N, d)` and tokens `(V, d)`, in a file of dtype `stored`.
 
     `of_context` is what the contexts may be off by, `(N, d)`, where a runtime computes them.
     """
-    factors = precision.inputs(h, w)
-    if factors is None:
-        return None
-    hr, wr, besides = factors
+    hr, wr, besides = precision.inputs(h, w)
     if of_context is not None:
         besides = besides + of_context @ np.abs(w).T.astype(np.float64) * (1 + 2.0**-20)
     exact, slack = finished(hr, wr, finish, "float64")
@@ -129,7 +134,12 @@ def _steps(finish: Mapping[str, Any]) -> int:
 
 def held_in(theirs: np.ndarray) -> list[str]:
     """The short dtypes that hold all these numbers: no result was rounded to another."""
-    return [dtype for dtype in SHORT if np.array_equal(roundings.rounded(theirs, dtype), theirs, equal_nan=True)]
+    return [dtype for dtype in SHORT if np.array_equal(rounded(theirs, dtype), theirs, equal_nan=True)]
+
+
+def possible(hidden_size: int, results: tuple[str, ...] = ("float32", *SHORT)) -> list[Precision]:
+    """The precisions that a head of this hidden size may have whose logits are in one of these dtypes."""
+    return [one for one in PRECISIONS if hidden_size % one.block == 0 and one.result in results]
 
 
 def all_predicted(
@@ -141,10 +151,5 @@ def all_predicted(
     of_context: np.ndarray | None = None,
 ) -> Iterator[tuple[Precision, Predicted]]:
     """Every precision that a head with these logits and factors may have, float32 first."""
-    short = held_in(theirs)
-    for precision in PRECISIONS:
-        if precision.result not in ("float32", *short):
-            continue
-        found = predicted(precision, h, w, finish, stored, of_context)
-        if found is not None:
-            yield precision, found
+    for precision in possible(h.shape[-1], ("float32", *held_in(theirs))):
+        yield precision, predicted(precision, h, w, finish, stored, of_context)

@@ -67,7 +67,7 @@ def summary(judged: Judged, bundle: Bundle) -> list[str]:
         if judged.times_float32 > 1:
             lines.append(
                 f"In float32 these would be DIVERGED: up to {judged.times_float32:.3g} times the bound of float32. "
-                "For those who must have float32: --precision float32."
+                "For those who must have float32: --float32."
             )
         figure = max((row.figure or 0 for row in judged.rows), default=0)
         if figure > 1:

@@ -9,17 +9,19 @@ from rich.table import Table
 import reference
 from weights_export import Bundle
 
+from ..judges.roundings import rounded
+from ..judges.words import Word
 from .judging import judge_logits, whole
-from .precisions import FLOAT32, PRECISIONS, SHORT
+from .precisions import FLOAT32, SHORT, possible
 
 TEMPERATURE, K = 0.7, 50
 
 
 @dataclass(frozen=True)
 class Line:
-    """One precision: the largest error of a logit, also in units of float32's bound; of how many contexts another token
-    is the largest; after temperature and top-k, how many tokens another head would let survive, the largest change of a
-    probability, and the largest share of the mass that moves to other tokens; and what `judge` says.
+    """One precision: the largest error of a logit, also in units of float32's bound; in how many contexts another token
+    is the largest; after temperature and top-k, how many other tokens survive, the largest change of a probability, and
+    the largest share of the mass that moves to other tokens; and the verdict on a head that claims float32.
     """
 
     name: str
@@ -29,22 +31,19 @@ class Line:
     survivors: int
     change: float
     moved: float
-    judged: str
+    in_float32: Word
 
 
 def lines(bundle: Bundle) -> Iterator[Line]:
     """One line for each precision that the hidden size allows; float32 is PyTorch's."""
     exact = whole(bundle, FLOAT32, "float32")
     due = _probs(exact.logits)
-    for precision in PRECISIONS:
-        if precision is FLOAT32:
-            logits = np.array(bundle.logits)
-        elif precision.inputs(np.array(bundle.context), np.asarray(bundle.embedding[:1]).astype(np.float32)) is None:
-            continue
-        else:
+    for precision in possible(bundle.manifest["hidden_size"]):
+        logits = np.array(bundle.logits)
+        if precision is not FLOAT32:
             logits = whole(bundle, precision, "float32").logits.astype(np.float32)
         if precision.result in SHORT:
-            logits = rounded(logits, precision.result)
+            logits = rounded(logits, precision.result).astype(np.float32)
         probs, judged = _probs(logits), judge_logits(bundle, logits)
         yield Line(
             precision.name,
@@ -54,16 +53,8 @@ def lines(bundle: Bundle) -> Iterator[Line]:
             int(((probs > 0) != (due > 0)).sum()) // 2,
             float(np.abs(probs - due).max()),
             float(np.abs(probs - due).sum(axis=-1).max() / 2),
-            f"right, {judged.precision}" if judged.right else "not right",
+            Word.WITHIN_BOUND if judged.right and judged.precision == FLOAT32.name else Word.DIVERGED,
         )
-
-
-def rounded(logits: np.ndarray, dtype: str) -> np.ndarray:
-    """Rounded to a short dtype, and back in float32."""
-    import ml_dtypes
-
-    short = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}[dtype]
-    return logits.astype(short).astype(np.float32)
 
 
 def _probs(logits: np.ndarray) -> np.ndarray:
@@ -77,10 +68,11 @@ def table(bundle: Bundle, found: list[Line]) -> Table:
     title = (
         f"{bundle.manifest['model']}, {n} contexts, V = {v:,}, d = {d:,}; after temperature {TEMPERATURE} and top-{K}"
     )
-    shown = Table(title=title, title_justify="left")
-    shown.add_column("precision", no_wrap=True)
-    for name in ("logit\noff by", "float32\nbounds", "another\nargmax", "other\nsurvivors", "p\noff by", "mass\nmoved"):
+    shown = Table(title=title, title_justify="left", show_edge=False)
+    shown.add_column("precision")
+    for name in ("logit\nerror", "float32\nbounds", "argmax\nflips", "others\nkept", "p\nerror", "mass\nmoved"):
         shown.add_column(name, justify="right", no_wrap=True)
+    shown.add_column("claimed to\nbe float32", no_wrap=True)
     for line in found:
         shown.add_row(
             line.name,
@@ -90,5 +82,6 @@ def table(bundle: Bundle, found: list[Line]) -> Table:
             str(line.survivors),
             f"{line.change:.1g}",
             f"{line.moved:.1g}",
+            line.in_float32,
         )
     return shown

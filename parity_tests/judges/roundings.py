@@ -29,12 +29,19 @@ def rounded(values: np.ndarray, dtype: str) -> np.ndarray:
     return np.where(np.abs(result) >= 2.0 ** (largest + 1), np.copysign(np.inf, values), result)
 
 
+def rounded_factors(what: str, dtype: str, h: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two factors of the product after a rounding of both inputs, of the context or of the embedding."""
+    _, of_context, of_embedding = INPUTS
+    hr = h.astype(np.float64) if what == of_embedding else rounded(h, dtype)
+    wr = w.astype(np.float64) if what == of_context else rounded(w, dtype)
+    return hr, wr
+
+
 def rounded_inputs(h: np.ndarray, w: np.ndarray) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
     """What is rounded, to which format, and the two factors then."""
     for dtype in NAMES:
-        hr, wr = rounded(h, dtype), rounded(w, dtype)
-        for what, factors in zip(INPUTS, ((hr, wr), (hr, w), (h, wr)), strict=True):
-            yield what, dtype, *factors
+        for what in INPUTS:
+            yield what, dtype, *rounded_factors(what, dtype, h, w)
 
 
 def predictions(h: np.ndarray, w: np.ndarray, exact: np.ndarray) -> Iterator[tuple[str, str, np.ndarray]]:

@@ -1,6 +1,5 @@
 """Filters and penalties against Transformers itself: each class, and `generate()` with everything on."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers.generation import logits_process as classes
 
 import reference
 from reference import bounds
@@ -17,29 +15,15 @@ from reference.profiles import PROFILES
 
 from .. import strategies
 from ..demo.decoding import NumpyHead, compare_with_generate, scores_of_generate, transformers_generate
+from ..engine_variants import CLASSES, SORTED
 from ..verdict import compare
 
 NO_IDS = torch.zeros((1, 0), dtype=torch.long)
-Made = Callable[[dict[str, Any]], Any]
-
-# Which class computes an operation, made from the operation's arguments.
-CLASSES: list[tuple[str, Made]] = [
-    ("keep_top_p", lambda a: classes.TopPLogitsWarper(a["p"])),
-    ("keep_min_p", lambda a: classes.MinPLogitsWarper(a["p"])),
-    ("keep_typical", lambda a: classes.TypicalLogitsWarper(a["mass"])),
-    ("keep_epsilon", lambda a: classes.EpsilonLogitsWarper(a["cutoff"])),
-    ("keep_eta", lambda a: classes.EtaLogitsWarper(a["cutoff"])),
-    ("keep_top_h", lambda a: classes.TopHLogitsWarper(a["h"])),
-    ("repetition_penalty", lambda a: classes.RepetitionPenaltyLogitsProcessor(float(a["penalty"]))),
-    ("no_repeat_ngram", lambda a: classes.NoRepeatNGramLogitsProcessor(a["ngram_size"])),
-    ("min_length", lambda a: classes.MinLengthLogitsProcessor(a["length"], torch.tensor(a["end_ids"]))),
-    ("ban", lambda a: classes.SuppressTokensLogitsProcessor(a["banned"].tolist())),
-]
 
 
-@pytest.mark.parametrize(("operation", "made"), CLASSES)
+@pytest.mark.parametrize("operation", CLASSES)
 @given(st.data())
-def test_each_class(operation: str, made: Made, data: st.DataObject) -> None:
+def test_each_class(operation: str, data: st.DataObject) -> None:
     case = data.draw(strategies.arguments(operation, ("float32", "float64")))
     case.pop("until", None)
     rows = case["logits"].reshape(-1, case["logits"].shape[-1])
@@ -47,10 +31,11 @@ def test_each_class(operation: str, made: Made, data: st.DataObject) -> None:
     history = history.reshape(len(rows), history.shape[-1])
     for row, said in zip(rows, history, strict=True):
         given = {**case, "logits": row[None].copy(), **({"history": said[None]} if "history" in case else {})}
-        theirs = made(case)(torch.from_numpy(said[None].copy()), torch.from_numpy(row[None].copy())).numpy()
+        theirs = CLASSES[operation](case)(
+            torch.from_numpy(said[None].copy()), torch.from_numpy(row[None].copy())
+        ).numpy()
         ours = getattr(reference, operation)(**given)
-        # `torch.sort` and `torch.topk` take tied tokens in any order.
-        ties = {"ties": "any"} if operation in ("keep_top_p", "keep_top_h") else {}
+        ties = {"ties": "any"} if operation in SORTED else {}
         compare(operation, ours, theirs, **given, **ties).require()
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .. import by_row
 from ..by_row import INF, Recipe, called_as, each_row, only, ranked
 from .registry import FOLK, mutant
 
@@ -31,17 +32,13 @@ def mistake(operation: str, rule: str, looks_like: str, source: str = FOLK) -> C
 
 
 def softmax(z: np.ndarray) -> np.ndarray:
-    """In float64."""
-    weights = np.exp(z.astype(np.float64) - z.max())
-    probs: np.ndarray = weights / weights.sum()
-    return probs
+    """Of one row, in float64."""
+    return by_row.softmax(z.astype(np.float64))
 
 
 def log_softmax(z: np.ndarray) -> np.ndarray:
-    """In float64, of a row or a batch."""
-    x = z.astype(np.float64) - z.max(axis=-1, keepdims=True)
-    scores: np.ndarray = x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
-    return scores
+    """Of a row or a batch, in float64."""
+    return by_row.log_softmax(z.astype(np.float64))
 
 
 def entropy(q: np.ndarray) -> float:

@@ -1,6 +1,6 @@
 """How an adapter is called: questions that do not apply to it are skipped, and known differences are passed over."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -19,10 +19,15 @@ from ..checker.port import Port, from_python
 IDS = ("history", "biased", "biases")  # arguments that are no row of logits
 
 
+def tie_rules(module: ModuleType, operations: Iterable[str]) -> dict[str, str]:
+    """The rule for ties that each function of an adapter follows."""
+    return dict.fromkeys(operations, getattr(module, "TIES", "lowest_id")) | getattr(module, "TIES_OF", {})
+
+
 def ports_of(module: ModuleType) -> Iterator[Port]:
     """An adapter as ports for the checker: one for each rule for ties that any of its functions follows."""
     found = from_python(module.__name__)
-    rules = dict.fromkeys(found.operations, getattr(module, "TIES", "lowest_id")) | getattr(module, "TIES_OF", {})
+    rules = tie_rules(module, found.operations)
     for rule in dict.fromkeys(rules.values()):
         yield replace(
             found,

@@ -1,8 +1,8 @@
 """Engines that are installed here, as ports: `python -m ports check engine:llama.cpp`.
 
 An engine is called through its adapter (`survey.py` says what one has). It is judged by its own profile, unless the
-command names another, on one row of a kind of numbers that it takes; bad input is not asked, since an adapter adds no
-checks of its own.
+command names another, on float32 logits where it has one, as engines process them. It is not asked about bad
+input: an adapter adds no checks of its own.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ from ..checker.errors import SkippedError
 from ..checker.port import NoPortError, Port, from_python
 from ..checker.profile_cases import OPERATION
 from . import Otherwise
-from .calls import Call
+from .calls import Call, tie_rules
 from .survey import adapter
 
 ENGINES = {
@@ -46,7 +46,7 @@ def engine(name: str, timeout: float = 10.0) -> Port:
         raise NoPortError(f"engine:{name}: {error}; install it, as with pip install '.[atlas]'") from None
     port = from_python(module.__name__, timeout)
     profile = PROFILES.get(getattr(module, "PROFILE", ""))
-    rules = dict.fromkeys(port.operations, getattr(module, "TIES", "lowest_id")) | getattr(module, "TIES_OF", {})
+    rules = tie_rules(module, port.operations)
     contract = replace(
         port.contract,
         dtypes=("float32",) if profile else tuple(getattr(module, "DTYPES", FLOATS)),  # in which engines process logits
