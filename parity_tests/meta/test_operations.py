@@ -16,10 +16,11 @@ from .. import suite, verdict
 from .test_spec import RULES
 
 ROOT = Path(reference.__file__).parents[1]
-# Where the operations themselves are: the table, and the packages that export their own functions of these names, the
-# bounds among them.
+# Where the operations themselves are: the table, the packages that export their own functions of these names, the
+# bounds among them, and the classes of Transformers that compute some of them.
 PACKAGES = ("reference", "reference/bounds", "torch_impl")
-IMPLEMENTATIONS = {"reference/operations.py", *(f"{package}/__init__.py" for package in PACKAGES)}
+CLASSES = "parity_tests/engine_variants.py"
+IMPLEMENTATIONS = {"reference/operations.py", CLASSES, *(f"{package}/__init__.py" for package in PACKAGES)}
 
 
 @pytest.mark.parametrize("name", STAGES)
