@@ -45,13 +45,37 @@ def main(arguments: list[str] | None = None) -> int:
     explorer = commands.add_parser("explorer", help="write a page on which a bundle's head can be watched")
     explorer.add_argument("bundle", nargs="?", type=Path, metavar="BUNDLE", help="default: the embedded tiny GPT-2's")
     explorer.add_argument("-o", "--output", type=Path, default=Path("explorer.html"), metavar="FILE")
+    ask = commands.add_parser(
+        "ask",
+        help="judge a running server",
+        description="Asks a server that speaks the OpenAI completions interface, and says of each sampling parameter "
+        "whether it follows it, and which engine it behaves as. A key is read from OPENAI_API_KEY. Exit status: "
+        "0 no deviation, 1 a deviation found, 2 it could not be asked.",
+    )
+    ask.add_argument("url", metavar="URL", help="as in http://localhost:8000; nothing else is contacted")
+    ask.add_argument("--model", metavar="NAME", help="needed where the server has several")
+    ask.add_argument("--profile", choices=sorted(PROFILES), help="the engine that it should behave as (default: any)")
+    ask.add_argument(
+        "--logprobs", choices=("raw", "processed"), default="raw", help="what its log-probabilities should be"
+    )
+    ask.add_argument(
+        "--weights", metavar="MODEL", help="a copy of its model, as for weights_export: predict from this one's logits"
+    )
+    ask.add_argument("--requests", type=int, default=400, metavar="N", help="ask at most so often (default 400)")
+    ask.add_argument("--seconds", type=float, default=300.0, metavar="S", help="and for so long (default 300)")
+    ask.add_argument("--json", action="store_true", help="print JSON in place of the table")
     words = sys.argv[1:] if arguments is None else arguments
     # What follows -- is the port's own, options included; without -- there is one word, a Python object.
     cut = words.index("--") if "--" in words else len(words)
     options, unknown = parser.parse_known_args([*words[:cut], *(["COMMAND"] if words[cut + 1 :] else [])])
     if unknown:
-        {"check": check, "explorer": explorer}[options.command].error(f"unrecognized arguments: {' '.join(unknown)}")
+        parsers = {"check": check, "explorer": explorer, "ask": ask}
+        parsers[options.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
+        if options.command == "ask":
+            from .ask.command import run
+
+            return run(options)
         return _explorer(options) if options.command == "explorer" else _check(check, options, words[cut + 1 :])
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]

@@ -12,7 +12,8 @@ SECONDS = 2.0
 class Progress:
     """In a terminal one line that changes; elsewhere a line each time that SECONDS have passed. For use in `with`."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: str = "ports check") -> None:
+        self._command = command
         console = Console(stderr=True)
         self._status: Status | None = console.status("smoke") if console.is_terminal else None
         self._said = time.monotonic()
@@ -32,4 +33,4 @@ class Progress:
             self._status.update(what)
         elif time.monotonic() - self._said > SECONDS:
             self._said = time.monotonic()
-            print(f"ports check: {what}", file=sys.stderr, flush=True)
+            print(f"{self._command}: {what}", file=sys.stderr, flush=True)
