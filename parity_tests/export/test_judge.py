@@ -23,6 +23,7 @@ from weights_export.source import local
 from ..files.judging import judge_logits
 from ..files.precisions import possible
 from ..files.reading import read
+from ..files.show import summary
 from ..files.tolerances import lines
 from ..judges.roundings import rounded
 from ..judges.words import Word
@@ -220,6 +221,17 @@ def test_a_whole_model_in_bfloat16(bundles: dict[str, Bundle]) -> None:
     assert not judge_logits(bundle, logits, own_contexts=True).right
 
 
+def test_a_whole_model_in_float32(bundles: dict[str, Bundle]) -> None:
+    """Roundings before the head are unusual for a head, and nothing is unusual for a whole model."""
+    bundle = bundles["tiny"]
+    rounded = 1 + np.float32(2**-19) * np.random.default_rng(0).standard_normal(bundle.context.shape, "f4")
+    logits = of(bundle, bundle.context * rounded)
+    for own_contexts in (False, True):
+        judged = judge_logits(bundle, logits, own_contexts)
+        assert judged.precision == "float32"
+        assert ("Unusual" in " ".join(summary(judged, bundle))) != own_contexts
+
+
 def wrong(bundle: Bundle) -> dict[str, np.ndarray]:
     """Mistakes that nobody has on a list."""
     rng, z = np.random.default_rng(1), of(bundle)
@@ -311,7 +323,8 @@ def test_files_of_every_kind(tmp_path: Path) -> None:
         ("x.bin", lambda p: p.write_bytes(bytes(12)), "may be float16 or bfloat16: say which with --dtype"),
         ("x.bin", lambda p: p.write_bytes(bytes(13)), "has 13 bytes: expected bare numbers of shape"),
         ("x.bin", lambda p: p.write_bytes(b""), "x.bin is empty"),
-        ("gone.npy", lambda p: None, "gone.npy"),
+        ("gone.npy", lambda p: None, "gone.npy is missing: expected a file of numbers"),
+        ("gone.npy", lambda p: p.mkdir(), "gone.npy is a folder: expected a file of numbers"),
     ],
 )  # fmt: skip
 def test_other_files_are_refused(tmp_path: Path, name: str, write: Callable[[Path], Any], message: str) -> None:

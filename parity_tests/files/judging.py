@@ -105,8 +105,10 @@ def judge_logits(bundle: Bundle, theirs: np.ndarray, own_contexts: bool = False,
     mistake = ""
     if suspect.any():
         mistake, wrong = _mistake(bundle, sample, z, exact, stored, wrong, suspect)
-    if own_contexts and mistake.startswith(OTHER_CONTEXTS):
-        name, mistake, wrong, figures = mistake, "", np.zeros_like(wrong), [None] * len(z)
+    if own_contexts:
+        figures = [None] * len(z)  # it tells of roundings in the contexts, too
+        if mistake.startswith(OTHER_CONTEXTS):
+            name, mistake, wrong = mistake, "", np.zeros_like(wrong)
     if extra and not mistake:
         mistake = f"padded: the last {extra:,} columns belong to no token; leave them out or mask them with -inf"
         wrong[:] = True

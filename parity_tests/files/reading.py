@@ -24,6 +24,8 @@ def read(path: Path, shapes: Shapes, kinds: tuple[str, ...] = FLOATS, dtype: str
     """
     if dtype is not None and path.suffix in (".npy", ".npz", ".safetensors"):
         raise ValueError(f"--dtype {dtype} is for files of bare numbers: {path} says itself what it holds")
+    if not path.is_file():
+        raise ValueError(f"{path} is {'a folder' if path.is_dir() else 'missing'}: expected a file of numbers")
     reader = {".npy": _npy, ".npz": _npz, ".safetensors": _safetensors}.get(path.suffix)
     found = reader(path, shapes) if reader else {"": _bare(path, shapes, kinds, dtype)}
     fitting = {name: array for name, array in found.items() if array.shape in shapes.values()}

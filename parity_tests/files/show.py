@@ -71,7 +71,10 @@ def summary(judged: Judged, bundle: Bundle) -> list[str]:
             )
         figure = max((row.figure or 0 for row in judged.rows), default=0)
         if figure > 1:
-            lines.append(f"Unusual: errors are {figure:.3g} times as large as float32's roundings ever make them.")
+            lines.append(
+                f"Unusual: errors are {figure:.3g} times as large as float32's roundings ever make them on these "
+                "contexts. If the file comes from a whole model, pass --own-contexts."
+            )
     else:
         lines.append(f"Not the right logits: {wrong} of {len(judged.rows)} contexts DIVERGED.")
         if judged.mistake.startswith(OTHER_CONTEXTS):
