@@ -127,13 +127,12 @@ def softmax(logits: Tensor) -> Tensor:
     return torch.softmax(validation.check_logits(logits), dim=-1)
 
 
-def race(probs: Tensor, noise: Tensor, num_samples: int) -> Tensor:
-    """The places of the `num_samples` largest `probs / noise`: `(..., n), (..., n) -> (..., num_samples)`  [DRAW-2].
+def race(probs: Tensor, noise: Tensor) -> Tensor:
+    """`probs / noise`, of which the largest win: `(..., n), (..., n) -> (..., n)`  [DRAW-2].
 
     Quotients that overflow are tied, so the first of them wins, and a probability of zero comes after all others.
     """
-    quotients = (probs / noise).clamp(max=torch.finfo(probs.dtype).max).masked_fill(probs == 0, -1)
-    return largest(quotients, num_samples)[1]
+    return (probs / noise).clamp(max=torch.finfo(probs.dtype).max).masked_fill(probs == 0, -1)
 
 
 def multinomial(probs: Tensor, num_samples: int = 1, *, rng: torch.Generator) -> Tensor:
@@ -156,7 +155,7 @@ def multinomial(probs: Tensor, num_samples: int = 1, *, rng: torch.Generator) ->
     token_ids = torch.multinomial(rows, 1, generator=rng)
     if num_samples > 1 or not rows.gather(-1, token_ids).all():
         rng.set_state(before)
-        token_ids = race(rows, torch.empty_like(rows).exponential_(generator=rng), num_samples)
+        token_ids = largest(race(rows, torch.empty_like(rows).exponential_(generator=rng)), num_samples)[1]
     return token_ids.reshape(*probs.shape[:-1], num_samples)
 
 

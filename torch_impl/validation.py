@@ -57,7 +57,8 @@ def check_factors(context: Any, embedding: Any) -> tuple[Tensor, Tensor]:
     return context.to(dtype), embedding.to(dtype)
 
 
-def _check_vocabulary(name: str, values: Any) -> Tensor:
+def check_vocabulary(name: str, values: Any) -> Tensor:
+    """Floats `(..., V)` with V >= 1, in the dtype to compute in; their values are not looked at."""
     tensor = _check_floats(name, values)
     if tensor.shape[-1] == 0:
         raise ValueError(f"{name} has shape {tuple(tensor.shape)}: the last axis, the vocabulary, is empty")
@@ -73,7 +74,7 @@ def _not_finite(name: str, index: Sequence[int], value: Tensor) -> ValueError:
 
 def check_logits(values: Any, name: str = "logits") -> Tensor:
     """Logits `(..., V)`: finite or -inf, and in each row at least one finite."""
-    tensor = _check_vocabulary(name, values)
+    tensor = check_vocabulary(name, values)
     largest = tensor.amax(dim=-1)  # nan if the row has a nan, inf if it has an inf, -inf if it has nothing else
     if not largest.isfinite().all():
         row = first(~largest.isfinite())
@@ -162,7 +163,7 @@ def shown(number: Any) -> str:
 
 def check_probabilities(values: Any, num_samples: int = 1) -> Tensor:
     """Weights `(..., V)`: finite, >= 0, and in each row at least `num_samples` above zero. They need not sum to 1."""
-    probs = _check_vocabulary("probs", values)
+    probs = check_vocabulary("probs", values)
     good = (probs >= 0) & (probs < math.inf)  # false for nan
     if not good.all():
         index = first(~good)
@@ -253,6 +254,19 @@ def check_range(name: str, ids: Tensor, vocab_size: int, advice: str) -> None:
         raise ValueError(
             f"{place(name, index)} is {ids[index].item()}: it must be in [0, {vocab_size}), the vocabulary; {advice}"
         )
+
+
+def check_ascending(token_ids: Tensor, probs: Tensor) -> None:
+    """Refuses ids `(..., k)` of which one is less than the one before it, or the same with a probability above zero."""
+    step = token_ids.diff(dim=-1)
+    bad = (step < 0) | ((step == 0) & (probs[..., 1:] > 0))
+    if bad.any():
+        *row, last = first(bad)
+        before, after = token_ids[(*row, last)].item(), token_ids[(*row, last + 1)].item()
+        advice = "an id may stand once; add its probabilities"
+        if before > after:
+            advice = "ids must ascend; sort them and their probabilities"
+        raise ValueError(f"{place('token_ids', (*row, last + 1))} is {after}, after {before}: {advice}")
 
 
 def check_norm(

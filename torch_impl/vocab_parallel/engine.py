@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from .. import head, scoring, validation
+from .. import fast, head, scoring, validation
 from ..output_layer import Finish
 from .handshake import Ranks
 
@@ -99,7 +99,8 @@ class VocabParallelHead:
         with self.ranks.together():
             state = validation.check_generator(rng).get_state()
         probs, token_ids = self._survivors(context, temperature, k, state.numpy().tobytes())
-        places = head.race(probs, self._noise(token_ids, probs, rng), 1)  # ids ascend: at ties the first is the lowest
+        race = head.race(probs, fast.noise(rng, token_ids, self._vocab_size, probs.dtype))
+        places = race.argmax(dim=-1, keepdim=True)  # ids ascend: at ties the first is the lowest
         return token_ids.gather(-1, places)[..., 0]
 
     def log_probs(self, context: Tensor, token_ids: Any, temperature: float = 1.0) -> Tensor:
@@ -182,16 +183,6 @@ class VocabParallelHead:
         values, token_ids = self._top_k(context, k, temperature, state)
         token_ids, order = token_ids.sort(dim=-1)
         return head.softmax(values.gather(-1, order)), token_ids
-
-    def _noise(self, token_ids: Tensor, like: Tensor, rng: torch.Generator) -> Tensor:
-        """The survivors' numbers, out of the noise that `torch.multinomial` would have taken for `(rows, V)`."""
-        ids = token_ids.reshape(-1, token_ids.shape[-1])
-        if like.device.type == "cpu":  # a stream: row after row, V numbers at a time
-            one = torch.empty(self._vocab_size, dtype=like.dtype)
-            noise = [one.exponential_(generator=rng)[row] for row in ids]
-            return torch.stack(noise).reshape(like.shape) if noise else torch.empty_like(like)
-        whole = torch.empty(len(ids), self._vocab_size, dtype=like.dtype, device=like.device)
-        return whole.exponential_(generator=rng).gather(-1, ids).reshape(like.shape)
 
 
 def _from_dtensor(embedding: Any, vocab_size: int | None) -> tuple[Tensor, int, int, dist.ProcessGroup]:
