@@ -118,15 +118,16 @@ def test_next_token_at_gpt2_shape(gpt2_shaped: Any) -> None:
     context, embedding = map(torch.from_numpy, gpt2_shaped)
     steps: list[Any] = [("apply_temperature", {"temperature": 0.7}), ("keep_top_k", {"k": 50})]
     steps += [("keep_top_p", {"p": 0.95}), ("keep_min_p", {"p": 0.05})]
-    finish = {"multiplier": 0.5, "cap": 30.0}
+    finish: dict[str, Any] = {"multiplier": 0.5, "cap": 30.0}
     for rows in (context[0], context[:1], context[:9]):
         plain, rng = torch_generator(3), torch_generator(3)
         logits = torch_impl.compute_logits(rows, embedding)
-        for added, kept in (
+        cases: list[tuple[dict[str, Any], torch.Tensor]] = [
             ({}, torch_impl.process(logits, steps[:2])),
             ({"steps": steps}, torch_impl.process(logits, steps)),
             ({"finish": finish}, torch_impl.process(torch_impl.finish_logits(logits, **finish), steps[:2])),
-        ):
+        ]
+        for added, kept in cases:
             due = torch_impl.multinomial(torch_impl.softmax(kept), rng=plain)[..., 0]
             assert fast.next_token(rows, embedding, rng=rng, **added).equal(due)
 
@@ -200,7 +201,7 @@ class Waits(TorchDispatchMode):
     """Counts the operations for whose result a program waits for its device."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.names: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
