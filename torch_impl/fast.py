@@ -2,6 +2,7 @@
 
 The same functions on tensors, on any device. What PyTorch does differently:
 
+- A few rows are multiplied with the table in parts, one for each thread.
 - `torch.topk` finds the survivors. Which of several equal logits it keeps is open, so where the k-th scaled logit
   equals the next one, and only in such a row, the ids are chosen here.
 - The device is waited for once: for one flag, whether the logits are good and no row has such a tie. That is also where
@@ -20,6 +21,31 @@ import torch
 from torch import Tensor
 
 from . import filter_validation, head, output_layer, pipeline, validation
+
+FEW = 16  # context vectors
+
+
+def compute_logits(context: Tensor, embedding: Tensor) -> Tensor:
+    """`(..., d), (V, d) -> (..., V)`: as `head.compute_logits`, but a few rows on a CPU share one reading of memory.
+
+    There, the table is cut into as many parts as there are threads, each the first factor of its product. Measured with
+    MKL on an AMD processor, `torch.nn.functional.linear` of 1 to 8 rows takes two to six times as long; see
+    BENCHMARKS.md  [LOGITS-1].
+    Raises: as there.
+
+    >>> compute_logits(torch.tensor([3.0, 4.0]), torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, -1.0]]))
+    tensor([ 3.0000,  4.0000, -2.5000])
+    """
+    context, embedding = validation.check_factors(context, embedding)
+    rows, parts, d = context.reshape(-1, context.shape[-1]), torch.get_num_threads(), embedding.shape[1]
+    each = len(embedding) // parts
+    if context.device.type != "cpu" or not 1 <= len(rows) <= FEW or not each or not embedding.is_contiguous():
+        return head.product(context, embedding)
+    whole = parts * each
+    with head.exact_products("cpu"):
+        large = torch.bmm(embedding[:whole].view(parts, each, d), rows.T.expand(parts, d, len(rows)))
+    rest = head.product(rows, embedding[whole:])
+    return torch.cat([large.reshape(whole, len(rows)).T, rest], dim=-1).reshape(*context.shape[:-1], len(embedding))
 
 
 def _largest(rows: Tensor, divisor: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -193,7 +219,7 @@ def next_token(
     tensor(2)
     """
     validation.check_generator(rng)
-    logits = head.compute_logits(context, embedding)  # [..., d] -> [..., V]
+    logits = compute_logits(context, embedding)  # [..., d] -> [..., V]
     if finish:
         logits = output_layer.finish_logits(logits, **finish)
     if steps is None:

@@ -28,7 +28,7 @@ def _scattered(probs: torch.Tensor, token_ids: torch.Tensor, vocab_size: int) ->
 
 
 def _lm_head(context: Any, embedding: Any, temperature: float = 0.7, k: int = 50) -> torch.Tensor:
-    logits = torch_impl.compute_logits(context, embedding)
+    logits = fast.compute_logits(context, embedding)
     return _scattered(*fast.survivors(logits, temperature, k), logits.shape[-1])
 
 
@@ -39,11 +39,17 @@ def _multinomial(probs: Any, num_samples: int = 1, *, rng: Any) -> torch.Tensor:
     return fast.draw(probs, token_ids, vocab_size, num_samples, rng=rng)
 
 
-FAST = MIRROR.but("torch_impl.fast", lm_head=on_tensors(_lm_head), multinomial=on_tensors(_multinomial))
+FAST = MIRROR.but(
+    "torch_impl.fast",
+    **{
+        function.__name__.strip("_"): on_tensors(function) for function in (fast.compute_logits, _lm_head, _multinomial)
+    },
+)
+OF_LOGITS = [check for check in suite.checks("test_logits") if "gpt2" not in check.name]
 
 
 @spec("HEAD-1", "HEAD-2", "HEAD-3", "HEAD-4", "HEAD-5", "TOPK-1", "TOPK-2", "DRAW-1", "DRAW-5", "RNG-5")
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+@pytest.mark.parametrize("check", [*CHECKS, *OF_LOGITS], ids=lambda check: check.name)
 def test_the_suites_checks(check: suite.Check) -> None:
     """The checks that mutants are held against, on the fast path as the head."""
     check.call(FAST)
