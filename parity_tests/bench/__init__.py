@@ -3,6 +3,7 @@
 candidates.py   what is timed: whole steps, single stages, and the limits of the machine
 measure.py      how it is timed: in one process, in random order each round; medians, spread, peak memory
 growth.py       how time grows with V, d, batch and k, as fitted exponents
+sampling.py     from given logits to tokens, beside other engines
 page.py         tables, goals, BENCHMARKS.md, and pyperf's format
 """
 
@@ -16,7 +17,7 @@ import torch
 
 from reference import scoring
 
-from . import candidates, growth, page
+from . import candidates, growth, page, sampling
 from .measure import measure, peak_memory
 
 
@@ -40,6 +41,8 @@ def main(options: argparse.Namespace) -> int:
     if options.markdown:
         measured.growth = {axis: growth.exponents(axis, options.threads, 5) for axis in growth.GRID}
         _scoring(measured)
+        for size in sampling.SIZES:
+            measured.sampling[size] = measure(sampling.samplers(*size, measured.threads), max(3, options.rounds // 3))
         Path(options.markdown).write_text(page.markdown(measured), "utf-8")
     if options.json:
         Path(options.json).unlink(missing_ok=True)

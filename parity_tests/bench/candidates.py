@@ -1,11 +1,16 @@
 """What is timed: the step from context vector to token in each implementation, its stages, and two limits."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from onnx import numpy_helper, parser
@@ -16,6 +21,7 @@ import torch_impl
 from reference import fast
 from reference.operations import OPERATIONS
 from reference.pipeline import Step
+from torch_impl import fast as torch_fast
 
 SHAPES = {"gpt2": (50_257, 768), "gpt2-xl": (50_257, 1_600), "llama3": (128_256, 4_096), "tiny": (2_048, 192)}
 TEMPERATURE, K = 0.7, 50
@@ -51,32 +57,30 @@ class Inputs:
         self.k = min(k, vocab_size)
 
 
-def lesson(context: torch.Tensor, embedding: torch.Tensor, temperature: float, k: int) -> torch.Tensor:
+def lesson(logits: torch.Tensor, temperature: float, k: int) -> torch.Tensor:
     """What a PyTorch user would write: the pipeline of the lesson, but with the scatter on the last axis."""
-    logits = torch.nn.functional.linear(context, embedding)
     values, token_ids = torch.topk(logits / temperature, k)
     filtered = torch.full_like(logits, -torch.inf).scatter_(-1, token_ids, values)
     return torch.multinomial(torch.softmax(filtered, dim=-1), 1)
 
 
-def transformers_processors(context: torch.Tensor, embedding: torch.Tensor, temperature: float, k: int) -> torch.Tensor:
+def transformers_processors(logits: torch.Tensor, temperature: float, k: int) -> torch.Tensor:
     """What `generate()` of Transformers does with the logits."""
     ids = torch.empty(0, dtype=torch.long)  # the processors ignore them
-    logits = torch.nn.functional.linear(context, embedding)
     scores = TopKLogitsWarper(k)(ids, TemperatureLogitsWarper(temperature)(ids, logits))
     return torch.multinomial(torch.softmax(scores, dim=-1), 1)
 
 
-def onnx_session(inputs: Inputs, threads: int, whole: bool) -> Callable[[], list[np.ndarray]]:
-    """The product, or the head up to the probabilities of the k survivors, as an ONNX Runtime session.
+def onnx_session(model: onnx.ModelProto, feed: dict[str, Any], threads: int) -> Callable[[], list[np.ndarray]]:
+    """An ONNX Runtime session on these inputs. An embedding among them becomes part of the model.
 
     Its threads must not spin after a call: they would take processor time from the candidate that is timed next.
     """
-    feed = {"context": inputs.context, "embedding": inputs.embedding}
-    model = parser.parse_model(WHOLE % (TEMPERATURE, inputs.k) if whole else PRODUCT)
-    if inputs.embedding.nbytes < PROTOBUF_LIMIT:
-        model.graph.input.pop()
-        model.graph.initializer.append(numpy_helper.from_array(feed.pop("embedding"), "embedding"))
+    if "embedding" in feed and feed["embedding"].nbytes < PROTOBUF_LIMIT:
+        (place,) = (i for i, given in enumerate(model.graph.input) if given.name == "embedding")
+        model.graph.input.pop(place)
+        model.graph.initializer.append(numpy_helper.from_array(feed["embedding"], "embedding"))
+        feed = {name: value for name, value in feed.items() if name != "embedding"}
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
@@ -85,56 +89,103 @@ def onnx_session(inputs: Inputs, threads: int, whole: bool) -> Callable[[], list
     return lambda: session.run(None, feed)
 
 
-def _onnx_step(inputs: Inputs, threads: int) -> Callable[[], np.ndarray]:
-    survivors, rng = onnx_session(inputs, threads, whole=True), np.random.default_rng(0)
+def onnx_draw(graph: str, feed: dict[str, Any], threads: int) -> Callable[[], np.ndarray]:
+    """A graph up to the survivors' probabilities, then the race on NumPy's noise."""
+    survivors, rng = onnx_session(parser.parse_model(graph), feed, threads), np.random.default_rng(0)
 
-    def step() -> np.ndarray:
+    def draw() -> np.ndarray:
         probs, token_ids = survivors()
         race = probs / rng.standard_exponential(probs.shape, np.float32)
         return np.take_along_axis(token_ids, race.argmax(axis=-1)[:, None], axis=-1)
 
-    return step
+    return draw
+
+
+@cache
+def _port() -> bytes:
+    """The graph that `ports/onnx` writes."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "head.onnx")
+        subprocess.run([sys.executable, "-m", "ports.onnx.build", file], check=True, stdout=subprocess.DEVNULL)
+        return file.read_bytes()
+
+
+def _onnx_port(inputs: Inputs, threads: int) -> Callable[[], list[np.ndarray]]:
+    """All of the head in one graph: from context and a uniform number to token."""
+    settings = {"temperature": np.array(TEMPERATURE), "k": np.array(inputs.k)}
+    uniform = np.random.default_rng(0).random(len(inputs.context))
+    feed = {"context": inputs.context, "embedding": inputs.embedding, "uniform": uniform, **settings}
+    return onnx_session(onnx.load_from_string(_port()), feed, threads)
 
 
 def steps(inputs: Inputs, threads: int) -> Functions:
     """Whole steps, by name. Each library draws from its own generator; a `TorchGenerator` makes PyTorch's noise."""
     context, embedding, h, w, k = inputs.context, inputs.embedding, inputs.h, inputs.w, inputs.k
     torchs, numpys = reference.TorchGenerator(0), np.random.default_rng(0)
-    own = torch.Generator().manual_seed(0)
+    own, linear = torch.Generator().manual_seed(0), torch.nn.functional.linear
 
     def plain(rng: Any) -> np.ndarray:
         return reference.multinomial(reference.lm_head(context, embedding, TEMPERATURE, k), rng=rng)
 
-    return {
+    def fast_mirror(same_tokens: bool) -> torch.Tensor:
+        return torch_fast.next_token(h, w, TEMPERATURE, k, rng=own, same_tokens=same_tokens)
+
+    functions: Functions = {
         "reference": lambda: plain(torchs),
         "reference, NumPy's noise": lambda: plain(numpys),
         "fast path": lambda: fast.next_token(context, embedding, TEMPERATURE, k, rng=torchs),
         "fast path, NumPy's noise": lambda: fast.next_token(context, embedding, TEMPERATURE, k, rng=numpys),
         "mirror": lambda: torch_impl.multinomial(torch_impl.lm_head(h, w, TEMPERATURE, k), rng=own),
-        "lesson": lambda: lesson(h, w, TEMPERATURE, k),
-        "Transformers": lambda: transformers_processors(h, w, TEMPERATURE, k),
-        "ONNX Runtime": _onnx_step(inputs, threads),
+        "fast mirror": lambda: fast_mirror(same_tokens=True),
+        "fast mirror, k numbers": lambda: fast_mirror(same_tokens=False),
+        "lesson": lambda: lesson(linear(h, w), TEMPERATURE, k),
+        "Transformers": lambda: transformers_processors(linear(h, w), TEMPERATURE, k),
+        "ONNX Runtime": onnx_draw(WHOLE % (TEMPERATURE, k), {"context": context, "embedding": embedding}, threads),
+        "ports/onnx": _onnx_port(inputs, threads),
+    }
+    return {**functions, **(_on_cuda(h.cuda(), w.cuda(), k) if torch.cuda.is_available() else {})}
+
+
+def _on_cuda(h: torch.Tensor, w: torch.Tensor, k: int) -> Functions:
+    """The step on the graphics processor, until its token is there."""
+    own = torch.Generator("cuda").manual_seed(0)
+
+    def fast_mirror(same_tokens: bool) -> list[int]:
+        token_ids: list[int] = torch_fast.next_token(h, w, TEMPERATURE, k, rng=own, same_tokens=same_tokens).tolist()
+        return token_ids
+
+    return {
+        "CUDA: fast mirror": lambda: fast_mirror(same_tokens=True),
+        "CUDA: fast mirror, k numbers": lambda: fast_mirror(same_tokens=False),
+        "CUDA: lesson": lambda: lesson(torch.nn.functional.linear(h, w), TEMPERATURE, k).tolist(),
     }
 
 
 def stages(inputs: Inputs, threads: int) -> Functions:
     """Single stages, each on the input that it has in the whole step, and the products of three libraries."""
     context, embedding, h, w, k = inputs.context, inputs.embedding, inputs.h, inputs.w, inputs.k
-    torchs, numpys = reference.TorchGenerator(0), np.random.default_rng(0)
+    torchs, numpys, own = reference.TorchGenerator(0), np.random.default_rng(0), torch.Generator().manual_seed(0)
     logits = reference.compute_logits(context, embedding)
+    z, vocab_size = torch.from_numpy(logits), logits.shape[1]
     few, token_ids = fast.survivors(logits, TEMPERATURE, k)
+    on_tensors = torch.from_numpy(few), torch.from_numpy(token_ids), vocab_size, 1, own
     cut: list[Step] = [("apply_temperature", {"temperature": TEMPERATURE}), ("keep_top_k", {"k": k})]
     filtered: list[Step] = [*cut, ("keep_top_p", {"p": 0.95}), ("keep_min_p", {"p": 0.05})]
+    product = parser.parse_model(PRODUCT)
     return {
         "product: NumPy": lambda: context @ embedding.T,
         "product: PyTorch": lambda: torch.nn.functional.linear(h, w),
-        "product: ONNX Runtime": onnx_session(inputs, threads, whole=False),
+        "product: PyTorch, in parts": lambda: torch_fast.compute_logits(h, w),
+        "product: ONNX Runtime": onnx_session(product, {"context": context, "embedding": embedding}, threads),
         **_after_the_product("reference", reference, logits, k, torchs),
         "fast path: survivors": lambda: fast.survivors(logits, TEMPERATURE, k),
         "fast path: survivors, then top-p and min-p": lambda: fast.process(logits, filtered),
-        "fast path: draw": lambda: fast._race(few, token_ids, logits.shape[1], 1, torchs),
-        "fast path: draw, NumPy's noise": lambda: fast._race(few, token_ids, logits.shape[1], 1, numpys),
-        **_after_the_product("mirror", torch_impl, torch.from_numpy(logits), k, torch.Generator().manual_seed(0)),
+        "fast path: draw": lambda: fast._race(few, token_ids, vocab_size, 1, torchs),
+        "fast path: draw, NumPy's noise": lambda: fast._race(few, token_ids, vocab_size, 1, numpys),
+        **_after_the_product("mirror", torch_impl, z, k, own),
+        "fast mirror: survivors": lambda: torch_fast.survivors(z, TEMPERATURE, k),
+        "fast mirror: draw": lambda: torch_fast._race(*on_tensors, same_tokens=True),
+        "fast mirror: draw, k numbers": lambda: torch_fast._race(*on_tensors, same_tokens=False),
     }
 
 

@@ -14,6 +14,7 @@ import pyperf  # type: ignore[import-untyped]
 from . import growth
 from .candidates import SQUARE
 from .measure import Timings, spread
+from .sampling import COMPILED, OURS
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Measured:
     memory: dict[int, dict[str, int | None]] = field(default_factory=dict)
     scoring: dict[str, tuple[list[float], int]] = field(default_factory=dict)  # plain product, in blocks, all logits
     growth: dict[str, dict[str, float]] = field(default_factory=dict)
+    sampling: dict[tuple[int, int], Timings] = field(default_factory=dict)  # by V and rows
 
     def operations(self, batch: int) -> int:
         """The number of multiplications and additions in the product."""
@@ -99,6 +101,32 @@ def stage_table(measured: Measured, batch: int) -> str:
     return _table("stage", "ms", "±", "of NumPy's product", rows=rows)
 
 
+def sampling_table(measured: Measured) -> str:
+    """From given logits to tokens: milliseconds, and how many times as long as the fastest of ours that promises more.
+
+    A row for each candidate, two columns for each size.
+    """
+    sizes = measured.sampling
+    names = list(dict.fromkeys(name for times in sizes.values() for name in times))
+    columns = [f"V = {v:,}, {rows} row{'s' * (rows > 1)}" for v, rows in sizes]
+    rows = [[name, *(_ms(times[name])[0] for times in sizes.values())] for name in names]
+    return _table("from logits to token, ms", *columns, rows=rows)
+
+
+def gaps(measured: Measured) -> str:
+    """How many times as fast as the fastest of ours each compiled engine is, by size."""
+    lines = []
+    for name in COMPILED:
+        if all(name in times for times in measured.sampling.values()):
+            ratios = [
+                min(median(times[own]) for own in OURS) / median(times[name]) for times in measured.sampling.values()
+            ]
+            lines.append(f"{name}: {', '.join(f'{ratio:.2g}' for ratio in ratios)}")
+    missing = [name for name in COMPILED if not any(line.startswith(name) for line in lines)]
+    skipped = f" Not installed here, so not timed: {', '.join(missing)}." if missing else ""
+    return f"Times as fast as the fastest of ours, at the four sizes: {'; '.join(lines)}.{skipped}"
+
+
 GOALS = (  # for GPT-2's shape: what is compared, whether the goal is a maximum or a minimum, and the goal by batch
     ("the step, x reading the embedding once", "at most", {1: 1.1}),
     ("all after the product, of the product", "at most", {1: 0.04, 64: 0.15}),
@@ -110,6 +138,26 @@ GOALS = (  # for GPT-2's shape: what is compared, whether the goal is a maximum 
 def _goal(words: str, sense: str, goal: float, figure: float) -> list[str]:
     met = figure <= goal if sense == "at most" else figure >= goal
     return [words, sense, f"{goal:g}", f"{figure:.3g}", "met" if met else "missed"]
+
+
+MIRROR_GOALS = (  # of `torch_impl.fast`, with the tokens of `torch.multinomial` and without
+    ("fast mirror", {1: 1.05, 8: 1.1, 64: 1.5}),
+    ("fast mirror, k numbers", {1: 1.1, 8: 1.25, 64: 2}),
+)
+
+
+def _mirror_goals(measured: Measured) -> list[list[str]]:
+    rows = []
+    for name, goals in MIRROR_GOALS:
+        for batch in goals.keys() & measured.steps.keys():
+            ratio = median(measured.steps[batch]["lesson"]) / median(measured.steps[batch][name])
+            rows.append(_goal(f"batch {batch}, {name}: x as fast as the lesson", "at least", goals[batch], ratio))
+    for batch in {64} & measured.stages.keys():
+        of = {name: median(times) for name, times in measured.stages[batch].items()}
+        after = (of["fast mirror: survivors"] + of["fast mirror: draw, k numbers"]) / of["product: PyTorch"]
+        words = f"batch {batch}, fast mirror, k numbers: all after the product, of PyTorch's product"
+        rows.append(_goal(words, "at most", 0.1, after))
+    return rows
 
 
 def goal_table(measured: Measured) -> str:
@@ -127,6 +175,7 @@ def goal_table(measured: Measured) -> str:
             for (words, sense, goals), figure in zip(GOALS, figures, strict=True):
                 if batch in goals:
                     rows.append(_goal(f"batch {batch}, {noise}: {words}", sense, goals[batch], figure))
+    rows += _mirror_goals(measured)
     (product, _), (in_blocks, peak), _ = ((median(times), peak) for times, peak in measured.scoring.values())
     rows.append(_goal("scoring 1,024 positions, x the plain product", "at most", 1.2, in_blocks / product))
     rows.append(_goal("scoring 1,024 positions, peak MB on top of the inputs", "at most", 400, peak / 1e6))
@@ -143,7 +192,9 @@ def markdown(measured: Measured) -> str:
         "0.7, k = 50, where named top-p 0.95 and min-p 0.05. "
         f"Medians of {measured.rounds} rounds and ± their median absolute deviation, all candidates in "
         "one process and in another order each round. `reference` and `fast path` draw PyTorch's noise, V numbers"
-        " a row, unless NumPy's is named; `mirror` is `torch_impl`, `lesson` what a PyTorch user would write. The"
+        " a row, unless NumPy's is named; `fast path` is `reference.fast`, `mirror` is `torch_impl`, `fast mirror` is"
+        " `torch_impl.fast`, which draws the tokens of `torch.multinomial`, or takes k numbers a row; `lesson` is what"
+        " a PyTorch user would write, and `ports/onnx` the graph that keeps every rule. The"
         " limit is the longer of two times: reading the embedding once, and the product at the highest rate, each"
         " by whatever was fastest: a dot product in each thread, a large square product, or a product or a step"
         " below. Peak memory is what a call adds to the process at its highest.",
@@ -154,6 +205,7 @@ def markdown(measured: Measured) -> str:
         parts.append(f"The fastest product at this batch is that of {min(products, key=products.__getitem__)}.")
     scored = [[name, *_ms(times, 0), f"{peak / 1e6:.1f}"] for name, (times, peak) in measured.scoring.items()]
     parts += ["## Scoring 1,024 positions", _table("", "ms", "±", "peak MB on top of the inputs", rows=scored)]
+    parts += ["## Sampling alone", SAMPLING, sampling_table(measured), gaps(measured)]
     base = ", ".join(f"{name} = {value:,}" for name, value in growth.BASE.items())
     axes = [f"{axis} {points[0]:,} to {points[-1]:,}" for axis, points in growth.GRID.items()]
     slopes = [[name, *(f"{measured.growth[axis][name]:.2f}" for axis in growth.GRID)] for name in growth.SHOWN]
@@ -177,6 +229,8 @@ def suite(measured: Measured) -> Any:
                 benchmarks.append(pyperf.Benchmark([pyperf.Run(times, metadata=about, collect_metadata=False)]))
     return pyperf.BenchmarkSuite(benchmarks)
 
+
+SAMPLING = """From logits that are there to a token for each row, as in a loop whose product somebody else computes."""
 
 WHY = """Why goals are missed:
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers.utils import logging
@@ -23,6 +24,7 @@ from weights_export import __main__ as export
 
 from .. import __main__ as command
 from .. import suite
+from ..bench.sampling import samplers
 from ..local_torch_rng import local_stream_is_mt19937
 from ..terminal import console
 
@@ -339,12 +341,20 @@ def test_bench_prints_tables_and_writes_pyperfs_format(tmp_path: Path, capsys: p
     assert command.main(["bench", *arguments, "--json", str(tmp_path / "bench.json")]) == 0
     printed = capsys.readouterr().out
     assert printed.count("| reference |") == printed.count("limit: the embedding read once") == 2
-    for name in ("fast path", "mirror", "lesson", "Transformers", "ONNX Runtime"):
+    for name in ("fast path", "mirror", "fast mirror", "lesson", "Transformers", "ONNX Runtime", "ports/onnx"):
         assert re.search(rf"^\| {name} \| \d+\.\d\d \|", printed, re.MULTILINE), name
     benchmarks = json.loads((tmp_path / "bench.json").read_text())["benchmarks"]  # what pyperf compare_to reads
     named = {benchmark["metadata"]["name"]: benchmark["runs"][0]["values"] for benchmark in benchmarks}
     assert {"step, batch 1: reference", "step, batch 2: fast path", "stage, batch 1: read"} <= named.keys()
     assert all(len(values) == 3 and min(values) > 0 for values in named.values())
+
+
+def test_every_sampler_draws_survivors() -> None:
+    """Nothing is timed that does something else: each candidate draws among the 50 largest logits of its row."""
+    best = np.argsort(np.random.default_rng(0).standard_normal((2, 300), dtype=np.float32), axis=1)[:, -50:]
+    for name, draw in samplers(300, 2, 1).items():
+        drawn = np.asarray(draw()).reshape(2)
+        assert all(token in row for token, row in zip(drawn, best, strict=True)), name
 
 
 def test_bench_refuses_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
