@@ -17,7 +17,6 @@ from weights_export.checkpoint import Checkpoint
 from weights_export.forward import window as context_window
 from weights_export.tokens import encode
 
-from ..heads import to_numpy
 from ..local_torch_rng import local_stream_is_mt19937
 from ..verdict import Verdict, Word, compare
 from .decoding import (
@@ -144,7 +143,7 @@ def side_by_side(
         raw, theirs_after = scores_of_generate(model, input_ids, temperature=temperature, top_k=k, **others)
         common: dict[str, Any] = {"steps": pipeline, "history": input_ids.numpy(), "prompt_length": len(ids)}
         after = reference.process(raw.numpy(), **common)
-        by_mirror = to_numpy(torch_impl.process(raw, pipeline, input_ids, len(ids)))
+        by_mirror = torch_impl.process(raw, pipeline, input_ids, len(ids)).numpy()
         also = [compare("process", after, x, logits=raw.numpy(), **common) for x in (by_mirror, theirs_after.numpy())]
         verdicts = [max(pair, key=lambda v: list(Word).index(v.word)) for pair in zip(verdicts, also, strict=True)]
         by_numpy, by_torch, by_transformers = map(reference.softmax, (after, by_mirror, theirs_after.numpy()))
@@ -193,7 +192,7 @@ def _by_torch(head: NumpyHead, context: torch.Tensor, temperature: float, k: int
         numbers = {name: value for name, value in head.finish.items() if name != "bias"}
         logits = torch_impl.finish_logits(logits, None if bias is None else torch.from_numpy(bias), **numbers)
     kept = torch_impl.keep_top_k(torch_impl.apply_temperature(logits, temperature), k)
-    return to_numpy(torch_impl.softmax(kept))
+    return torch_impl.softmax(kept).numpy()
 
 
 # The settings that are applied: the end of a text is not, so neither is a least length.
