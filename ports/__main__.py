@@ -61,8 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
     ask.add_argument(
         "--weights", metavar="MODEL", help="a copy of its model, as for weights_export: predict from this one's logits"
     )
-    ask.add_argument("--requests", type=int, default=400, metavar="N", help="ask at most so often (default 400)")
-    ask.add_argument("--seconds", type=float, default=300.0, metavar="S", help="and for so long (default 300)")
+    ask.add_argument("--requests", type=int, default=400, metavar="N", help="at most so many requests (default 400)")
+    ask.add_argument("--seconds", type=float, default=300.0, metavar="S", help="at most so many seconds (default 300)")
     ask.add_argument("--json", action="store_true", help="print JSON in place of the table")
     words = sys.argv[1:] if arguments is None else arguments
     # What follows -- is the port's own, options included; without -- there is one word, a Python object.

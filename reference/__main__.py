@@ -43,8 +43,8 @@ def _files(bundle: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
         digests = {name: file["sha256"] for name, file in manifest["files"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{path} is not the manifest of a bundle: export it again") from None
-    if version not in (2, 3):
-        raise ValueError(f"{bundle} has version {version} of the bundle's format: this command reads versions 2 and 3")
+    if version not in (2, 3, 4):
+        raise ValueError(f"{bundle} has version {version} of the bundle's format: this command reads 2 to 4")
     if container != "safetensors" or dtype not in ("float32", "float16") or not prompts:
         why = "it has no prompts: leave out --head-only"
         if container != "safetensors":

@@ -115,7 +115,7 @@ def show(found: Comparison, console: Console) -> None:
 
 def _caption(found: Comparison) -> str | None:
     more = len(found.tokens) - SHOWN
-    return f"and {more:,} tokens more" if more > 0 else None
+    return f"and {more:,} more tokens" if more > 0 else None
 
 
 def _parting(found: Comparison) -> str:

@@ -1,7 +1,7 @@
 """The verdict on a file of logits: each context's, the precision that explains them, and the likely mistake."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,7 +46,8 @@ TELLING = 32  # from errors so many times larger than roundings likely make on, 
 class Row:
     """One context: its verdict, and how far its logits are from the exact ones.
 
-    - `ratio`: the largest error in units of its bound, at token `place`; `error` is that error itself.
+    - `ratio`: the largest error in units of its bound, at token `place`; `error` is that error itself. None on contexts
+      that are not the bundle's, for which there is no bound.
     - `figure`: the errors as a whole: above 1 they are larger than float32's roundings ever are. None in another
       precision.
     - `token`, `due`: the largest logit here and exactly; `gap`: how far apart the two are exactly.
@@ -54,7 +55,7 @@ class Row:
     """
 
     word: Word
-    ratio: float
+    ratio: float | None
     error: float
     place: int
     figure: float | None
@@ -116,6 +117,8 @@ def judge_logits(bundle: Bundle, theirs: np.ndarray, own_contexts: bool = False,
         _row(z[n], exact.logits[n], ratio[n], figures[n], bool(wrong[n]), same_bits(theirs[n], bundle.logits[n]))
         for n in range(len(z))
     ]
+    if own_contexts and name.startswith(OTHER_CONTEXTS):  # the bound of the bundle's contexts says nothing of others
+        rows = [replace(row, word=Word.WITHIN_BOUND, ratio=None) for row in rows]
     return Judged(rows, name, mistake, stored, float(exact.ratio(z).max()))
 
 

@@ -220,7 +220,7 @@ def _orders(theirs: np.ndarray, right: Right) -> Iterator[Fit]:
     if len(others):
         what = ", ".join(f"row {n} holds context {places[n]}" for n in others[:3])
         there = Predicted(z[places], allowed[places])
-        found = fit(f"contexts in another order: {what}{', ...' * (len(others) > 3)}", theirs, there)
+        found = fit(f"contexts in another order: {what}{' and so on' * (len(others) > 3)}", theirs, there)
         yield replace(found, fits=places >= 0)
 
 

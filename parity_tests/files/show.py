@@ -31,24 +31,30 @@ def _plain(value: Any) -> Any:
 
 
 def show(judged: Judged, bundle: Bundle, console: Console) -> None:
-    """A row for each context, then what they come to."""
-    table = Table(title=f"logits of {bundle.manifest['model']}, against exact arithmetic", title_justify="left")
-    table.add_column("", min_width=len(str(len(judged.rows))), no_wrap=True)
-    table.add_column("context", no_wrap=True, overflow="ellipsis", max_width=TEXT)
-    for name in ("verdict", "error", "of bound", "figure", "argmax", "KL"):
-        table.add_column(name, justify="left" if name in ("verdict", "argmax") else "right", no_wrap=True)
+    """A row for each context, then what they come to. A column that is empty is left out."""
+    columns: dict[str, list[Any]] = {"": [], "context": []}
     for n, (row, prompt) in enumerate(zip(judged.rows, bundle.prompts, strict=True)):
-        flip = "the same" if row.token == row.due else f"{row.token}, not {row.due}"
-        table.add_row(
-            str(n),
-            Text(printable(repr(prompt["text"]))),
-            Text(row.word, style="bold red" if row.word == Word.DIVERGED else "green"),
-            f"{row.error:.1g}",
-            f"{row.ratio:.2g}",
-            "" if row.figure is None else f"{row.figure:.1g}",
-            flip if row.token == row.due else f"{flip} ({row.gap:.2g})",
-            f"{row.kl:.1g}",
-        )
+        cells = {
+            "": str(n),
+            "context": Text(printable(repr(prompt["text"]))),
+            "verdict": Text(row.word, style="bold red" if row.word == Word.DIVERGED else "green"),
+            "error": f"{row.error:.1g}",
+            "of bound": "" if row.ratio is None else f"{row.ratio:.2g}",
+            "figure": "" if row.figure is None else f"{row.figure:.1g}",
+            "argmax": "the same" if row.token == row.due else f"{row.token}, not {row.due} ({row.gap:.2g})",
+            "KL": f"{row.kl:.1g}",
+        }
+        for name, cell in cells.items():
+            columns.setdefault(name, []).append(cell)
+    columns = {name: cells for name, cells in columns.items() if any(cells)}
+    title = f"logits of {bundle.manifest['model']}; the errors are those against exact arithmetic"
+    table = Table(title=title, title_justify="left")
+    for name in columns:
+        right = name in ("error", "of bound", "figure", "KL")
+        width = TEXT if name == "context" else None
+        table.add_column(name, justify="right" if right else "left", no_wrap=True, overflow="ellipsis", max_width=width)
+    for cells_of_row in zip(*columns.values(), strict=True):
+        table.add_row(*cells_of_row)
     console.print(table)
     for line in summary(judged, bundle):
         console.print(Text(line))
@@ -60,8 +66,10 @@ def summary(judged: Judged, bundle: Bundle) -> list[str]:
     wrong = sum(row.word == Word.DIVERGED for row in judged.rows)
     lines = []
     if judged.right and judged.precision.startswith(OTHER_CONTEXTS):
-        lines.append(f"A right head. It has {judged.precision}.")
-        lines.append("Whether that is another precision or a mistake before the head, its logits do not tell.")
+        how_far = judged.precision.removeprefix(OTHER_CONTEXTS).partition(":")[0]
+        stored = "" if judged.stored == "float32" else f", and its logits are stored in {judged.stored}"
+        lines.append(f"A right head on contexts of its own{how_far} from the bundle's{stored}.")
+        lines.append("Whether another precision or a mistake before the head moved them, logits do not tell.")
     elif judged.right:
         lines.append(f"A right head. Precision: {_precision(judged)}.")
         if judged.times_float32 > 1:
@@ -89,8 +97,9 @@ def summary(judged: Judged, bundle: Bundle) -> list[str]:
             )
     if flips:
         gap = max(row.gap for row in flips)
+        contexts = "1 context" if len(flips) == 1 else f"{len(flips)} contexts"
         lines.append(
-            f"In {len(flips)} contexts another token is the largest; exactly, the two are up to {gap:.2g} apart."
+            f"In {contexts} another token has the largest logit; the exact logits of the two differ by up to {gap:.2g}."
         )
     return lines
 

@@ -1,5 +1,7 @@
 """The report for the terminal."""
 
+from textwrap import fill
+
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
@@ -25,7 +27,8 @@ def show(report: Report, console: Console) -> None:
         table.add_row(*(escape(cell) for cell in cells), style=style)
     console.print(table)
     for line in conclusion(report):
-        console.print(escape(line))
+        indent = " " * (len(line) - len(line.lstrip()))
+        console.print(escape(fill(line, console.width, subsequent_indent=indent)), soft_wrap=True)
 
 
 def conclusion(report: Report) -> list[str]:
@@ -36,7 +39,7 @@ def conclusion(report: Report) -> list[str]:
         lines.append(f"behaves as: {', '.join(report.profiles)}{but}")
     else:
         other = f"another engine than {report.wanted}" if report.wanted else "no engine known here"
-        lines.append(f"behaves as: {other}")
+        lines.append(f"behaves as: {other}; the nearest is {report.nearest}")
     places: dict[str, list[str]] = {}
     for name, where in report.excluded.items():
         places.setdefault(where, []).append(name)
@@ -47,10 +50,11 @@ def conclusion(report: Report) -> list[str]:
     if found:
         lines.append(f"deviates: {', '.join(dict.fromkeys(finding.parameter for finding in found))}")
     elif not report.profiles:
-        lines.append(f"deviates: the nearest engine, {report.nearest}, not at {report.excluded[report.nearest]}")
+        lines.append(f"deviates from {report.nearest}: {report.excluded[report.nearest]}")
     elif report.status == 0:
         lines.append("no deviation found")
     else:
         lines.append("nothing could be judged")
-    lines.append(f"a server that follows its rules is called wrong with a probability of at most {report.level:.0e}")
+    if report.status == 1:
+        lines.append(f"a server that follows its rules is called so with a probability of at most {report.level:.0e}")
     return lines

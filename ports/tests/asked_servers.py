@@ -160,8 +160,8 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         if fault == "other":
             return self._answer(200, {"hello": "world"})
-        if fault == "neighbour":
-            body = self.server.batched(body)
+        if fault == "wait for four":
+            self.server.four.wait(30)
         try:
             with self.server.lock:
                 answer = self.server.heads.complete(body)
@@ -189,18 +189,7 @@ class _Http(ThreadingHTTPServer):
     def __init__(self, heads: Server, fault: str, models: Sequence[str]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.heads, self.fault, self.models = heads, fault, models
-        self.lock = threading.Lock()
-        self._waiting: list[dict[str, Any]] = []
-
-    def batched(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Waits for others, as servers do that compute in batches, and takes the temperature of the first of them."""
-        with self.lock:
-            self._waiting.append(body)
-        time.sleep(0.004)
-        with self.lock:
-            body = {**body, "temperature": self._waiting[0]["temperature"]}
-            self._waiting.pop()
-        return body
+        self.lock, self.four = threading.Lock(), threading.Barrier(4)
 
 
 @contextmanager

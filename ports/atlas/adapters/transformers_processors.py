@@ -112,6 +112,17 @@ def lm_head(context: Any, embedding: Any, temperature: Any = 0.7, k: Any = 50) -
     return array(functional.softmax(scores, dim=-1))
 
 
+class _Given(torch.nn.Module):
+    """An output layer that gives these logits at every position."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.logits.expand(*hidden.shape[:-1], -1)
+
+
 def processed(logits: Any, settings: dict[str, Any], prompt: list[int], output: list[int]) -> np.ndarray:
     """The `scores` of the next token in `generate`, to which all ids so far are the prompt."""
     if output and settings.get("min_new_tokens"):
@@ -128,10 +139,7 @@ def processed(logits: Any, settings: dict[str, Any], prompt: list[int], output: 
         pad_token_id=None,
     )
     model = GPT2LMHeadModel(config).eval()
-    with torch.no_grad():
-        model.transformer.ln_f.weight.zero_()
-        model.transformer.ln_f.bias.fill_(1.0)
-        model.lm_head.weight.copy_(to_torch(logits)[:, None])
+    model.lm_head = _Given(to_torch(logits))
     ids = torch.tensor([[*prompt, *output] or [0]])
     with torch.random.fork_rng(devices=[]):
         found = model.generate(
