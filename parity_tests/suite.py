@@ -59,6 +59,7 @@ class Check:
     rules: tuple[str, ...]
     call: Callable[[Head], Any]
     random: bool  # whether Hypothesis draws its cases
+    operations: frozenset[str]  # those of its module that its parameters name, and that alone it calls
 
 
 @cache
@@ -125,7 +126,8 @@ def _checks(module_name: str) -> Iterator[Check]:
             needed = parameters - arguments.keys() - {"head", "generator"}
             if needed <= FIXTURES.keys():
                 call = _caller(function, parameters, arguments, needed)
-                yield Check(f"{module_name}.{name}", rules, call, is_hypothesis_test(function))
+                named = frozenset(v for v in arguments.values() if isinstance(v, str) and MODULES.get(v) == module_name)
+                yield Check(f"{module_name}.{name}", rules, call, is_hypothesis_test(function), named)
 
 
 def _caller(
@@ -157,8 +159,9 @@ def _parameters(marks: list[Any]) -> Iterator[dict[str, Any]]:
 def run(stages: str | Iterable[str], head: Head, first: str = "") -> Failure | None:
     """The first failure in the checks of one or more `stages`, or None if the head passes them all.
 
-    A stage is the name of an operation that has vectors. A result that is only unusual counts as a failure. The checks
-    that test the rule `first` run first, those by hand before random ones: a mutant of this rule then fails soon.
+    A stage is the name of an operation that has vectors. Checks whose parameters name another one are left out. A
+    result that is only unusual counts as a failure. The checks that test the rule `first` run first, those by hand
+    before random ones: a mutant of this rule then fails soon.
     Raises: ValueError for an unknown stage.
     """
     stages = [stages] if isinstance(stages, str) else list(stages)
@@ -166,7 +169,7 @@ def run(stages: str | Iterable[str], head: Head, first: str = "") -> Failure | N
         if stage not in MODULES:
             raise ValueError(f"stage is {stage!r}: it must be one of {', '.join(MODULES)}")
     modules = dict.fromkeys([*(MODULES[stage] for stage in stages), *COMMON])
-    todo = [check for module in modules for check in checks(module)]
+    todo = [check for module in modules for check in checks(module) if check.operations <= {*stages}]
     for check in sorted(todo, key=lambda check: (first not in check.rules, check.random)):
         try:
             with warnings.catch_warnings():

@@ -24,7 +24,7 @@ from ports.checker.report import conclusion
 from ports.checker.results import Report
 
 HARNESS = [sys.executable, "-m", "ports.tests.harness"]
-OFFERS = ["top_k", "softmax", "keep_min_p", "greedy"]  # few enough that a whole check takes no time
+OFFERS = ["top_k", "softmax"]  # few enough that a whole check takes no time
 FEW = Plan(examples=5, sizes=False, bundle=None)
 
 
@@ -160,7 +160,7 @@ def test_progress_in_a_pipe(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.setattr("ports.checker.progress.SECONDS", 0.0)
     assert main(["check", "--", *HARNESS, "split_lines", *OFFERS]) == 0
     lines = capsys.readouterr().err.splitlines()
-    assert {"ports check: vectors: softmax", "ports check: sizes: greedy"} <= set(lines)
+    assert {"ports check: vectors: softmax", "ports check: sizes: top_k"} <= set(lines)
 
 
 def test_strict_makes_unusual_answers_fail(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
