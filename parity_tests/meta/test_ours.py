@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -124,11 +124,11 @@ SWITCHES = {
 
 
 def changes_nothing(switch: str) -> None:
-    plain = everything()
+    plain, mkldnn = everything(), cast(Any, torch.backends.mkldnn)
     exec(switch)
-    before = torch.backends.mkldnn.matmul.fp32_precision
+    before = mkldnn.matmul.fp32_precision
     assert all(torch.equal(*pair) for pair in zip(everything(), plain, strict=True)), switch
-    assert torch.backends.mkldnn.matmul.fp32_precision == before, "what the caller set stays set"
+    assert mkldnn.matmul.fp32_precision == before, "what the caller set stays set"
 
 
 @spec("HEAD-2")
