@@ -8,20 +8,22 @@ HYPOTHESIS_PROFILE=mutation  a few fixed examples, for `make mutation`
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
 from hypothesis.errors import FailedHealthCheck, Unsatisfiable
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from . import strategies, suite
 from .contract import SPECIFIED, Contract
 from .heads import MIRROR, NO_HEAD, REFERENCE, Head, from_name, torch_generator
 from .judges.words import UnusualWarning
 from .local_torch_rng import OTHER_STREAM, local_stream_is_mt19937
+
+if TYPE_CHECKING:  # importing it takes seconds, and few tests need it
+    from transformers import GPT2LMHeadModel
 
 _SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 CI_EXAMPLES = 50
@@ -180,8 +182,10 @@ REAL = os.environ.get("LM_HEAD_GPT2", "")  # a Hub id, or the folder of a checkp
 OUTLIERS = [138, 378, 447]  # the hidden dimensions in which GPT-2 small is known to be dozens of times larger
 
 
-def random_gpt2() -> GPT2LMHeadModel:
+def random_gpt2() -> "GPT2LMHeadModel":
     """GPT-2's configuration and random weights with its peculiarities: outlier dimensions, logits near -100."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
     torch.manual_seed(2)
     model = GPT2LMHeadModel(GPT2Config()).eval()
     with torch.no_grad():
@@ -193,13 +197,13 @@ def random_gpt2() -> GPT2LMHeadModel:
 
 
 @pytest.fixture(scope="session")
-def of_random_weights() -> GPT2LMHeadModel:
+def of_random_weights() -> "GPT2LMHeadModel":
     with torch.random.fork_rng(devices=[]):
         return random_gpt2()
 
 
 @pytest.fixture(scope="session", params=["random weights", "LM_HEAD_GPT2"])
-def gpt2(request: pytest.FixtureRequest, of_random_weights: GPT2LMHeadModel) -> Any:
+def gpt2(request: pytest.FixtureRequest, of_random_weights: "GPT2LMHeadModel") -> Any:
     if request.param == "random weights":
         return of_random_weights
     if not REAL:
@@ -210,7 +214,7 @@ def gpt2(request: pytest.FixtureRequest, of_random_weights: GPT2LMHeadModel) -> 
 
 
 @pytest.fixture(scope="session")
-def prompts(gpt2: GPT2LMHeadModel) -> dict[str, torch.Tensor]:
+def prompts(gpt2: "GPT2LMHeadModel") -> dict[str, torch.Tensor]:
     """Three rows of token ids, two of them padded on the left."""
     rng = np.random.default_rng(5)
     mask = torch.tensor([[1] * 12, [0] * 4 + [1] * 8, [0] * 11 + [1]])

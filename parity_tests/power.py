@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -23,6 +23,7 @@ FORMATS = {"tfloat32": "TF32", "float16": "float16", "bfloat16": "bfloat16"}
 Product = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
+@cache
 def inputs(d: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """`context (1, d)` and `embedding (VOCAB, d)` as in real models: with outlier dimensions, in every second case."""
     rng = np.random.default_rng([d, seed])

@@ -12,6 +12,7 @@ purpose.
 """
 
 from collections.abc import Callable
+from functools import cache, lru_cache
 from typing import Any
 
 import ml_dtypes
@@ -25,15 +26,22 @@ from reference.validation import COMPUTE_DTYPE
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 
+
+@lru_cache(maxsize=None, typed=True)
+def _one(*values: Any) -> st.SearchStrategy[Any]:
+    """One of these values. Strategies are kept: to make and to validate one takes longer than to draw from it."""
+    return st.sampled_from(values)
+
+
 CROWD = 400  # the vocabulary size of rows with hundreds of ties: small rows do not reach every branch of a selection
 
 temperatures = st.one_of(
-    st.sampled_from([1.0, 0.7, 0.5, 2.0]),
+    _one(1.0, 0.7, 0.5, 2.0),
     st.floats(min_value=-6, max_value=6).map(lambda exponent: float(f"{10.0**exponent:.3g}")),
 )
 
-scales = st.one_of(st.sampled_from([1.0, 0.0625, 16.0, 0.7]), st.floats(1e-3, 1e3))
-caps = st.one_of(st.sampled_from([np.inf, 30.0]), st.floats(1e-2, 1e5))  # far below the logits and far above
+scales = st.one_of(_one(1.0, 0.0625, 16.0, 0.7), st.floats(1e-3, 1e3))
+caps = st.one_of(_one(np.inf, 30.0), st.floats(1e-2, 1e5))  # far below the logits and far above
 
 
 def compute_dtype(array: np.ndarray) -> np.dtype:
@@ -46,26 +54,28 @@ allowed: set[str] = set(DTYPES)
 
 
 def _dtypes(draw: st.DrawFn, names: tuple[str, ...]) -> np.dtype:
-    name = draw(st.sampled_from([name for name in names if name in allowed] or names))
+    name = draw(_one(*([name for name in names if name in allowed] or names)))
     return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
 
 
+@cache
 @st.composite
 def batch_shapes(draw: st.DrawFn, max_axes: int = 3) -> tuple[int, ...]:
     """Leading axes: none, one or several. Some have length 0."""
-    return tuple(draw(st.lists(st.sampled_from([1, 2, 3, 0]), max_size=max_axes)))
+    return tuple(draw(st.lists(_one(1, 2, 3, 0), max_size=max_axes)))
 
 
+@cache
 def ks(vocab_size: int) -> st.SearchStrategy[int]:
     """k at the edge cases 1, V - 1, V and above V, and anywhere in between."""
     corners = [1, max(1, vocab_size - 1), vocab_size, vocab_size + 1, 10 * vocab_size]
-    return st.one_of(st.sampled_from(corners), st.integers(1, vocab_size))
+    return st.one_of(_one(*corners), st.integers(1, vocab_size))
 
 
 @st.composite
 def layouts(draw: st.DrawFn, array: np.ndarray) -> np.ndarray:
     """The same values in another memory layout: contiguous, strided, transposed, reversed, read-only."""
-    layout = draw(st.sampled_from(["C", "F", "strided", "reversed", "read-only"]))
+    layout = draw(_one("C", "F", "strided", "reversed", "read-only"))
     if layout == "F":
         return np.asfortranarray(array)
     if layout == "strided":
@@ -84,6 +94,7 @@ def _seeded(draw: st.DrawFn) -> np.random.Generator:
     return np.random.default_rng(draw(st.integers(0, 2**16)))
 
 
+@cache
 @st.composite
 def logits(
     draw: st.DrawFn,
@@ -100,7 +111,7 @@ def logits(
     shape = (*draw(batch_shapes() if shapes is None else shapes), draw(st.integers(1, max_vocab)))
     crowd = ["crowd"] if max_vocab >= CROWD // 10 else []
     kinds = ["ties", "plain", "near -100", "spread", "equal", "subnormal", "zeros", "power of two", *crowd]
-    kind = draw(st.sampled_from(kinds))
+    kind = draw(_one(*kinds))
     if kind == "crowd":  # hundreds of tokens share three values
         shape = (*shape[:-1], CROWD)
         values = _seeded(draw).integers(-1, 2, shape).astype(dtype)
@@ -108,13 +119,13 @@ def logits(
         values = np.array(draw(st.lists(st.integers(-3, 3), min_size=shape[-1], max_size=shape[-1])), dtype=dtype)
         values = np.broadcast_to(values, shape).copy()
     elif kind == "equal":
-        values = np.full(shape, draw(st.sampled_from([0.0, -100.0, 1.0])), dtype=dtype)
+        values = np.full(shape, draw(_one(0.0, -100.0, 1.0)), dtype=dtype)
     elif kind == "zeros":  # +0 and -0 are equal
         values = np.where(_seeded(draw).random(shape) < 0.5, 0.0, -0.0).astype(dtype)
     elif kind == "power of two":  # equal tokens of probability 2**-m, the rest masked: sums of them are exact
         values = np.full(shape, -np.inf)
         some = _seeded(draw).permutation(shape[-1])[: 2 ** draw(st.integers(0, shape[-1].bit_length() - 1))]
-        values[..., some] = draw(st.sampled_from([0.0, -100.0, 3.0]))
+        values[..., some] = draw(_one(0.0, -100.0, 3.0))
         return draw(layouts(values.astype(dtype)))
     else:
         noise = _seeded(draw).standard_normal(shape)
@@ -126,12 +137,13 @@ def logits(
         }[kind]
         values = (noise * scale + shift).astype(dtype)
     if draw(st.booleans()):  # a mask, which leaves at least one token
-        keep = _seeded(draw).random(shape) < draw(st.sampled_from([0.0, 0.1, 0.5, 0.9]))
+        keep = _seeded(draw).random(shape) < draw(_one(0.0, 0.1, 0.5, 0.9))
         keep[..., draw(st.integers(0, shape[-1] - 1))] = True
         values = np.where(keep, values, -np.inf).astype(dtype)
     return draw(layouts(values))
 
 
+@cache
 @st.composite
 def factors(draw: st.DrawFn, dtypes: tuple[str, ...] = DTYPES, max_vocab: int = 40) -> tuple[np.ndarray, np.ndarray]:
     """`context (..., d)` and `embedding (V, d)`: with outlier dimensions, equal rows (ties), in any memory layout."""
@@ -139,7 +151,7 @@ def factors(draw: st.DrawFn, dtypes: tuple[str, ...] = DTYPES, max_vocab: int = 
     d, v = draw(st.integers(1, 24)), draw(st.integers(1, max_vocab))
     rng = _seeded(draw)
     context = rng.standard_normal((*draw(batch_shapes()), d))
-    embedding = rng.standard_normal((v, d)) * draw(st.sampled_from([0.1, 1.0]))
+    embedding = rng.standard_normal((v, d)) * draw(_one(0.1, 1.0))
     if draw(st.booleans()):  # in hidden states of real models, a few dimensions are tens of times larger
         context[..., draw(st.integers(0, d - 1))] *= 60
     if draw(st.booleans()):
@@ -149,11 +161,12 @@ def factors(draw: st.DrawFn, dtypes: tuple[str, ...] = DTYPES, max_vocab: int = 
     return draw(layouts(context.astype(dtype))), draw(layouts(embedding.astype(dtype)))
 
 
+@cache
 @st.composite
 def probabilities(draw: st.DrawFn, dtypes: tuple[str, ...] = DTYPES, max_vocab: int = 40) -> np.ndarray:
     """Probabilities `(..., V)`: some are zero, at least one of each row is not. They need not sum to 1."""
     rows = draw(logits(dtypes, max_vocab))
-    kind = draw(st.sampled_from(["softmax", "one-hot", "counts", "tiny"]))
+    kind = draw(_one("softmax", "one-hot", "counts", "tiny"))
     finite = np.where(np.isfinite(rows), rows, 0)
     if kind == "counts":
         weights = np.rint(np.abs(finite) % 4)
@@ -172,40 +185,41 @@ def probabilities(draw: st.DrawFn, dtypes: tuple[str, ...] = DTYPES, max_vocab: 
     return draw(layouts(weights))
 
 
+@cache
 @st.composite
 def hidden_states(draw: st.DrawFn, dtypes: tuple[str, ...] = DTYPES) -> np.ndarray:
     """Hidden states `(..., d)`: with outlier dimensions, zero and constant rows, rows far from 0, and tiny ones."""
     dtype, rng = _dtypes(draw, dtypes), _seeded(draw)
     values = rng.standard_normal((*draw(batch_shapes()), draw(st.integers(1, 40))))
-    kind = draw(st.sampled_from(["plain", "outlier", "zeros", "constant", "far", "tiny", "whole"]))
+    kind = draw(_one("plain", "outlier", "zeros", "constant", "far", "tiny", "whole"))
     if kind == "outlier":
         values[..., draw(st.integers(0, values.shape[-1] - 1))] *= 40
     elif kind == "zeros":
         values *= rng.integers(0, 2, (*values.shape[:-1], 1))
     elif kind == "constant":
-        values[...] = draw(st.sampled_from([1.0, -0.1, 1000.0]))
+        values[...] = draw(_one(1.0, -0.1, 1000.0))
     elif kind == "far":  # the mean is thousands of times the spread: a variance in one pass cancels
-        values += draw(st.sampled_from([100.0, -3000.0]))
+        values += draw(_one(100.0, -3000.0))
     elif kind == "tiny":  # the squares are as small as epsilon
-        values *= draw(st.sampled_from([1e-2, 1e-3, 1e-5]))
+        values *= draw(_one(1e-2, 1e-3, 1e-5))
     return draw(layouts(np.rint(values).astype(dtype) if kind == "whole" else values.astype(dtype)))
 
 
 @st.composite
 def norm_weights(draw: st.DrawFn, d: int, dtype: np.dtype) -> np.ndarray:
     """A weight `(d,)` around 0 or 1, with both signs."""
-    return draw(layouts((draw(st.sampled_from([0.0, 1.0])) + _seeded(draw).standard_normal(d)).astype(dtype)))
+    return draw(layouts((draw(_one(0.0, 1.0)) + _seeded(draw).standard_normal(d)).astype(dtype)))
 
 
 @st.composite
 def biases(draw: st.DrawFn, n: int, dtype: np.dtype) -> np.ndarray:
     """A bias `(n,)`, or zeros."""
-    return draw(layouts((draw(st.sampled_from([0, 1, 8])) * _seeded(draw).standard_normal(n)).astype(dtype)))
+    return draw(layouts((draw(_one(0, 1, 8)) * _seeded(draw).standard_normal(n)).astype(dtype)))
 
 
 # Shares of a total: sums of powers of two reach some of them exactly, and a small one is below 1 / V.
 shares = st.one_of(
-    st.sampled_from([0.5, 0.25, 0.75, 0.875, 0.125, 0.9, 0.95, 0.05, 1e-3, 1e-6]),
+    _one(0.5, 0.25, 0.75, 0.875, 0.125, 0.9, 0.95, 0.05, 1e-3, 1e-6),
     st.floats(2.0**-20, 1, exclude_max=True, allow_subnormal=False),
 )
 whole_or_shares = st.one_of(st.just(1.0), shares)
@@ -214,21 +228,21 @@ whole_or_shares = st.one_of(st.just(1.0), shares)
 @st.composite
 def token_ids(draw: st.DrawFn, shape: tuple[int, ...], vocab_size: int) -> np.ndarray:
     """Ids in [0, V), some of them several times."""
-    most = draw(st.sampled_from([vocab_size, min(3, vocab_size)]))
+    most = draw(_one(vocab_size, min(3, vocab_size)))
     return _seeded(draw).integers(0, most, shape)
 
 
 @st.composite
 def histories(draw: st.DrawFn, logits: np.ndarray) -> np.ndarray:
     """The ids so far of each row `(..., n)`, in any memory layout; some rows have none."""
-    n = draw(st.sampled_from([0, 1, 2, 5, 12]))
+    n = draw(_one(0, 1, 2, 5, 12))
     return draw(layouts(draw(token_ids((*logits.shape[:-1], n), logits.shape[-1]))))
 
 
 @st.composite
 def bans(draw: st.DrawFn, logits: np.ndarray) -> np.ndarray:
     """Ids `(n,)` without which every row has a token left."""
-    ids = draw(token_ids((draw(st.sampled_from([0, 1, 3])),), logits.shape[-1]))
+    ids = draw(token_ids((draw(_one(0, 1, 3)),), logits.shape[-1]))
     while len(ids) and (np.delete(logits, ids, axis=-1).max(axis=-1, initial=-np.inf) == -np.inf).any():
         ids = ids[:-1]
     return ids
@@ -264,7 +278,7 @@ def pipelines(draw: st.DrawFn, given: dict[str, Any]) -> dict[str, Any]:
     uniform = draw(uniforms(rows.shape[:-1]))
     common: dict[str, Any] = {"history": history, "prompt_length": prompt_length, "uniform": uniform}
     steps: list[tuple[str, dict[str, Any]]] = []
-    for name in draw(st.lists(st.sampled_from([name for name in STEPS if name != "finish_logits"]), max_size=5)):
+    for name in draw(st.lists(_one(*(name for name in STEPS if name != "finish_logits")), max_size=5)):
         drawn = {**common, "logits": rows}
         for argument in OPERATIONS[name].arguments:
             if argument in _DRAWN and argument not in drawn:
@@ -272,7 +286,7 @@ def pipelines(draw: st.DrawFn, given: dict[str, Any]) -> dict[str, Any]:
         step = {a: drawn[a] for a in OPERATIONS[name].arguments if a in drawn and a not in (*common, "logits")}
         step = {a: value.tolist() if isinstance(value, np.ndarray) else value for a, value in step.items()}
         if "history" in OPERATIONS[name].arguments:
-            step["counts"] = draw(st.sampled_from(["all", "prompt", "output", 0, 2, 64]))
+            step["counts"] = draw(_one("all", "prompt", "output", 0, 2, 64))
         try:
             reference.process(rows, [*steps, (name, step)], **common)
         except ValueError:  # a quotient that overflows, a ban of all that is left
@@ -281,10 +295,11 @@ def pipelines(draw: st.DrawFn, given: dict[str, Any]) -> dict[str, Any]:
     return {"steps": steps, **common}
 
 
+@cache
 def uniforms(shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
     """One uniform for each row: 0, the largest float32 and the largest float64 below 1, and anything between."""
     number = st.one_of(
-        st.sampled_from([0.0, 0.5, 1 - 2.0**-24, 1 - 2.0**-53]),
+        _one(0.0, 0.5, 1 - 2.0**-24, 1 - 2.0**-53),
         st.floats(0, 1, exclude_max=True, allow_subnormal=False),
     )
     size = int(np.prod(shape))
@@ -298,7 +313,7 @@ _DRAWN: dict[str, Callable[[st.DrawFn, dict[str, Any], tuple[str, ...]], dict[st
     "probs": lambda draw, given, dtypes: {"probs": draw(probabilities(dtypes))},
     "temperature": lambda draw, given, dtypes: {
         # Where logits are still to be computed, only temperatures at which no quotient can overflow.
-        "temperature": draw(temperatures if "logits" in given else st.sampled_from([0.1, 0.7, 1.0, 10.0]))
+        "temperature": draw(temperatures if "logits" in given else _one(0.1, 0.7, 1.0, 10.0))
     },
     "k": lambda draw, given, dtypes: {
         "k": draw(ks(given["logits"].shape[-1] if "logits" in given else len(given["embedding"])))
@@ -310,8 +325,8 @@ _DRAWN: dict[str, Callable[[st.DrawFn, dict[str, Any], tuple[str, ...]], dict[st
     "hidden": lambda draw, given, dtypes: {"hidden": draw(hidden_states(dtypes))},
     "weight": lambda draw, given, dtypes: {"weight": draw(norm_weights(*_last_axis(given)))},
     "bias": lambda draw, given, dtypes: {"bias": draw(biases(*_last_axis(given)))},
-    "epsilon": lambda draw, given, dtypes: {"epsilon": draw(st.sampled_from([1e-5, 1e-6, 1e-12, 1e-30, 0.5]))},
-    "weight_offset": lambda draw, given, dtypes: {"weight_offset": draw(st.sampled_from([0.0, 1.0, 0.1]))},
+    "epsilon": lambda draw, given, dtypes: {"epsilon": draw(_one(1e-5, 1e-6, 1e-12, 1e-30, 0.5))},
+    "weight_offset": lambda draw, given, dtypes: {"weight_offset": draw(_one(0.0, 1.0, 0.1))},
     "multiplier": lambda draw, given, dtypes: {"multiplier": draw(scales)},
     "divisor": lambda draw, given, dtypes: {"divisor": draw(scales)},
     "cap": lambda draw, given, dtypes: {"cap": draw(caps)},
@@ -321,15 +336,15 @@ _DRAWN: dict[str, Callable[[st.DrawFn, dict[str, Any], tuple[str, ...]], dict[st
     "probability": lambda draw, given, dtypes: {"probability": draw(whole_or_shares)},
     "mass": lambda draw, given, dtypes: {"mass": draw(shares)},
     "cutoff": lambda draw, given, dtypes: {"cutoff": draw(shares)},
-    "until": lambda draw, given, dtypes: {"until": draw(st.sampled_from(UNTIL))},
-    "n": lambda draw, given, dtypes: {"n": draw(st.sampled_from([0.5, 1.0, 2.0, 0.1, 30.0]))},
+    "until": lambda draw, given, dtypes: {"until": draw(_one(*UNTIL))},
+    "n": lambda draw, given, dtypes: {"n": draw(_one(0.5, 1.0, 2.0, 0.1, 30.0))},
     "history": lambda draw, given, dtypes: {"history": draw(histories(given["logits"]))},
-    "penalty": lambda draw, given, dtypes: {"penalty": draw(st.sampled_from([1.0, 1.1, 1.3, 0.7, 2.0, 5.0]))},
+    "penalty": lambda draw, given, dtypes: {"penalty": draw(_one(1.0, 1.1, 1.3, 0.7, 2.0, 5.0))},
     "biased": lambda draw, given, dtypes: draw(_biases(given)),
     "banned": lambda draw, given, dtypes: {"banned": draw(bans(given["logits"]))},
     "end_ids": lambda draw, given, dtypes: {"end_ids": draw(bans(given["logits"]))},
     "ngram_size": lambda draw, given, dtypes: draw(_repeats(given)),
-    "length": lambda draw, given, dtypes: {"length": draw(st.sampled_from([1, 2, 5, 6, 13]))},
+    "length": lambda draw, given, dtypes: {"length": draw(_one(1, 2, 5, 6, 13))},
     "token_ids": lambda draw, given, dtypes: {
         "token_ids": draw(token_ids(given["logits"].shape[:-1], given["logits"].shape[-1]))
     },
@@ -350,6 +365,7 @@ def _last_axis(given: dict[str, Any]) -> tuple[int, np.dtype]:
     return rows.shape[-1], rows.dtype
 
 
+@cache
 @st.composite
 def arguments(draw: st.DrawFn, operation: str, dtypes: tuple[str, ...] = DTYPES) -> dict[str, Any]:
     """Valid arguments of one operation, by name, as `verdict.compare` takes them: with `noise` instead of `rng`.

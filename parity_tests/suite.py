@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, is_hypothesis_test, settings
 
 from reference.operations import WITH_VECTORS
 
@@ -58,6 +58,8 @@ class Check:
     name: str
     rules: tuple[str, ...]
     call: Callable[[Head], Any]
+    random: bool  # whether Hypothesis draws its cases
+    operations: frozenset[str]  # those of its module that its parameters name, and that alone it calls
 
 
 @cache
@@ -102,11 +104,16 @@ def _module(name: str) -> ModuleType:
     return module
 
 
-def checks(module_name: str) -> Iterator[Check]:
+@cache
+def checks(module_name: str) -> tuple[Check, ...]:
     """The tests of a module that take a `head` or a `generator`, once for each set of their parameters.
 
     Tests that need another fixture than those in `FIXTURES` are left out.
     """
+    return tuple(_checks(module_name))
+
+
+def _checks(module_name: str) -> Iterator[Check]:
     for name, function in vars(_module(module_name)).items():
         parameters = set(inspect.signature(function).parameters) if name.startswith("test_") else set()
         if not parameters & {"head", "generator"}:
@@ -118,7 +125,9 @@ def checks(module_name: str) -> Iterator[Check]:
         for arguments in _parameters(marks):
             needed = parameters - arguments.keys() - {"head", "generator"}
             if needed <= FIXTURES.keys():
-                yield Check(f"{module_name}.{name}", rules, _caller(function, parameters, arguments, needed))
+                call = _caller(function, parameters, arguments, needed)
+                named = frozenset(v for v in arguments.values() if isinstance(v, str) and MODULES.get(v) == module_name)
+                yield Check(f"{module_name}.{name}", rules, call, is_hypothesis_test(function), named)
 
 
 def _caller(
@@ -150,8 +159,9 @@ def _parameters(marks: list[Any]) -> Iterator[dict[str, Any]]:
 def run(stages: str | Iterable[str], head: Head, first: str = "") -> Failure | None:
     """The first failure in the checks of one or more `stages`, or None if the head passes them all.
 
-    A stage is the name of an operation that has vectors. A result that is only unusual counts as a failure. The checks
-    that test the rule `first` run first: a mutant that breaks this rule then fails soon.
+    A stage is the name of an operation that has vectors. Checks whose parameters name another one are left out. A
+    result that is only unusual counts as a failure. The checks that test the rule `first` run first, those by hand
+    before random ones: a mutant of this rule then fails soon.
     Raises: ValueError for an unknown stage.
     """
     stages = [stages] if isinstance(stages, str) else list(stages)
@@ -159,8 +169,8 @@ def run(stages: str | Iterable[str], head: Head, first: str = "") -> Failure | N
         if stage not in MODULES:
             raise ValueError(f"stage is {stage!r}: it must be one of {', '.join(MODULES)}")
     modules = dict.fromkeys([*(MODULES[stage] for stage in stages), *COMMON])
-    todo = [check for module in modules for check in checks(module)]
-    for check in sorted(todo, key=lambda check: first not in check.rules):
+    todo = [check for module in modules for check in checks(module) if check.operations <= {*stages}]
+    for check in sorted(todo, key=lambda check: (first not in check.rules, check.random)):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", UnusualWarning)

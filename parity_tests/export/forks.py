@@ -1,8 +1,8 @@
 """Exports from a Hub, each in a fork of one process that has imported what they need.
 
 `python -m parity_tests.export.forks` reads JSON lines `[arguments, file for standard output, file for standard error]`
-and answers each with the exit status. Importing huggingface_hub takes longer than such an export; what it reads from
-the environment holds for all of them. Needs `os.fork`; imports neither torch nor pytest.
+and answers each with the exit status. Importing PyTorch and Transformers takes longer than such an export; what they
+read from the environment holds for all of them. Needs `os.fork`, before PyTorch has started a thread.
 """
 
 import json
@@ -10,8 +10,12 @@ import os
 import signal
 import sys
 
+from transformers import AutoTokenizer, GPT2LMHeadModel  # noqa: F401
+
 import weights_export.export
-import weights_export.hub  # noqa: F401
+import weights_export.forward
+import weights_export.hub
+import weights_export.model  # noqa: F401
 from weights_export.__main__ import main
 
 

@@ -2,8 +2,8 @@
 
 Everything is imported once; each export then runs in a fork, so that the moments fall on the export and not on Python's
 start. Half of the exports replace a bundle with `--force`. Prints one JSON object: how many exports there were, how
-many were killed before their end and how many of these had begun to write, and what was wrong. Needs `os.fork`;
-imports neither torch nor pytest.
+many were killed before their end and how many of these had begun to write, and what was wrong. Needs `os.fork`, before
+PyTorch has started a thread.
 """
 
 import json
@@ -15,6 +15,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from transformers import AutoTokenizer  # noqa: F401
+
+import weights_export.model  # noqa: F401
 from weights_export import BundleError, open_bundle
 from weights_export.export import Options, export
 from weights_export.source import local

@@ -22,11 +22,20 @@ def rounded(values: np.ndarray, dtype: str) -> np.ndarray:
     array([1.      , 1.015625])
     """
     digits, smallest, largest = BITS[dtype]
-    values = np.asarray(values, dtype=np.float64)
-    exponent = np.maximum(np.frexp(values)[1] - 1, smallest)
-    unit = np.ldexp(1.0, exponent - digits + 1)
-    result = np.rint(values / unit) * unit
-    return np.where(np.abs(result) >= 2.0 ** (largest + 1), np.copysign(np.inf, values), result)
+    flat, lost = np.asarray(values, dtype=np.float64).reshape(-1), 53 - digits  # the last bits of the significand
+    bits = flat.view(np.uint64) >> np.uint64(lost)
+    bits &= np.uint64(1)  # at a tie, up if the last bit that stays is 1
+    bits += np.uint64(2 ** (lost - 1) - 1)
+    bits += flat.view(np.uint64)
+    bits &= np.uint64(2**64 - 2**lost)
+    result, size = bits.view(np.float64), np.abs(flat)
+    subnormal = np.flatnonzero(size < 2.0**smallest)
+    unit = 2.0 ** (smallest - digits + 1)
+    result[subnormal] = np.rint(flat[subnormal] / unit) * unit
+    if not (size < 2.0**largest).all():
+        result = np.where(np.abs(result) >= 2.0 ** (largest + 1), np.copysign(np.inf, flat), result)
+        result[np.isnan(flat)] = np.nan
+    return result.reshape(np.shape(values))
 
 
 def rounded_factors(what: str, dtype: str, h: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -39,9 +48,13 @@ def rounded_factors(what: str, dtype: str, h: np.ndarray, w: np.ndarray) -> tupl
 
 def rounded_inputs(h: np.ndarray, w: np.ndarray) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
     """What is rounded, to which format, and the two factors then."""
+    both, of_context, of_embedding = INPUTS
+    exact_h, exact_w = h.astype(np.float64), w.astype(np.float64)
     for dtype in NAMES:
-        for what in INPUTS:
-            yield what, dtype, *rounded_factors(what, dtype, h, w)
+        hr, wr = rounded(h, dtype), rounded(w, dtype)
+        yield both, dtype, hr, wr
+        yield of_context, dtype, hr, exact_w
+        yield of_embedding, dtype, exact_h, wr
 
 
 def predictions(h: np.ndarray, w: np.ndarray, exact: np.ndarray) -> Iterator[tuple[str, str, np.ndarray]]:

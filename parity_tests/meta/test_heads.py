@@ -134,7 +134,7 @@ def test_the_suite_asks_a_head_what_its_contract_has(
     (tmp_path / "narrow_head.py").write_text(f"from reference import *\ncontract = {contract!r}\n")
     folder = Path(conftest.__file__).parent
     command = [sys.executable, "-m", "pytest", "-q", "--head", "narrow_head", *(str(folder / name) for name in tests)]
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "HYPOTHESIS_PROFILE": "mutation"}
     result = subprocess.run(command, cwd=folder.parent, env=environment, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stdout
     assert skipped in result.stdout

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -123,18 +123,26 @@ SWITCHES = {
 }
 
 
+def changes_nothing(switch: str) -> None:
+    plain, mkldnn = everything(), cast(Any, torch.backends.mkldnn)
+    exec(switch)
+    before = mkldnn.matmul.fp32_precision
+    assert all(torch.equal(*pair) for pair in zip(everything(), plain, strict=True)), switch
+    assert mkldnn.matmul.fp32_precision == before, "what the caller set stays set"
+
+
 @spec("HEAD-2")
-@pytest.mark.parametrize("switch", SWITCHES)
-def test_precision_switches_change_nothing(switch: str) -> None:
-    """In a process of its own: PyTorch's switches are for the whole process, and some have no way back."""
-    code = f"""
-import torch
-from parity_tests.meta.test_ours import everything
-plain = everything()
-{SWITCHES[switch]}
-before = torch.backends.mkldnn.matmul.fp32_precision
-assert all(torch.equal(*pair) for pair in zip(everything(), plain, strict=True))
-assert torch.backends.mkldnn.matmul.fp32_precision == before, "what the caller set stays set"
+def test_precision_switches_change_nothing() -> None:
+    """Each in a process of its own: PyTorch's switches are for the whole process, and some have no way back."""
+    code = """
+import os
+from parity_tests.meta.test_ours import SWITCHES, changes_nothing
+for switch in SWITCHES.values():
+    child = os.fork()  # of a process that has imported everything, and computed nothing
+    if not child:
+        changes_nothing(switch)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

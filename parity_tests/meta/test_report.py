@@ -11,7 +11,7 @@ from rich.console import Console
 
 from reference.operations import OPERATIONS, STAGES
 
-from .. import report
+from .. import power, report
 from ..mutants import MUTANTS
 from ..report import grid
 from ..report.page import html
@@ -78,6 +78,7 @@ def test_a_head_that_diverges_fails_the_report(
     settings: list[grid.Setting], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(grid, "all_settings", lambda: iter(settings[:1]))
+    monkeypatch.setattr(power, "HIDDEN_SIZES", power.HIDDEN_SIZES[:2])  # `test_power.py` has all of them
     assert report.main() == 0
     assert report.main(str(tmp_path / "bad.html"), [f"{__name__}:BROKEN"]) == 1
     assert "top_k DIVERGED breaks TOPK-3" in capsys.readouterr().out

@@ -95,7 +95,7 @@ def test_what_it_brings_and_registers(installed: Path) -> None:
     ("command", "status", "words"),
     [
         ("weights_export tiny -o bundle --head-only", 0, "bundle: a bundle of tiny"),
-        ("ports check reference", 0, "reference (Python) conforms"),
+        ("ports check reference.penalties", 0, "reference.penalties (Python) conforms"),
         ("ports explorer", 0, "explorer.html"),
         ("parity_tests mutants", 2, "mutants: this runs the suite's tests, which are not installed"),
     ],

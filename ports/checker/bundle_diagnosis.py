@@ -18,7 +18,7 @@ from parity_tests.strategies import FixedNoise
 from reference.operations import OPERATIONS
 from weights_export.output_layer import finished
 
-from .bundle_steps import Opened, Told, settings_of, whole
+from .bundle_steps import Opened, Told, of_rows, settings_of, whole
 from .damaged_bundles import MISTAKES
 from .diagnosis import close_to, head_for, made_of
 from .made_bundles import GOOD
@@ -198,11 +198,16 @@ def _drawn(head: Head, draw: Head, noise: Noise, one: Told) -> bool:
     given = one.given
     settings = settings_of(given)
     batches = [len(rows) for rows in given["contexts"]]
+
+    def probs_of(rows: list[int]) -> np.ndarray:
+        return whole(head, opened.contexts[rows], opened.embedding, opened.finish, **settings)
+
     try:
         steps = noise(given["seed"], batches, len(opened.embedding))
         for rows, numbers, tokens in zip(given["contexts"], steps, one.actual, strict=True):
-            probs = whole(head, opened.contexts[rows], opened.embedding, opened.finish, **settings)
-            if np.asarray(draw.multinomial(probs, rng=FixedNoise(numbers)))[:, 0].tolist() != list(tokens):
+            if np.asarray(draw.multinomial(of_rows(probs_of, rows), rng=FixedNoise(numbers)))[:, 0].tolist() != list(
+                tokens
+            ):
                 return False
     except Exception:
         return False

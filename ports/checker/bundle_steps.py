@@ -77,6 +77,12 @@ def whole(
     return np.asarray(head.softmax(head.keep_top_k(head.apply_temperature(logits, temperature), k)))
 
 
+def of_rows(probs: Callable[[list[int]], np.ndarray], rows: Sequence[int]) -> np.ndarray:
+    """The probabilities of the contexts of a batch. Each is computed once: a sequence has few, and many times."""
+    once = sorted(set(rows))
+    return probs(once)[[once.index(row) for row in rows]]
+
+
 def steps(
     opened: Opened, asked: int, told: list[Told], settings: Sequence[tuple[float, int]] = SETTINGS
 ) -> Iterator[Verdict]:
@@ -167,9 +173,13 @@ def _drawn(opened: Opened, given: dict[str, Any], blank: Verdict, last: list[Any
         return replace(blank, word=Word.ERRORED, rule="", reason=reason, actual=actual)
     assert isinstance(actual, list)
     settings = settings_of(given)
+
+    def probs_of(rows: list[int]) -> np.ndarray:
+        return whole(reference, opened.contexts[rows], opened.embedding, opened.finish, **settings)
+
     rng, word = reference.TorchGenerator(given["seed"]), Word.IDENTICAL
     for step, (rows, tokens) in enumerate(zip(which, actual, strict=True)):
-        probs = whole(reference, opened.contexts[rows], opened.embedding, opened.finish, **settings)
+        probs = of_rows(probs_of, rows)
         noise = rng.standard_exponential(probs.shape, probs.dtype)
         race = np.where(probs > 0, probs / noise, -1).argmax(axis=-1).tolist()
         for row, (expected, found) in enumerate(zip(race, tokens, strict=True)):

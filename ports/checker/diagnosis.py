@@ -17,16 +17,15 @@ import numpy as np
 
 from parity_tests.heads import Head, keeps_with
 from parity_tests.judges import precision
-from parity_tests.judges.words import Word
+from parity_tests.judges.words import BAD, Word
 from parity_tests.mutants import MUTANTS, Mutant
 from reference import bounds
 from reference.operations import OPERATIONS
 
-from ..values import from_json
-from ..vectors import Case, Note, arguments, load_all
-from .answers import Answered, Answers, Beyond, recorded
-from .judge import of_head
-from .port import from_head
+from ..vectors import Case, Note, load_all
+from .answers import Answered, Answers, Beyond
+from .asking import Recorder, Seen
+from .judge import judge, of_head
 
 
 def likely_mistakes(answers: Answers, beyond: Sequence[Beyond] = ()) -> dict[str, str]:
@@ -66,15 +65,23 @@ def _explain(op: str, answers: Answers, beyond: Sequence[Beyond]) -> str:
 
 def _names(op: str, answers: Answers, explained: set[int], allowed: set[int], beyond: Sequence[Beyond]) -> str:
     """The mistakes that explain these vectors, and get none wrong but `allowed`; "" if there are none."""
-    named = []
-    for mutant in _candidates(op):
-        theirs = _answers_of(mutant, op)
-        wrong = {number for number in answers if number in theirs and not theirs[number].verdict.conforms}
-        if not explained <= wrong <= allowed:
-            continue
-        if all(_same(answers[n], theirs[n]) for n in explained) and all(_gives(mutant, *one) for one in beyond):
-            named.append(mutant.looks_like)
-    return " or ".join(dict.fromkeys(named))
+    right = answers.keys() - allowed
+
+    def explains(mutant: Mutant) -> bool:
+        """Most mutants do not explain the first vector, and need no other."""
+        return (
+            all(_is_that_of(mutant, answers[number]) for number in explained)
+            and all(_answer_of(mutant, op, number).verdict.word not in BAD for number in right)
+            and all(_gives(mutant, *one) for one in beyond)
+        )
+
+    return " or ".join(dict.fromkeys(mutant.looks_like for mutant in _candidates(op) if explains(mutant)))
+
+
+def _is_that_of(mutant: Mutant, answered: Answered) -> bool:
+    """Whether the mutant gives the same wrong answer."""
+    theirs = _answer_of(mutant, answered.case.op, answered.case.id)
+    return theirs.verdict.word in BAD and _same(answered, theirs)
 
 
 def _not_recognised(answers: Answers, failing: set[int]) -> str:
@@ -110,8 +117,8 @@ def head_for(mutant: Mutant, op: str) -> Head:
 
 
 @cache
-def _cases() -> dict[str, tuple[Case, ...]]:
-    return {vectors.op: tuple(vectors.cases) for vectors in load_all()}
+def _cases() -> dict[tuple[str, int], Case]:
+    return {(case.op, case.id): case for vectors in load_all() for case in vectors.cases}
 
 
 @cache
@@ -120,17 +127,11 @@ def _notes() -> dict[tuple[str, str], Note]:
     return {(vectors.op, name): note for vectors in load_all() for name, note in vectors.notes.items()}
 
 
-@cache  # all mutants of an operation answer all its vectors: seconds, needed only once
-def _answers_by_name(name: str, op: str) -> Answers:
-    mutant = next(m for m in MUTANTS if str(m) == name)
-    answers: Answers = {}
-    for _ in recorded(from_head(head_for(mutant, op)), _cases()[op], answers):
-        pass
-    return answers
-
-
-def _answers_of(mutant: Mutant, op: str) -> Answers:
-    return _answers_by_name(str(mutant), op)
+@cache
+def _answer_of(mutant: Mutant, op: str, number: int) -> Answered:
+    """The mutant's answer to a vector."""
+    case, port = _cases()[op, number], Recorder(of_head(head_for(mutant, op)), Seen())
+    return Answered(case, judge(case, port), port.answer)
 
 
 def _same(one: Answered, other: Answered) -> bool:
@@ -144,7 +145,7 @@ def _same(one: Answered, other: Answered) -> bool:
     a, b = one.answer, other.answer
     if isinstance(a, Exception) or isinstance(b, Exception):
         return isinstance(a, Exception) and isinstance(b, Exception)
-    bounds = one.case.answers[0].bound or {}
+    bounds = one.case.answers[0].bounds
     return a.keys() == b.keys() and all(_close(a[name], b[name], bounds.get(name)) for name in a)
 
 
@@ -156,13 +157,12 @@ def _close(a: Any, b: Any, bound: Any) -> bool:
         return False
     if a.dtype.kind in "iu" or bound is None:
         return np.array_equal(a, b, equal_nan=a.dtype.kind not in "iu")
-    allowed = from_json(bound)
-    if allowed.shape != a.shape:
+    if bound.shape != a.shape:
         return True  # both have the same wrong shape: that is the mistake, and there is no bound for such elements
     x, y = a.astype(np.float64), b.astype(np.float64)
     with np.errstate(invalid="ignore"):
         # Each of two correct answers may be off by the bound, in opposite directions.
-        near = (x == y) | (np.isnan(x) & np.isnan(y)) | (np.abs(x - y) <= 2 * allowed)
+        near = (x == y) | (np.isnan(x) & np.isnan(y)) | (np.abs(x - y) <= 2 * bound)
     return bool(near.all())
 
 
@@ -207,7 +207,7 @@ def _fingerprint(op: str, answers: Answers, failing: set[int]) -> str:
     found = set()
     for number in failing:
         case, answer = answers[number].case, answers[number].answer
-        given = arguments(case.inputs)
+        given = case.arguments
         logits = answer.get("logits") if isinstance(answer, dict) else None
         shape = (*given["context"].shape[:-1], len(given["embedding"]))
         if not isinstance(logits, np.ndarray) or logits.shape != shape:

@@ -19,7 +19,6 @@ import numpy as np
 from parity_tests.judges.words import Verdict, Word, brief
 from reference.operations import DEFAULTS, OPERATIONS
 
-from ..values import from_json
 from ..vectors import Answer, Case, arguments
 from .errors import BrokenError, ErroredError, SkippedError
 
@@ -31,8 +30,8 @@ Call = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 def judge(case: Case, call: Call, phase: str = "") -> Verdict:
     """Call the implementation once, in this process or another, and judge its answer."""
-    given = arguments(case.inputs)
-    before = deepcopy(given)
+    before = case.arguments
+    given = deepcopy(before)
     blank = Verdict(operation=case.op, word=Word.DIVERGED, phase=phase, case=case.about, inputs=before)
     try:
         actual: Any = call(case.op, given)
@@ -79,13 +78,12 @@ def _against(case: Case, answer: Answer, actual: Any, blank: Verdict) -> Verdict
         return replace(blank, word=Word.ERRORED, rule="", reason=fault)
     worst = 0.0
     for name, tensor in answer.expected.items():
-        bound = (answer.bound or {}).get(name)
         several = isinstance(tensor, list)
         if several != isinstance(actual[name], list) or (several and len(actual[name]) != len(tensor)):
             reason = f"{name} is not {f'a list of {len(tensor)} tensors' if several else 'one tensor'}"
             return replace(blank, word=Word.ERRORED, rule="", reason=reason)
-        for index, found, due in _pairs(actual[name], tensor):
-            verdict = _tensor(f"{name}{index}", found, due, bound, blank)
+        for index, found, due, dtype in _parts(actual[name], answer.tensors[name], tensor):
+            verdict = _tensor(f"{name}{index}", found, due, dtype, answer.bounds.get(name), blank)
             if not verdict.conforms:
                 return verdict
             worst = max(worst, verdict.ratio)
@@ -139,33 +137,33 @@ def wrong_kind(case: Case) -> bool:
     return any(type(value) is not int for value in integers) or any(isinstance(value, bool) for value in numbers)
 
 
-def _pairs(actual: Any, expected: Any) -> list[tuple[str, Any, dict[str, Any]]]:
-    """Each tensor next to the expected one, with an index in front if the result is a list of tensors."""
-    if not isinstance(expected, list):
-        return [("", actual, expected)]
-    return [(f"[{i}]", a, b) for i, (a, b) in enumerate(zip(actual, expected, strict=True))]
+def _parts(actual: Any, expected: Any, tensor: Any) -> list[tuple[str, Any, np.ndarray, str]]:
+    """Each tensor, the expected one and its dtype, with an index in front if the result is a list of tensors."""
+    if not isinstance(tensor, list):
+        return [("", actual, expected, tensor["dtype"])]
+    several = enumerate(zip(actual, expected, tensor, strict=True))
+    return [(f"[{i}]", found, due, part["dtype"]) for i, (found, due, part) in several]
 
 
-def _tensor(name: str, actual: Any, tensor: dict[str, Any], bound: dict[str, Any] | None, blank: Verdict) -> Verdict:
-    """The verdict on one tensor, made from `blank`."""
-    # Expected floats are read in float64: the bound is measured from the exact value, not from a rounded one.
-    expected = from_json(tensor if tensor["dtype"] == "int64" else {**tensor, "dtype": "float64"})
-    in_its_dtype = expected.astype(tensor["dtype"])
-    bad = replace(blank, result=name, actual=actual, expected=in_its_dtype)
+def _tensor(
+    name: str, actual: Any, expected: np.ndarray, dtype: str, bound: np.ndarray | None, blank: Verdict
+) -> Verdict:
+    """The verdict on one tensor, made from `blank`. What is expected is exact, and of `dtype` only the nearest."""
+    bad = replace(blank, result=name, actual=actual, expected=expected.astype(dtype))
     if actual.shape != expected.shape:
         return replace(bad, reason=f"{name} has shape {list(actual.shape)}, not {list(expected.shape)}")
     if expected.dtype == np.int64:
         if actual.dtype.kind not in "iu":
             return replace(bad, reason=f"{name} has dtype {actual.dtype}, not int64")
         return _exactly(name, actual == expected, bad)
-    if actual.dtype.name != tensor["dtype"]:
-        return replace(bad, rule="HEAD-2", reason=f"{name} has dtype {actual.dtype}, not {tensor['dtype']}")
+    if actual.dtype.name != dtype:
+        return replace(bad, rule="HEAD-2", reason=f"{name} has dtype {actual.dtype}, not {dtype}")
     numbers = actual.astype(np.float64)
     if bound is None:  # must be exact, including the sign of zero
         return _exactly(name, (numbers == expected) & (np.signbit(numbers) == np.signbit(expected)), bad)
     with np.errstate(invalid="ignore", divide="ignore"):
         equal = (numbers == expected) | (np.isnan(numbers) & np.isnan(expected))
-        ratio = np.where(equal, 0.0, np.abs(numbers - expected) / from_json(bound))
+        ratio = np.where(equal, 0.0, np.abs(numbers - expected) / bound)
     ratio = np.where(np.isnan(ratio), np.inf, ratio)
     worst = float(ratio.max(initial=0.0))
     if worst <= 1:

@@ -4,7 +4,9 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
+from functools import cache
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
@@ -14,6 +16,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 # A call into C that never comes back cannot be interrupted. So long after the limit, the checker itself ends.
 GRACE = 20.0
+_running: list[tuple[float, float]] = []  # calls, each inside the one before: when the checker ends, and the limit
 
 
 class _TimeUp(BaseException):
@@ -29,11 +32,10 @@ def limited(call: Callable[P, R], seconds: float) -> Callable[P, R]:
     def within(*args: P.args, **kwargs: P.kwargs) -> R:
         alarms = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
         before: Any = signal.signal(signal.SIGALRM, _ring) if alarms else None
-        last = threading.Timer(seconds + GRACE, _give_up, [seconds])
-        last.daemon = True
         if alarms:
+            _start_watching()
+            _running.append((time.monotonic() + seconds + GRACE, seconds))
             signal.setitimer(signal.ITIMER_REAL, seconds)
-            last.start()
         try:
             return call(*args, **kwargs)
         except _TimeUp:
@@ -44,13 +46,27 @@ def limited(call: Callable[P, R], seconds: float) -> Callable[P, R]:
             if alarms:
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 signal.signal(signal.SIGALRM, before)
-                last.cancel()
+                _running.pop()
 
     return within
 
 
 def _ring(_: int, __: FrameType | None) -> None:
     raise _TimeUp
+
+
+@cache
+def _start_watching() -> None:
+    """One thread for all calls: to start one takes longer than most calls."""
+    threading.Thread(target=_watch, daemon=True).start()
+
+
+def _watch() -> None:
+    while True:
+        time.sleep(1)
+        for end, seconds in tuple(_running):
+            if time.monotonic() > end:
+                _give_up(seconds)
 
 
 def _give_up(seconds: float) -> None:

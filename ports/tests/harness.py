@@ -1,8 +1,8 @@
 """A port in Python that keeps to the protocol, or breaks it in one named way: what the checker is tried on.
 
-    python -m ports.tests.harness [KIND]
+    python -m ports.tests.harness [KIND [OPERATION ...]]
 
-Serves the reference. A broken kind behaves until its first request for `softmax`.
+Serves the reference, all of its operations or these. A broken kind behaves until its first request for `softmax`.
 """
 
 import json
@@ -260,6 +260,7 @@ KINDS: dict[str, Callable[[str], object]] = {
 def main() -> None:
     """Serve until `stop`."""
     kind = sys.argv[1] if len(sys.argv) > 1 else ""
+    OFFERED[:] = sys.argv[2:] or OFFERED
     broken = KINDS.get(kind, say)
     always = kind in ("dies_on_every_7th", "wrong_once_in_50")
     call = of_head(HEAD)

@@ -37,12 +37,12 @@ from weights_export.__main__ import main as export
 ROOT = Path(reference.__file__).parents[1]
 HARNESS = [sys.executable, "-m", "ports.tests.harness"]
 QUICK = Plan(examples=5, bundle=None)
+FEW = replace(QUICK, sizes=False)
 
 
 def port(*kind: str) -> Port:
     """The harness; a kind that breaks the protocol at `softmax` has only that operation and one that it answers."""
-    whole = from_command(Process([*HARNESS, *kind]))
-    return replace(whole, operations=("top_k", "softmax")) if kind else whole
+    return from_command(Process([*HARNESS, *kind, *(["top_k", "softmax"] if kind else [])]))
 
 
 def test_what_a_port_lacks_is_never_counted_as_passed() -> None:
@@ -77,7 +77,7 @@ def test_a_conforming_process_conforms() -> None:
 
 
 def test_a_line_in_two_pieces_is_one_line() -> None:
-    assert check(port("split_lines"), QUICK).status == 0
+    assert check(port("split_lines"), FEW).status == 0
 
 
 def test_a_port_that_does_not_stop_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def test_a_port_that_does_not_stop_is_stopped(monkeypatch: pytest.MonkeyPatch) -
     greeted = from_command(process)
     child = process._process
     assert child is not None
-    report = check(replace(greeted, operations=("top_k", "softmax")), QUICK)
+    report = check(replace(greeted, operations=("top_k", "softmax")), FEW)
     assert child.poll() is not None
     (failure,) = report.failures
     assert str(failure).startswith("stop ERRORED: it answered stop, but did not end within 0.1 s")
@@ -119,7 +119,7 @@ def test_a_process_that_breaks_the_protocol(kind: str, words: str, monkeypatch: 
     greeted = replace(from_command(process), operations=("top_k", "softmax"))
     if kind in ("hangs", "floods_one_line"):  # the other kinds fail at once
         process.timeout = 0.5
-    report = check(greeted, QUICK)
+    report = check(greeted, FEW)
     assert report.status == 1
     errored = [result for result in report.failures if result.word == Word.ERRORED]
     assert errored
@@ -135,7 +135,7 @@ def test_how_often_a_port_may_break_the_protocol(
 ) -> None:
     """Three times by what it writes; more often by dying, here five times."""
     monkeypatch.setattr("ports.checker.process.DEATHS", deaths)
-    report = check(port(kind), QUICK)
+    report = check(port(kind), FEW)
     assert f"gave up after {breaks} of these: the port" in report.gave_up
     asked = sum(result.word == Word.ERRORED for result in report.verdicts)
     assert asked == breaks // 2, "each is asked again"
@@ -143,7 +143,7 @@ def test_how_often_a_port_may_break_the_protocol(
 
 def test_the_last_lines_of_standard_error_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ports.checker.process.DEATHS", 2)
-    report = check(port("dies"), QUICK)
+    report = check(port("dies"), FEW)
     assert "its standard error\n    warming up\n    out of memory: 3 GB wanted" in report.failures[0].reason
 
 
@@ -159,7 +159,7 @@ def test_the_last_lines_of_standard_error_are_shown(monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_answers_of_the_wrong_form(kind: str, word: Word, words: str) -> None:
-    report = check(port(kind), QUICK)
+    report = check(port(kind), FEW)
     assert report.status == 1
     assert not report.gave_up
     failure = next(result for result in report.failures if result.operation == "softmax")

@@ -35,8 +35,10 @@ def test_each_mutant_is_caught_and_named(mutant: Mutant) -> None:
 def test_correct_but_different_ports_conform(head: Head) -> None:
     if not head.takes_noise and not local_stream_is_mt19937():
         pytest.skip(OTHER_STREAM)
-    own = tuple(stages(head)) if head in VARIANTS else from_head(head).operations
-    report = check(replace(from_head(head), operations=own), Plan(examples=10, bundle=None))
+    port, plan = from_head(head), Plan(examples=10, bundle=None)
+    if head in VARIANTS:  # `test_vectors.py` has their memory layouts, `test_variants.py` random cases for them
+        port, plan = replace(port, operations=tuple(stages(head)), layouts={}), replace(plan, examples=0)
+    report = check(port, plan)
     assert report.status == 0, report.failures
     assert len(VARIANTS) >= 8
 

@@ -24,6 +24,7 @@ from ports.checker.report import conclusion
 from ports.checker.results import Report
 
 HARNESS = [sys.executable, "-m", "ports.tests.harness"]
+OFFERS = ["top_k", "softmax"]  # few enough that a whole check takes no time
 FEW = Plan(examples=5, sizes=False, bundle=None)
 
 
@@ -42,7 +43,7 @@ def test_a_port_that_dies_on_every_seventh_request() -> None:
 
 
 def test_a_port_that_is_wrong_once_in_fifty_requests(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", "--", *HARNESS, "wrong_once_in_50"]) == 1
+    assert main(["check", "--", *HARNESS, "wrong_once_in_50", *OFFERS]) == 1
     said = capsys.readouterr().out
     assert re.search(r"(\d+) of \1 failures did not repeat: the answers do not depend on the request alone", said)
     assert "breaks" not in said, "no rule is to blame"
@@ -141,7 +142,7 @@ def test_a_python_head_that_hangs_or_ends_python(
 def test_replay_repeats_what_failed(tmp_path: Path) -> None:
     """The file is input for the port itself: it gives the same wrong answers again."""
     file = tmp_path / "failed.jsonl"
-    command = [*HARNESS, "other_shape"]
+    command = [*HARNESS, "other_shape", *OFFERS]
     assert main(["check", "--replay", str(file), "--", *command]) == 1
     requests = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
     assert (requests[0]["op"], requests[-1]["op"]) == ("hello", "stop")
@@ -157,9 +158,9 @@ def test_replay_repeats_what_failed(tmp_path: Path) -> None:
 
 def test_progress_in_a_pipe(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("ports.checker.progress.SECONDS", 0.0)
-    assert main(["check", "--", *HARNESS, "split_lines"]) == 0
+    assert main(["check", "--", *HARNESS, "split_lines", *OFFERS]) == 0
     lines = capsys.readouterr().err.splitlines()
-    assert {"ports check: vectors: softmax", "ports check: sizes: lm_head"} <= set(lines)
+    assert {"ports check: vectors: softmax", "ports check: sizes: top_k"} <= set(lines)
 
 
 def test_strict_makes_unusual_answers_fail(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

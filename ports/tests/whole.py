@@ -10,7 +10,7 @@ import reference
 from parity_tests.contract import SPECIFIED, Contract
 from parity_tests.heads import REFERENCE, Head
 from parity_tests.strategies import FixedNoise
-from ports.checker.bundle_steps import settings_of, whole
+from ports.checker.bundle_steps import of_rows, settings_of, whole
 from ports.checker.errors import RefusedError
 from ports.checker.judge import of_head
 from ports.checker.port import Port
@@ -73,7 +73,7 @@ class Whole:
         batches = [len(rows) for rows in given["contexts"]]
         noise = self.noise(given["seed"], batches, len(self.embedding))
         for rows, numbers in zip(given["contexts"], noise, strict=True):
-            probs = self._probs(self.context[rows], given)
+            probs = of_rows(lambda once: self._probs(self.context[once], given), rows)
             yield np.asarray(self.head.multinomial(probs, rng=FixedNoise(numbers)))[:, 0].tolist()
 
     def port(self, *operations: str, contract: Contract = SPECIFIED, versions: tuple[int, ...] = (2, 3)) -> Port:

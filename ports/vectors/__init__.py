@@ -6,8 +6,11 @@ Nothing here depends on how the files are made.
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from reference.operations import DEFAULTS, WITH_VECTORS
 
@@ -34,6 +37,16 @@ class Answer:
     expected: dict[str, Any]
     bound: dict[str, Any] | None = None
 
+    @cached_property
+    def tensors(self) -> dict[str, Any]:
+        """The tensors of a result, or lists of them; floats in float64, as bounds are measured from exact numbers."""
+        return {name: _exact(value) for name, value in self.expected.items()}
+
+    @cached_property
+    def bounds(self) -> dict[str, np.ndarray]:
+        """The bounds as arrays."""
+        return {name: from_json(bound) for name, bound in (self.bound or {}).items()}
+
 
 @dataclass(frozen=True)
 class Case:
@@ -51,6 +64,11 @@ class Case:
 
     def __str__(self) -> str:
         return f"{self.op} {self.id} ({self.group}: {self.comment})"
+
+    @cached_property
+    def arguments(self) -> dict[str, Any]:
+        """Its inputs as Python values, which no head may be handed itself."""
+        return arguments(self.inputs)
 
     @property
     def about(self) -> str:
@@ -110,6 +128,12 @@ def load(stage: str, folder: Path = FOLDER) -> Vectors:
 def load_all(folder: Path = FOLDER) -> list[Vectors]:
     """All files, in the order in which a port is written."""
     return [load(stage, folder) for stage in FILES]
+
+
+def _exact(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_exact(part) for part in value]
+    return from_json(value if value["dtype"] == "int64" else {**value, "dtype": "float64"})
 
 
 def _group(op: str, group: dict[str, Any]) -> Group:
