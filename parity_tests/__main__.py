@@ -5,9 +5,12 @@
 """
 
 import argparse
+import gc
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -118,11 +121,22 @@ def _refuse_at_once(options: argparse.Namespace) -> None:
     reference.TorchGenerator(options.seed)
 
 
-def _quietly() -> None:
-    from transformers.utils import logging
+@contextmanager
+def _importing() -> Iterator[None]:
+    """For PyTorch and Transformers: without looking for garbage among what is imported, now or at the end.
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    That would take a third of the time of a short command.
+    """
+    gc.disable()
+    try:
+        from transformers.utils import logging
+
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _side_by_side(options: argparse.Namespace) -> int:
@@ -134,9 +148,9 @@ def _side_by_side(options: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         print(f"side-by-side: {error}", file=sys.stderr)
         return 2
-    _quietly()
-    from .demo.side_by_side import show, side_by_side
-    from .terminal import console
+    with _importing():
+        from .demo.side_by_side import show, side_by_side
+        from .terminal import console
 
     try:
         result = side_by_side(
@@ -164,9 +178,9 @@ def _profiles(options: argparse.Namespace) -> int:
     try:
         _refuse_prompt(options.prompt)
         checkpoint.find(options.model)
-        _quietly()
-        from .demo.profiles import compare, show
-        from .terminal import console
+        with _importing():
+            from .demo.profiles import compare, show
+            from .terminal import console
 
         prompt = checkpoint.PROMPTS[0] if options.prompt is None else options.prompt
         found = compare(

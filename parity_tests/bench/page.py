@@ -124,7 +124,10 @@ def gaps(measured: Measured) -> str:
             lines.append(f"{name}: {', '.join(f'{ratio:.2g}' for ratio in ratios)}")
     missing = [name for name in COMPILED if not any(line.startswith(name) for line in lines)]
     skipped = f" Not installed here, so not timed: {', '.join(missing)}." if missing else ""
-    return f"Times as fast as the fastest of ours, at the four sizes: {'; '.join(lines)}.{skipped}"
+    return (
+        "The time of the fastest of ours, divided by that of each compiled engine, at the four sizes; above 1 the "
+        f"engine is faster. {'; '.join(lines)}.{skipped}"
+    )
 
 
 GOALS = (  # for GPT-2's shape: what is compared, whether the goal is a maximum or a minimum, and the goal by batch
@@ -149,7 +152,7 @@ MIRROR_GOALS = (  # of `torch_impl.fast`, with the tokens of `torch.multinomial`
 def _mirror_goals(measured: Measured) -> list[list[str]]:
     rows = []
     for name, goals in MIRROR_GOALS:
-        for batch in goals.keys() & measured.steps.keys():
+        for batch in (batch for batch in goals if batch in measured.steps):
             ratio = median(measured.steps[batch]["lesson"]) / median(measured.steps[batch][name])
             rows.append(_goal(f"batch {batch}, {name}: x as fast as the lesson", "at least", goals[batch], ratio))
     for batch in {64} & measured.stages.keys():
