@@ -28,9 +28,8 @@ FEW = 16  # context vectors
 def compute_logits(context: Tensor, embedding: Tensor) -> Tensor:
     """`(..., d), (V, d) -> (..., V)`: as `head.compute_logits`, but a few rows on a CPU share one reading of memory.
 
-    There, the table is cut into as many parts as there are threads, each the first factor of its product. Measured with
-    MKL on an AMD processor, `torch.nn.functional.linear` of 1 to 8 rows takes two to six times as long; see
-    BENCHMARKS.md  [LOGITS-1].
+    There, the table is cut into as many parts as there are threads, each the first factor of its product. With MKL on
+    an AMD processor, `torch.nn.functional.linear` of 1 to 8 rows takes about twice as long (BENCHMARKS.md)  [LOGITS-1].
     Raises: as there.
 
     >>> compute_logits(torch.tensor([3.0, 4.0]), torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, -1.0]]))
