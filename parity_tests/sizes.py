@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from reference.operations import STAGES
+from reference.streams import STREAMS
 
 VOCABS = (65, 127, 257, 1_023, 4_097, 50_257, 65_537, 131_073)
 HIDDEN = (65, 257, 769, 1_025, 4_096)
@@ -160,6 +161,14 @@ def _inverse_cdf() -> Iterator[Labelled]:
             yield f"V = {v:,}", {"probs": _given(counts), "uniform": np.array(uniform)}
     for rows in ROWS:
         yield f"rows = {rows:,}", {"probs": _whole(1, 9, rows, 3), "uniform": _uniforms(rows)}
+
+
+def _draw_as() -> Iterator[Labelled]:
+    """The last token is the likeliest; each runtime draws from a large vocabulary and for many rows."""
+    for number, runtime in enumerate(STREAMS):
+        v, rows = VOCABS[number % len(VOCABS)], ROWS[number % (len(ROWS) - 1)]
+        yield f"V = {v:,}", {"probs": _whole(1, 9, 2, v, last=64 * v), "runtime": runtime, "seed": 7}
+        yield f"rows = {rows:,}", {"probs": _whole(1, 9, rows, 3), "runtime": runtime, "seed": 2**31}
 
 
 def _given(numbers: np.ndarray) -> Drawn:

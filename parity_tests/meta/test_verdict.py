@@ -31,6 +31,7 @@ VALUES = {
     "probs": PROBS,
     "noise": ONES,
     "uniform": np.array(0.3),
+    "seed": 42,
     "k": 2,
     "hidden": LOGITS,
     "weight": LOGITS,
