@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import reference
-from reference import streams
+from reference import generators
 from reference.validation import check_probabilities
 
 
@@ -20,10 +20,10 @@ def _sorted(row: np.ndarray) -> list[tuple[float, int]]:
 
 def _llama_cpp(rows: np.ndarray, seed: int) -> Iterator[int]:
     """Binary search in the running sums."""
-    take = streams.mt19937_53(seed)
+    take = generators.mt19937_53(seed)
     for weights, ids in (zip(*_sorted(row), strict=True) for row in rows):
         sums = list(accumulate(weights))
-        yield ids[bisect_left(sums, take() * sums[-1])] if len(ids) > 1 else ids[0]
+        yield ids[bisect_left(sums, take() * sums[-1])] if ids[1:] else ids[0]
 
 
 def _transformers_js(rows: np.ndarray, seed: int) -> Iterator[int]:
@@ -32,16 +32,18 @@ def _transformers_js(rows: np.ndarray, seed: int) -> Iterator[int]:
     for row in rows:
         ranked = _sorted(row)
         left = generator.random() * list(accumulate(weight for weight, _ in ranked))[-1]
+        drawn = ranked[-1][1]
         for weight, token in ranked:
             left -= weight
             if left < 0:
+                drawn = token
                 break
-        yield token
+        yield drawn
 
 
 def _jax(rows: np.ndarray, seed: int) -> list[int]:
     """The race E / p in float64, without a logarithm of p: the first to arrive."""
-    noise = -np.log(streams.jax_uniform(seed, rows.shape, rows.dtype).astype(np.float64))
+    noise = -np.log(generators.jax_uniform(seed, rows.shape, rows.dtype).astype(np.float64))
     with np.errstate(divide="ignore"):
         arrivals: list[int] = np.argmin(np.where(rows > 0, noise / rows, np.inf), axis=-1).tolist()
     return arrivals

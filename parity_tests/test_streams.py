@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reference
+from reference.generators import xorshift
 from reference.streams import STREAMS
 
 from . import strategies
@@ -92,7 +93,7 @@ def test_numpy_itself(head: Head, seed: int) -> None:
 @pytest.mark.usefixtures("mt19937_stream")
 @pytest.mark.parametrize("k", [1, 8, 64])
 def test_pytorch_on_sorted_survivors(head: Head, k: int) -> None:
-    """As nanochat's `sample_next_token`: the softmax of the k best in order, `torch.multinomial`, the id of the place."""
+    """As nanochat's `sample_next_token`: the softmax of the k best in order, then `torch.multinomial`."""
     generator, logits = torch.Generator().manual_seed(9), torch.from_numpy(np.log(PROBS))
     probs, theirs = np.zeros((1_000, 64), f32), []
     for probs_of_row in probs:
@@ -118,7 +119,7 @@ def test_a_tail_is_lost_in_a_float32_sum(head: Head, runtime: str) -> None:
     """4,096 tokens of 2**-26 after one of 1 - 2**-14: a float32 sum never rises, and the last id of all is drawn."""
     probs = np.array([1 - 2.0**-14] + [2.0**-26] * 4_096 + [0], f32)
     assert int(head.draw_as(probs, runtime, SEED_OF_THE_TAIL)) == 4_097
-    exact = int(reference.inverse_cdf(probs, np.array(reference.streams.xorshift(SEED_OF_THE_TAIL)())))
+    exact = int(reference.inverse_cdf(probs, np.array(xorshift(SEED_OF_THE_TAIL)())))
     assert 0 < exact < 4_096
 
 

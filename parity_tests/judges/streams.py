@@ -6,7 +6,8 @@ import numpy as np
 
 import reference
 from reference import bounds
-from reference.streams import STREAMS, jax_uniform, ranked
+from reference.generators import jax_uniform
+from reference.streams import STREAMS, ranked
 from reference.validation import check_probabilities
 
 from . import draws

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import reference
-from reference import streams
+from reference import generators, streams
 from reference.streams import ranked
 
 from .registry import mutant
@@ -34,7 +34,7 @@ def of(*runtimes: str) -> Callable[[Callable[[np.ndarray, int], Iterable[int]]],
 
 
 def walked(
-    rows: np.ndarray, take: streams.Take, walk: Callable[[np.ndarray, streams.Take], int], by_rank: bool = False
+    rows: np.ndarray, take: generators.Take, walk: Callable[[np.ndarray, generators.Take], int], by_rank: bool = False
 ) -> Iterator[int]:
     """Row by row, by rank or by id."""
     for row in rows:
@@ -42,7 +42,7 @@ def walked(
         yield int(ids[walk(row[ids], take)])
 
 
-def _words(seed: int, number: Callable[[int, int], float]) -> streams.Take:
+def _words(seed: int, number: Callable[[int, int], float]) -> generators.Take:
     """The numbers that a function makes of two outputs of MT19937 seeded by `init_genrand`."""
     outputs = np.random.RandomState(seed)
     return lambda: number(*outputs.randint(2**32, size=2, dtype=np.uint32).tolist())
@@ -58,7 +58,7 @@ def seeded_for_each_token(rows: np.ndarray, seed: int) -> Iterator[int]:
 @mutant("draw_as", "STREAM-1", "the sign bit of the seed dropped: 31 bits")
 @of("llama.cpp", "numpy")
 def seed_of_31_bits(rows: np.ndarray, seed: int) -> Iterator[int]:
-    return walked(rows, streams.mt19937_53(seed & 0x7FFF_FFFF), streams.walk_llama_cpp, by_rank=True)
+    return walked(rows, generators.mt19937_53(seed & 0x7FFF_FFFF), streams.walk_llama_cpp, by_rank=True)
 
 
 @mutant("draw_as", "STREAM-1", "a seed that is random in the runtime goes on")
@@ -77,19 +77,19 @@ def first_word_high(rows: np.ndarray, seed: int) -> Iterator[int]:
 @mutant("draw_as", "STREAM-2", "seeded by init_by_array, as Python's random")
 @of("llama.cpp")
 def seeded_as_python(rows: np.ndarray, seed: int) -> Iterator[int]:
-    return walked(rows, streams.python_random(seed), streams.walk_llama_cpp, by_rank=True)
+    return walked(rows, generators.python_random(seed), streams.walk_llama_cpp, by_rank=True)
 
 
 @mutant("draw_as", "STREAM-2", "a walk by id, not by rank")
 @of("llama.cpp")
 def llama_cpp_by_id(rows: np.ndarray, seed: int) -> Iterator[int]:
-    return walked(rows, streams.mt19937_53(seed), streams.walk_llama_cpp)
+    return walked(rows, generators.mt19937_53(seed), streams.walk_llama_cpp)
 
 
 @mutant("draw_as", "STREAM-2", "a number taken for a single token too")
 @of("llama.cpp")
 def number_for_a_single_token(rows: np.ndarray, seed: int) -> Iterator[int]:
-    return walked(rows, streams.mt19937_53(seed), streams.walk_transformers_js, by_rank=True)
+    return walked(rows, generators.mt19937_53(seed), streams.walk_transformers_js, by_rank=True)
 
 
 @mutant("draw_as", "STREAM-3", "the low 24 bits kept, not the high")
@@ -111,7 +111,7 @@ def low_bits(rows: np.ndarray, seed: int) -> Iterator[int]:
 @of("llama2.c", "llm.c")
 def sum_in_float64(rows: np.ndarray, seed: int) -> Iterator[int]:
     """More accurate than the runtime: near the end it draws other tokens."""
-    return walked(rows.astype(np.float64), streams.xorshift(seed), streams.walk_llama2_c)
+    return walked(rows.astype(np.float64), generators.xorshift(seed), streams.walk_llama2_c)
 
 
 @mutant("draw_as", "STREAM-3", "the last possible token at the end of the walk, not the last id", LLAMA2_C)
@@ -120,20 +120,20 @@ def last_possible_at_the_end(rows: np.ndarray, seed: int) -> Iterator[int]:
     """As CDF-2 asks, but not the runtime's token."""
     return (
         int(np.flatnonzero(row)[-1]) if row[token] == 0 else token
-        for row, token in zip(rows, walked(rows, streams.xorshift(seed), streams.walk_llama2_c), strict=True)
+        for row, token in zip(rows, walked(rows, generators.xorshift(seed), streams.walk_llama2_c), strict=True)
     )
 
 
 @mutant("draw_as", "STREAM-3", "u not scaled by the total in llm.c")
 @of("llm.c")
 def not_scaled_in_llm_c(rows: np.ndarray, seed: int) -> Iterator[int]:
-    return walked(rows, streams.xorshift(seed), streams.walk_llama2_c)
+    return walked(rows, generators.xorshift(seed), streams.walk_llama2_c)
 
 
 @mutant("draw_as", "STREAM-3", "u scaled by the total in llama2.c")
 @of("llama2.c")
 def scaled_in_llama2_c(rows: np.ndarray, seed: int) -> Iterator[int]:
-    return walked(rows, streams.xorshift(seed), streams.walk_llm_c)
+    return walked(rows, generators.xorshift(seed), streams.walk_llm_c)
 
 
 @mutant("draw_as", "STREAM-4", "MT19937 seeded by init_genrand, as PyTorch's")
@@ -146,52 +146,13 @@ def seeded_as_pytorch(rows: np.ndarray, seed: int) -> Iterator[int]:
 @mutant("draw_as", "STREAM-4", "a walk by id, not by rank, in transformers.js")
 @of("transformers.js")
 def transformers_js_by_id(rows: np.ndarray, seed: int) -> Iterator[int]:
-    return walked(rows, streams.python_random(seed), streams.walk_transformers_js)
+    return walked(rows, generators.python_random(seed), streams.walk_transformers_js)
 
 
 @mutant("draw_as", "STREAM-4", "the rank returned, not the id")
 @of("transformers.js", "nanochat")
 def rank_returned(rows: np.ndarray, seed: int) -> Iterator[int]:
-    return walked(-np.sort(-rows, axis=-1), streams.python_random(seed), streams.walk_transformers_js)
-
-
-def _gumbel(rows: np.ndarray, uniform: np.ndarray, scores: np.ndarray, sign: int = 1) -> np.ndarray:
-    return np.asarray(np.argmax(np.where(rows > 0, scores - sign * np.log(-np.log(uniform)), -np.inf), axis=-1))
-
-
-@mutant("draw_as", "STREAM-5", "noise added to p, not to ln p", "https://github.com/sgl-project/sglang-omni/pull/824")
-@of("jax")
-def noise_added_to_p(rows: np.ndarray, seed: int) -> np.ndarray:
-    return _gumbel(rows, streams.jax_uniform(seed, rows.shape, rows.dtype), rows)
-
-
-@mutant("draw_as", "STREAM-5", "the noise with the wrong sign", "https://github.com/chainer/chainerrl/pull/104")
-@of("jax")
-def noise_subtracted(rows: np.ndarray, seed: int) -> np.ndarray:
-    with np.errstate(divide="ignore"):
-        return _gumbel(rows, streams.jax_uniform(seed, rows.shape, rows.dtype), np.log(rows), -1)
-
-
-@mutant("draw_as", "STREAM-5", "the counters begun anew in each row", SGLANG_JAX)
-@of("jax")
-def counters_of_each_row(rows: np.ndarray, seed: int) -> np.ndarray:
-    """One key and one row of noise for the whole batch."""
-    uniform = streams.jax_uniform(seed, (1, rows.shape[-1]), rows.dtype)
-    with np.errstate(divide="ignore"):
-        return _gumbel(rows, np.broadcast_to(uniform, rows.shape), np.log(rows))
-
-
-@mutant("draw_as", "STREAM-5", "one half of the counters high and one low, as JAX did before")
-@of("jax")
-def counters_in_halves(rows: np.ndarray, seed: int) -> np.ndarray:
-    """`jax_threefry_partitionable=False`: counters i and n / 2 + i go through the cipher together."""
-    half = -(-rows.size // 2)
-    counters = np.append(np.arange(rows.size, dtype=np.uint64), np.zeros(rows.size % 2, np.uint64))
-    words = streams.threefry((0, seed), counters[:half] << np.uint64(32) | counters[half:])
-    bits = np.concatenate(words)[: rows.size].reshape(rows.shape) >> 9
-    uniform = np.maximum(bits * 2.0**-23, np.finfo(np.float32).tiny)
-    with np.errstate(divide="ignore"):
-        return _gumbel(rows, uniform, np.log(rows))
+    return walked(-np.sort(-rows, axis=-1), generators.python_random(seed), streams.walk_transformers_js)
 
 
 @mutant("draw_as", "STREAM-6", "NumPy's old generator, RandomState(seed)")
@@ -207,19 +168,3 @@ def without_a_seed_sequence(rows: np.ndarray, seed: int) -> Iterator[int]:
     generator = np.random.PCG64(0)
     generator.state = {**generator.state, "state": {"state": seed, "inc": 1}}
     return walked(rows, np.random.Generator(generator).random, streams.walk_numpy)
-
-
-@mutant("draw_as", "STREAM-7", "the race over V tokens by id, as generate() runs it")
-@of("nanochat")
-def race_over_the_vocabulary(rows: np.ndarray, seed: int) -> list[int]:
-    drawn: list[int] = reference.multinomial(rows, rng=reference.TorchGenerator(seed))[:, 0].tolist()
-    return drawn
-
-
-@mutant("draw_as", "STREAM-7", "survivors by id, not by rank")
-@of("nanochat")
-def survivors_by_id(rows: np.ndarray, seed: int) -> Iterator[int]:
-    rng = reference.TorchGenerator(seed)
-    for row in rows:
-        ids = np.flatnonzero(row)
-        yield int(ids[reference.multinomial(row[ids], rng=rng)[0]])
