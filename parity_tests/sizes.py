@@ -7,6 +7,7 @@ answers are exact and short to write. The last tokens, rows and hidden dimension
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -164,10 +165,10 @@ def _inverse_cdf() -> Iterator[Labelled]:
 
 
 def _draw_as() -> Iterator[Labelled]:
-    """The last token is the likeliest; each runtime draws from a large vocabulary and for many rows."""
-    for number, runtime in enumerate(STREAMS):
-        v, rows = VOCABS[number % len(VOCABS)], ROWS[number % (len(ROWS) - 1)]
+    """The last token is the likeliest; the runtimes take turns."""
+    for v, runtime in zip(VOCABS, cycle(STREAMS), strict=False):
         yield f"V = {v:,}", {"probs": _whole(1, 9, 2, v, last=64 * v), "runtime": runtime, "seed": 7}
+    for rows, runtime in zip(ROWS, [*STREAMS][::-1], strict=False):
         yield f"rows = {rows:,}", {"probs": _whole(1, 9, rows, 3), "runtime": runtime, "seed": 2**31}
 
 

@@ -150,7 +150,7 @@ def draw_as(probs: ArrayLike, runtime: str, seed: int) -> np.ndarray:
     [1, 2, 3]
     """
     probs = check_probabilities(probs)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # a float32 sum may overflow in llama2.c; that of float64 is refused
         check_total(np.cumsum(probs, axis=-1, dtype=np.float64))
     if not isinstance(runtime, str) or runtime not in STREAMS:
         raise ValueError(f"runtime is {runtime!r}: it must be one of {', '.join(STREAMS)}")
@@ -160,4 +160,5 @@ def draw_as(probs: ArrayLike, runtime: str, seed: int) -> np.ndarray:
     if number == stream.refused:
         raise ValueError(f"seed is {number}: {runtime} takes it for {stream.meaning}, so it fixes no token")
     rows = probs.reshape(-1, probs.shape[-1])  # [..., V] -> [N, V]
-    return np.fromiter(stream.draw(rows, number), np.int64, len(rows)).reshape(probs.shape[:-1])
+    with np.errstate(over="ignore"):
+        return np.fromiter(stream.draw(rows, number), np.int64, len(rows)).reshape(probs.shape[:-1])
