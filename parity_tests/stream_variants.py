@@ -43,7 +43,7 @@ def _transformers_js(rows: np.ndarray, seed: int) -> Iterator[int]:
 
 def _jax(rows: np.ndarray, seed: int) -> list[int]:
     """The race E / p in float64, without a logarithm of p: the first to arrive."""
-    noise = -np.log(generators.jax_uniform(seed, rows.shape, rows.dtype).astype(np.float64))
+    noise = -np.log(generators.jax_uniform(seed, 0, rows.size, rows.dtype).reshape(rows.shape).astype(np.float64))
     with np.errstate(divide="ignore"):
         arrivals: list[int] = np.argmin(np.where(rows > 0, noise / rows, np.inf), axis=-1).tolist()
     return arrivals

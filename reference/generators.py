@@ -60,13 +60,17 @@ def threefry(key: tuple[int, int], counters: np.ndarray) -> tuple[np.ndarray, np
     return a, b
 
 
-def jax_uniform(seed: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """`jax.random.uniform(jax.random.key(seed), shape, dtype, minval=tiny)`: never 0, whose logarithm is infinite."""
-    a, b = threefry((0, seed), np.arange(np.prod(shape), dtype=np.uint64).reshape(shape))
-    bits = (a ^ b) >> 9 if dtype == np.float32 else (a.astype(np.uint64) << np.uint64(32) | b) >> np.uint64(12)
-    return np.maximum(
-        bits.astype(dtype) * dtype.type(2.0**-23 if dtype == np.float32 else 2.0**-52), np.finfo(dtype).tiny
-    )
+def jax_uniform(seed: int, start: int, size: int, dtype: np.dtype) -> np.ndarray:
+    """Numbers `start` to `start + size` of `jax.random.uniform(jax.random.key(seed), ..., dtype, minval=tiny)`.
+
+    They are never 0, whose logarithm is infinite.
+    """
+    a, b = threefry((0, seed), np.arange(start, start + size, dtype=np.uint64))
+    if dtype == np.float32:
+        uniform = ((a ^ b) >> 9).astype(dtype) * dtype.type(2.0**-23)
+    else:
+        uniform = ((a.astype(np.uint64) << np.uint64(32) | b) >> np.uint64(12)) * dtype.type(2.0**-52)
+    return np.maximum(uniform, np.finfo(dtype).tiny)
 
 
 def pcg64(seed: int) -> Take:

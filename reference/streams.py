@@ -68,71 +68,75 @@ def walk_numpy(weights: np.ndarray, take: Take) -> int:
     return int(np.searchsorted(running / running[-1], take(), side="right"))
 
 
-Draw = Callable[[np.ndarray, int], Iterable[int]]  # rows (N, V) and a seed -> N ids
+Draw = Callable[[list[np.ndarray], int], Iterable[int]]  # the weights of each row in order, and a seed -> places
 
 
-def _walking(generator: Callable[[int], Take], walk: Callable[[np.ndarray, Take], int], by_rank: bool) -> Draw:
-    def draw(rows: np.ndarray, seed: int) -> Iterator[int]:
+def _walking(generator: Callable[[int], Take], walk: Callable[[np.ndarray, Take], int]) -> Draw:
+    def draw(rows: list[np.ndarray], seed: int) -> Iterator[int]:
         take = generator(seed)
-        for row in rows:
-            ids = ranked(row) if by_rank else np.arange(len(row))
-            yield ids[walk(row[ids], take)]
+        return (walk(weights, take) for weights in rows)
 
     return draw
 
 
-def _nanochat(rows: np.ndarray, seed: int) -> Iterator[int]:
+def _nanochat(rows: list[np.ndarray], seed: int) -> Iterator[int]:
     rng = TorchGenerator(seed)
-    for row in rows:
-        ids = ranked(row)
-        yield ids[multinomial(row[ids], rng=rng)[0]]
+    return (int(multinomial(weights, rng=rng)[0]) for weights in rows)
 
 
-def _jax(rows: np.ndarray, seed: int) -> np.ndarray:
-    gumbel = -_ln(-_ln(jax_uniform(seed, rows.shape, rows.dtype)))
-    return np.argmax(_ln(rows) + gumbel, axis=-1)
+def _jax(rows: list[np.ndarray], seed: int) -> Iterator[int]:
+    start = 0
+    for weights in rows:
+        gumbel = -_ln(-_ln(jax_uniform(seed, start, len(weights), weights.dtype)))
+        start += len(weights)
+        yield int(np.argmax(_ln(weights) + gumbel))
 
 
 @dataclass(frozen=True)
 class Stream:
-    """How a runtime draws: in words its generator, the numbers that a token takes and the order, and the draw itself.
+    """How a runtime draws: its generator, the numbers that a token takes, by rank or by id; in words and as functions.
 
+    `draw` gives places among weights in the runtime's order; `numbers` makes what a walk takes, and a race has none.
     `refused` is the seed that the runtime takes for something else, and `meaning` what for.
     """
 
     rule: str
     generator: str
     takes: str
-    order: str
+    by_rank: bool
     draw: Draw
+    numbers: Callable[[int], Take] | None = None
     refused: int = -1
     meaning: str = ""
 
+    def order(self, row: np.ndarray) -> np.ndarray:
+        """The ids in which the numbers meet the tokens: `(V,) -> (n,)`."""
+        return ranked(row) if self.by_rank else np.arange(len(row))
 
-RANK, ID = "by probability", "by id"
-_WALK = "one number, two outputs"
+
+def _walk(
+    rule: str,
+    generator: str,
+    takes: str,
+    by_rank: bool,
+    numbers: Callable[[int], Take],
+    walk: Callable[[np.ndarray, Take], int],
+    refused: int = -1,
+    meaning: str = "",
+) -> Stream:
+    return Stream(rule, generator, takes, by_rank, _walking(numbers, walk), numbers, refused, meaning)
+
+
+_TWO, _BITS = "one number of two outputs", "one number of 24 bits"
+_AS_PYTHON, _AS_PYTORCH = "MT19937 seeded as Python does", "MT19937 seeded as PyTorch does"
 STREAMS = {
-    "llama.cpp": Stream(
-        "STREAM-2", "std::mt19937", _WALK, RANK, _walking(mt19937_53, walk_llama_cpp, True), 2**32 - 1, "a random seed"
-    ),
-    "llama2.c": Stream(
-        "STREAM-3", "xorshift64*", "one number of 24 bits", ID, _walking(xorshift, walk_llama2_c, False), 0, "the clock"
-    ),
-    "llm.c": Stream(
-        "STREAM-3", "xorshift64*", "one number of 24 bits", ID, _walking(xorshift, walk_llm_c, False), 0, "no state"
-    ),
-    "transformers.js": Stream(
-        "STREAM-4", "MT19937 as Python's", _WALK, RANK, _walking(python_random, walk_transformers_js, True)
-    ),
-    "jax": Stream("STREAM-5", "Threefry-2x32", "V numbers: Gumbel noise", ID, _jax),
-    "numpy": Stream(
-        "STREAM-6",
-        "PCG64",
-        "one number, one output",
-        ID,
-        _walking(pcg64, walk_numpy, False),
-    ),
-    "nanochat": Stream("STREAM-7", "MT19937 as PyTorch's", "a number for each survivor", RANK, _nanochat),
+    "llama.cpp": _walk("STREAM-2", _AS_PYTORCH, _TWO, True, mt19937_53, walk_llama_cpp, 2**32 - 1, "a random seed"),
+    "llama2.c": _walk("STREAM-3", "xorshift64*", _BITS, False, xorshift, walk_llama2_c, 0, "the clock"),
+    "llm.c": _walk("STREAM-3", "xorshift64*", _BITS, False, xorshift, walk_llm_c, 0, "a state that stays 0"),
+    "transformers.js": _walk("STREAM-4", _AS_PYTHON, _TWO, True, python_random, walk_transformers_js),
+    "jax": Stream("STREAM-5", "Threefry-2x32", "a number of one output for each of V tokens", False, _jax),
+    "numpy": _walk("STREAM-6", "PCG64", "one number of one output", False, pcg64, walk_numpy),
+    "nanochat": Stream("STREAM-7", _AS_PYTORCH, "a number of two outputs for each survivor", True, _nanochat),
 }
 
 
@@ -158,7 +162,10 @@ def draw_as(probs: ArrayLike, runtime: str, seed: int) -> np.ndarray:
     if not 0 <= number < 2**32:
         raise ValueError(f"seed is {shown(number)}: it must be from 0 to 2**32 - 1, which every runtime takes")
     if number == stream.refused:
-        raise ValueError(f"seed is {number}: {runtime} takes it for {stream.meaning}, so it fixes no token")
+        raise ValueError(f"seed is {number}: to {runtime} it means {stream.meaning}; take another")
     rows = probs.reshape(-1, probs.shape[-1])  # [..., V] -> [N, V]
+    orders = [stream.order(row) for row in rows]
     with np.errstate(over="ignore"):
-        return np.fromiter(stream.draw(rows, number), np.int64, len(rows)).reshape(probs.shape[:-1])
+        places = stream.draw([row[ids] for row, ids in zip(rows, orders, strict=True)], number)
+        token_ids = [ids[place] for ids, place in zip(orders, places, strict=True)]
+    return np.array(token_ids, np.int64).reshape(probs.shape[:-1])

@@ -123,7 +123,7 @@ def draw_as(probs: Tensor, runtime: str, seed: int) -> Tensor:
             f"seed is {validation.shown(number)}: it must be from 0 to 2**32 - 1, which every runtime takes"
         )
     if number == refused:
-        raise ValueError(f"seed is {number}: {runtime} takes it for no seed, so it fixes no token")
+        raise ValueError(f"seed is {number}: to {runtime} it means no seed; take another")
     rows = probs.reshape(-1, probs.shape[-1])  # [..., V] -> [N, V]
     token_ids = torch.tensor(list(draw(rows.cpu(), number)), dtype=torch.int64, device=probs.device)
     return token_ids.reshape(probs.shape[:-1])

@@ -29,7 +29,7 @@ def draw_as(
     if right.all():
         return Verdict(word=Word.IDENTICAL if np.array_equal(expected, actual) else Word.TIE_BREAK)
     at = tuple(int(i) for i in np.argwhere(~right)[0])
-    inside = 0 <= actual[at] < rows.shape[-1]
+    inside = bool(0 <= actual[at] < rows.shape[-1])
     return diverged(
         STREAMS[runtime].rule,
         TOKENS[inside],
@@ -45,7 +45,7 @@ def _the_same(rows: np.ndarray, seed: int, dtype: str, expected: np.ndarray, act
 
 
 def _close_in_jax(rows: np.ndarray, seed: int, dtype: str, expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
-    uniform = jax_uniform(seed, rows.shape, rows.dtype).astype(np.float64)
+    uniform = jax_uniform(seed, 0, rows.size, rows.dtype).reshape(rows.shape).astype(np.float64)
     with np.errstate(divide="ignore"):
         values = np.log(rows.astype(np.float64)) - np.log(-np.log(uniform))
     return _close(values, bounds.gumbel(rows, uniform, dtype), expected, actual)

@@ -18,21 +18,23 @@ def _gumbel(rows: np.ndarray, uniform: np.ndarray, scores: np.ndarray, sign: int
 @mutant("draw_as", "STREAM-5", "noise added to p, not to ln p", "https://github.com/sgl-project/sglang-omni/pull/824")
 @of("jax")
 def noise_added_to_p(rows: np.ndarray, seed: int) -> np.ndarray:
-    return _gumbel(rows, generators.jax_uniform(seed, rows.shape, rows.dtype), rows)
+    return _gumbel(rows, generators.jax_uniform(seed, 0, rows.size, rows.dtype).reshape(rows.shape), rows)
 
 
 @mutant("draw_as", "STREAM-5", "the noise with the wrong sign", "https://github.com/chainer/chainerrl/pull/104")
 @of("jax")
 def noise_subtracted(rows: np.ndarray, seed: int) -> np.ndarray:
     with np.errstate(divide="ignore"):
-        return _gumbel(rows, generators.jax_uniform(seed, rows.shape, rows.dtype), np.log(rows), -1)
+        return _gumbel(
+            rows, generators.jax_uniform(seed, 0, rows.size, rows.dtype).reshape(rows.shape), np.log(rows), -1
+        )
 
 
 @mutant("draw_as", "STREAM-5", "the counters begun anew in each row", SGLANG_JAX)
 @of("jax")
 def counters_of_each_row(rows: np.ndarray, seed: int) -> np.ndarray:
     """One key and one row of noise for the whole batch."""
-    uniform = generators.jax_uniform(seed, (1, rows.shape[-1]), rows.dtype)
+    uniform = generators.jax_uniform(seed, 0, rows.shape[-1], rows.dtype)
     with np.errstate(divide="ignore"):
         return _gumbel(rows, np.broadcast_to(uniform, rows.shape), np.log(rows))
 
