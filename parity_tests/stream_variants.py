@@ -23,7 +23,7 @@ def _llama_cpp(rows: np.ndarray, seed: int) -> Iterator[int]:
     take = generators.mt19937_53(seed)
     for weights, ids in (zip(*_sorted(row), strict=True) for row in rows):
         sums = list(accumulate(weights))
-        yield ids[bisect_left(sums, take() * sums[-1])] if ids[1:] else ids[0]
+        yield ids[bisect_left(sums, take() * sums[-1])]
 
 
 def _transformers_js(rows: np.ndarray, seed: int) -> Iterator[int]:

@@ -104,13 +104,16 @@ def test_pytorch_on_sorted_survivors(head: Head, k: int) -> None:
     assert drawn(head, probs, "nanochat", 9).tolist() == theirs
 
 
-@spec("STREAM-2")
-def test_llama_cpp_takes_no_number_for_a_single_token(head: Head) -> None:
-    """Nor is one taken for the tokens that a cut has left at a single one, in the middle of a text."""
-    between = rows([0, 1, 0, 0], 7)
-    between[::2] = [0.25, 0.25, 0.125, 0.375]
-    only = drawn(head, between[::2], "llama.cpp", 3).tolist()
-    assert drawn(head, between, "llama.cpp", 3).tolist() == [only[0], 1, only[1], 1, only[2], 1, only[3]]
+@spec("STREAM-2", "STREAM-4")
+@pytest.mark.parametrize("runtime", ["llama.cpp", "transformers.js"])
+def test_a_number_is_taken_for_a_single_token(head: Head, runtime: str) -> None:
+    """In the middle of a text, where a cut has left one token."""
+    every = rows([0.25, 0.25, 0.125, 0.375], 40)
+    between = every.copy()
+    between[1::2] = [0, 1, 0, 0]
+    expected = drawn(head, every, runtime, 3)
+    expected[1::2] = 1
+    assert drawn(head, between, runtime, 3).tolist() == expected.tolist()
 
 
 @spec("STREAM-3")

@@ -38,9 +38,7 @@ def _first(true: np.ndarray) -> int:
 
 
 def walk_llama_cpp(weights: np.ndarray, take: Take) -> int:
-    """The first running sum, in float64, that reaches u · total. Of a single token no number is taken."""
-    if len(weights) == 1:
-        return 0
+    """The first running sum, in float64, that reaches u · total."""
     running = np.cumsum(weights, dtype=np.float64)
     return _first(running >= take() * running[-1])
 

@@ -56,8 +56,6 @@ def _first(true: Iterable[bool], weights: list[float]) -> int:
 
 
 def _llama_cpp(weights: list[float], numbers: Numbers, _: Any) -> int:
-    if len(weights) == 1:
-        return 0
     target = next(numbers) * list(accumulate(weights))[-1]
     return _first((total >= target for total in accumulate(weights)), weights)
 

@@ -86,10 +86,14 @@ def llama_cpp_by_id(rows: np.ndarray, seed: int) -> Iterator[int]:
     return walked(rows, generators.mt19937_53(seed), streams.walk_llama_cpp)
 
 
-@mutant("draw_as", "STREAM-2", "a number taken for a single token too")
+@mutant("draw_as", "STREAM-2", "no number taken for a single token")
 @of("llama.cpp")
-def number_for_a_single_token(rows: np.ndarray, seed: int) -> Iterator[int]:
-    return walked(rows, generators.mt19937_53(seed), streams.walk_transformers_js, by_rank=True)
+def no_number_for_a_single_token(rows: np.ndarray, seed: int) -> Iterator[int]:
+    """As llama.cpp did in older releases."""
+    take = generators.mt19937_53(seed)
+    for row in rows:
+        ids = ranked(row)
+        yield int(ids[streams.walk_llama_cpp(row[ids], take)]) if ids[1:].size else int(ids[0])
 
 
 @mutant("draw_as", "STREAM-3", "the low 24 bits kept, not the high")

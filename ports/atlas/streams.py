@@ -33,14 +33,19 @@ Answer = tuple[str, list[int]]  # which version, and the tokens
 
 def _llama_cpp(seed: int) -> Answer:
     """Top-k, which sorts, and then the sampler `dist`."""
+    return llama_cpp_after(seed, [64] * DRAWS)
+
+
+def llama_cpp_after(seed: int, ks: list[int]) -> Answer:
+    """A token after each of these cuts."""
     import llama_cpp
 
     from .adapters.llama_cpp_samplers import _array
 
-    sort, draw, tokens = llama_cpp.llama_sampler_init_top_k(64), llama_cpp.llama_sampler_init_dist(seed), []
-    for _ in range(DRAWS):
+    draw, tokens = llama_cpp.llama_sampler_init_dist(seed), []
+    for k in ks:
         _memory, array = _array(LOGITS)
-        for sampler in (sort, draw):
+        for sampler in (llama_cpp.llama_sampler_init_top_k(k), draw):
             llama_cpp.llama_sampler_apply(sampler, ctypes.byref(array))
         tokens.append(array.data[array.selected].id)
     return _version("llama-cpp-python"), tokens
@@ -162,8 +167,8 @@ def section() -> Iterator[str]:
     yield "## The same seed, the tokens of each"
     yield ""
     yield f"From each of {len(SEEDS)} seeds, {DRAWS} tokens of the same 64 probabilities, drawn by the runtime itself"
-    yield "([how](atlas/streams.py)) and by `draw_as` (STREAM-1 to STREAM-7). The samplers of llama2.c and llm.c are part of"
-    yield "their programs; they are written again in [C](atlas/xorshift.c)."
+    yield "([how](atlas/streams.py)) and by `draw_as` (STREAM-1 to STREAM-7). The samplers of llama2.c and llm.c are"
+    yield "part of their programs; they are written again in [C](atlas/xorshift.c)."
     yield ""
     yield "| runtime | version | date | on | the same tokens |"
     yield "| --- | --- | --- | --- | --- |"

@@ -131,7 +131,6 @@ static double total_of(const float *weights, size_t n) {
 }
 
 static size_t walk_llama_cpp(const float *weights, size_t n, numbers *of) {
-    if (n == 1) return 0;
     double target = next_of_mt19937(of) * total_of(weights, n), running = 0;
     for (size_t i = 0; i < n; i++)
         if ((running += weights[i]) >= target) return i;

@@ -99,7 +99,6 @@ function first(weights, found) {
 }
 
 function llamaCpp(weights, next) {
-  if (weights.length === 1) return 0;
   const target = next() * sum(weights);
   let running = 0;
   return first(weights, (weight) => (running += weight) >= target);

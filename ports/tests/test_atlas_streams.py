@@ -48,6 +48,17 @@ def test_a_runtime_that_is_installed_draws_them_again(runtime: str) -> None:
     assert found["tokens"] == streams.load()[runtime]["tokens"]
 
 
+@spec("STREAM-2")
+def test_llama_cpp_takes_a_number_for_a_single_token() -> None:
+    ks = [64, 1, 5] * 200
+    probs = reference.softmax(np.stack([reference.keep_top_k(streams.LOGITS, k) for k in ks]))
+    try:
+        _, tokens = streams.llama_cpp_after(42, ks)
+    except ImportError as error:
+        pytest.skip(f"llama.cpp is not installed here: {error}")
+    assert reference.draw_as(probs, "llama.cpp", 42).tolist() == tokens
+
+
 def test_another_stream_is_noticed() -> None:
     records: dict[str, dict[str, Any]] = streams.load()
     assert streams.same("llama.cpp", records["transformers.js"]) < 400

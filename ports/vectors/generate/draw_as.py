@@ -19,7 +19,7 @@ BadRuntime (STREAM-1): an unknown runtime answered with some token
 BadProbs (STREAM-1): negative weights, nan, infinity, a row of zeros or a total that overflows answered with a token
 StdMt19937 (STREAM-2): the words of MT19937 joined as in PyTorch, or its state set as in Python
     [first_word_high seeded_as_python]
-SingleToken (STREAM-2): a number taken where one token is left [number_for_a_single_token]
+SingleToken (STREAM-2): no number taken where one token is left [no_number_for_a_single_token]
 Order (STREAM-2): survivors walked or raced over by id, or the rank returned
     [llama_cpp_by_id transformers_js_by_id rank_returned survivors_by_id]
 Xorshift (STREAM-3): the low bits kept [low_bits]
@@ -79,7 +79,7 @@ def build() -> File:
             file.valid("equal tokens: the lowest id first", probs=array([[1, 2, 1, 2, 1, 1]] * 8) / 8, seed="7")
             file.valid("float64", probs=float64([[0.1, 0.2, 0.3, 0.4]] * 8), seed="3")
 
-    file.group("a single token", "STREAM-2", "llama.cpp takes no number for it, transformers.js does.")
+    file.group("a single token", "STREAM-2", "A number is taken for it as for any other.")
     single = array([[1, 0, 0, 1], [0, 1, 0, 0]] * 6) / 2
     for runtime in ("llama.cpp", "transformers.js"):
         file.valid(

@@ -88,7 +88,7 @@ def _first(true: list[bool]) -> int:
 
 def _llama_cpp(weights: list[Fraction], numbers: Numbers, _: str) -> int:
     sums = _sums(weights, "float64")
-    target = _double(next(numbers) * sums[-1]) if len(weights) > 1 else Fraction(0)
+    target = _double(next(numbers) * sums[-1])
     return _first([total >= target for total in sums])
 
 
