@@ -89,7 +89,7 @@ def llama_cpp_by_id(rows: np.ndarray, seed: int) -> Iterator[int]:
 @mutant("draw_as", "STREAM-2", "no number taken for a single token")
 @of("llama.cpp")
 def no_number_for_a_single_token(rows: np.ndarray, seed: int) -> Iterator[int]:
-    """As llama.cpp did in older releases."""
+    """A shortcut for a draw that is certain: the text goes on with other numbers."""
     take = generators.mt19937_53(seed)
     for row in rows:
         ids = ranked(row)
