@@ -1,7 +1,7 @@
 """`python -m parity_tests side-by-side`: see the heads agree; `report`: on a whole grid; `bench`: how fast.
 
-`profiles`: the same settings in every engine's order; `judge`: whether a file of logits comes from a right head;
-`mutants`: which test catches which known mistake.
+`profiles`: the same settings in every engine's order; `seeds`: the same seed in every runtime; `judge`: whether a file
+of logits comes from a right head; `mutants`: which test catches which known mistake.
 """
 
 import argparse
@@ -33,7 +33,12 @@ def main(arguments: list[str] | None = None) -> int:
     for option in SETTINGS:
         kind = int if option == "top-k" else float
         profiles.add_argument(f"--{option}", type=kind, metavar="X", help="off unless it is given")
-    for parser_of_model in (side, profiles):
+    seeds = commands.add_parser("seeds", help="which token each runtime draws from the same seed, and why")
+    seeds.add_argument("prompt", nargs="?", help="default: a line that the embedded model knows")
+    seeds.add_argument("--seed", type=int, default=42, metavar="S", help="from 0 to 2^32 - 1 (default 42)")
+    seeds.add_argument("--temperature", type=float, default=0.7, metavar="T", help="above 0 (default 0.7)")
+    seeds.add_argument("--top-k", type=int, default=50, metavar="K", help="how many tokens survive (default 50)")
+    for parser_of_model in (side, profiles, seeds):
         parser_of_model.add_argument(
             "--model",
             default="tiny",
@@ -79,6 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     command = {
         "side-by-side": _side_by_side,
         "profiles": _profiles,
+        "seeds": _seeds,
         "judge": _judge,
         "tolerances": _tolerances,
         "bench": _bench,
@@ -89,7 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
         return command(options)
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]
-        extra = "torch" if options.command in ("side-by-side", "profiles") else "dev"
+        extra = "torch" if options.command in ("side-by-side", "profiles", "seeds") else "dev"
         print(f"{options.command}: this needs {package}: pip install '.[{extra}]' in a clone", file=sys.stderr)
         return 2
 
@@ -188,6 +194,30 @@ def _profiles(options: argparse.Namespace) -> int:
         )
     except (OSError, ValueError) as error:
         print(f"profiles: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        print(json.dumps(found.as_json(), indent=2))
+    else:
+        show(found, console())
+    return 0
+
+
+def _seeds(options: argparse.Namespace) -> int:
+    from weights_export import checkpoint
+
+    try:
+        _refuse_prompt(options.prompt)
+        if not 0 <= options.seed < 2**32:
+            raise ValueError(f"--seed is {options.seed}: it must be from 0 to 2^32 - 1, which every runtime takes")
+        checkpoint.find(options.model)
+        with _importing():
+            from .demo.seeds import compare, show
+            from .terminal import console
+
+        prompt = checkpoint.PROMPTS[0] if options.prompt is None else options.prompt
+        found = compare(checkpoint.load(options.model), prompt, options.seed, options.temperature, options.top_k)
+    except (OSError, ValueError) as error:
+        print(f"seeds: {error}", file=sys.stderr)
         return 2
     if options.json:
         print(json.dumps(found.as_json(), indent=2))

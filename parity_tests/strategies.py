@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 import reference
 from reference.operations import OPERATIONS, STAGES, STEPS, UNTIL
+from reference.streams import STREAMS
 from reference.validation import COMPUTE_DTYPE
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
@@ -322,6 +323,8 @@ _DRAWN: dict[str, Callable[[st.DrawFn, dict[str, Any], tuple[str, ...]], dict[st
     "noise": lambda draw, given, dtypes: {
         "noise": _seeded(draw).standard_exponential(given["probs"].shape).astype(compute_dtype(given["probs"]))
     },
+    "runtime": lambda draw, given, dtypes: {"runtime": draw(st.sampled_from([*STREAMS]))},
+    "seed": lambda draw, given, dtypes: {} if "noise" in given else {"seed": draw(st.integers(1, 2**32 - 2))},
     "hidden": lambda draw, given, dtypes: {"hidden": draw(hidden_states(dtypes))},
     "weight": lambda draw, given, dtypes: {"weight": draw(norm_weights(*_last_axis(given)))},
     "bias": lambda draw, given, dtypes: {"bias": draw(biases(*_last_axis(given)))},

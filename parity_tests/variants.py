@@ -23,6 +23,7 @@ from . import norm_variants as norms
 from .by_row import process_with, whole
 from .heads import REFERENCE, Head, keeps_with
 from .judges import orders
+from .stream_variants import draw_as_by_other_means
 
 
 def _products(context: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -401,6 +402,7 @@ VARIANTS = (
     ),
     _variant("a heap of probabilities", keep_top_p=engines.top_p_by_heap, greedy=engines.greedy_by_top_k),
     _variant("pipelines row by row", process=engines.process_row_by_row),
+    _variant("other generators and walks", draw_as=draw_as_by_other_means),
 )
 
 

@@ -25,6 +25,7 @@ from .penalties import (
 )
 from .pipeline import process
 from .profiles import apply_settings
+from .streams import draw_as
 from .torch_rng import TorchGenerator
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "ban",
     "compute_logits",
     "cross_entropy",
+    "draw_as",
     "finish_logits",
     "frequency_penalty",
     "greedy",

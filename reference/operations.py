@@ -34,6 +34,7 @@ DEFAULTS: dict[str, Any] = {
     "ignore_index": -100,
     "steps": [],
     "prompt_length": 0,
+    "runtime": "llama.cpp",
 }
 
 UNTIL = ("reached", "exceeded")  # whether a running sum of exactly p is enough: FILTER-2 and FILTER-3
@@ -59,7 +60,10 @@ REFUSALS: dict[str, tuple[str, tuple[str, ...]]] = {
     "bad_noise": ("negative, nan or infinite", ("DRAW-5",)),
     "bad_num_samples": ("below 1, not an integer, or more than the tokens of non-zero probability", ("DRAW-6",)),
     "bad_uniform": ("outside [0, 1), or nan", ("CDF-3", "FILTER-11")),
-    "bad_seed": ("not an integer, or outside -2⁶³ to 2⁶⁴ - 1", ("RNG-1",)),
+    "bad_seed": (
+        "not an integer, or outside -2⁶³ to 2⁶⁴ - 1; of `draw_as` outside 0 to 2³² - 1, or none in that runtime",
+        ("RNG-1", "STREAM-1"),
+    ),
     "bad_hidden": ("nan or infinite", ("OUT-4",)),
     "bad_weight": ("a weight, a bias or a weight offset that is nan or infinite", ("OUT-4", "OUT-7")),
     "bad_epsilon": ("nan, infinite, 0, negative, not a number, or so in the compute dtype", ("OUT-4",)),
@@ -89,6 +93,7 @@ REFUSALS: dict[str, tuple[str, tuple[str, ...]]] = {
         "its values, a `prompt_length` beyond the history",
         ("PIPE-4",),
     ),
+    "bad_runtime": ("no runtime whose stream is known", ("STREAM-1",)),
     "bad_bundle": ("a bundle that is missing, damaged, or of another format or version", ()),
 }
 
@@ -130,7 +135,8 @@ class Operation:
         >>> OPERATIONS["top_k"].given({"logits": [1, 2], "k": 1, "temperature": 0.7})
         {'logits': [1, 2], 'k': 1}
         """
-        return {name: values[name] for name in self.arguments if name in values}
+        names = [name for name in self.arguments if name in values]
+        return {name: values[name] for name in names if name != "seed" or "noise" not in names}  # either will do
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -388,6 +394,16 @@ _TABLE = (
         "bad_token_ids",
         rounds=True,
         parts=("log_probs",),
+    ),
+    Operation(
+        name="draw_as",
+        arguments={"probs": _ROWS, "runtime": "", "seed": ""},
+        results={"token_ids": "(…)"},
+        rule="STREAM-1",
+        rules=tuple(f"STREAM-{n}" for n in range(1, 8)),
+        refusals=("bad_dtype", "bad_shape", "bad_probs", "overflow", "bad_runtime", "bad_seed"),
+        file="draw_as",
+        family="streams",
     ),
     Operation(
         name="apply_settings",

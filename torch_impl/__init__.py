@@ -24,12 +24,14 @@ from .penalties import (
     repetition_penalty,
 )
 from .pipeline import process
+from .streams import draw_as
 
 __all__ = [
     "apply_temperature",
     "ban",
     "compute_logits",
     "cross_entropy",
+    "draw_as",
     "finish_logits",
     "frequency_penalty",
     "greedy",

@@ -137,6 +137,7 @@ def settings(shape: str, contexts: np.ndarray, embedding: np.ndarray) -> Iterato
             "probs": probs,
             "noise": reference.TorchGenerator(SEED).standard_exponential(probs.shape, compute_dtype(probs)),
             "uniform": reference.TorchGenerator(SEED).uniform(len(probs)),
+            "seed": SEED,
             "hidden": h,
             "weight": w[0],
             "cap": CAP,

@@ -1,6 +1,7 @@
 """`python -m ports.atlas`: run every implementation that is installed here, keep the records, write ATLAS.md.
 
-Records of implementations that are not installed stay as they are, with their versions and their date.
+`python -m ports.atlas seeds` asks the runtimes alone what they draw from a seed. Records of what is not installed stay
+as they are, with their versions and their date.
 """
 
 import argparse
@@ -12,28 +13,32 @@ from pathlib import Path
 
 from reference.version import VERSION
 
-from . import records
+from . import records, streams
 from .page import NAMES, page
 from .survey import survey
 
+SEEDS = "seeds"  # not an implementation: what every runtime draws from a seed
 ATLAS = Path(__file__).parents[1] / "ATLAS.md"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m ports.atlas", description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(NAMES)} (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join((*NAMES, SEEDS))} (default: all)")
     parser.add_argument("--date", default=datetime.date.today().isoformat(), help="of the records (default: today)")
     parser.add_argument("--version", action="version", version=VERSION)
     parser.add_argument("--print", action="store_true", help="print one record as JSON and write nothing")
     options = parser.parse_args()
-    unknown = set(options.names) - set(NAMES)
+    unknown = set(options.names) - {*NAMES, SEEDS}
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))}: no such implementation")
     if options.print:
         print(json.dumps(survey(options.names[0], options.date)))
         return 0
-    for name in options.names or NAMES:
-        print(f"{name}: {_run(name, options.date)}")
+    for name in options.names or (*NAMES, SEEDS):
+        if name == SEEDS:
+            streams.run(options.date)
+        else:
+            print(f"{name}: {_run(name, options.date)}")
     ATLAS.write_text(page(records.load_all()), encoding="utf-8")
     return 0
 

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from . import survey
+from . import streams, survey
 from .by_profile import tables
 from .questions import QUESTIONS
 
@@ -52,7 +52,7 @@ def page(records: dict[str, dict[str, Any]]) -> str:
     """The whole document. `records` maps the names of the adapters to their records."""
     names = [name for name in NAMES if name in records]
     lines = [INTRO, *_what(names, records), "", MATRIX, *_matrix(names, records), "", *_questions(names, records)]
-    lines += [*tables(names, records), "## How each differs", ""]
+    lines += [*tables(names, records), *streams.section(), "## How each differs", ""]
     for name in names:
         lines += _differences(name, records[name])
     return "\n".join(lines).rstrip() + "\n"

@@ -13,6 +13,7 @@
 #include "lm_head.h"
 #include "lm_penalties.h"
 #include "lm_scores.h"
+#include "lm_streams.h"
 #include "request.h"
 #include "steps.h"
 
@@ -206,6 +207,18 @@ static void cross_entropy(const cJSON *inputs, double seq) {
     write_floats("loss", &loss, NULL, 0);
 }
 
+static void draw_as(const cJSON *inputs, double seq) {
+    tensor p = read_tensor(inputs, "probs", 1);
+    const char *name = has(inputs, "runtime") ? cJSON_GetStringValue(get(inputs, "runtime")) : "llama.cpp";
+    int runtime = name ? lm_runtime_named(name) : -1;
+    if (runtime < 0) refuse(LM_BAD_RUNTIME, "runtime", get(inputs, "runtime"), "it must be one whose stream is known");
+    uint64_t number = seed(inputs);
+    int64_t *ids = room(p.rows, sizeof *ids), *order = room(p.last, sizeof *order);
+    check(lm_draw_as(p.numbers, p.rows, p.last, (lm_runtime)runtime, number, room(p.last, sizeof(float)), order, ids));
+    begin(seq);
+    write_ids("token_ids", ids, p.shape, p.axes - 1); /* (..., V) -> (...) */
+}
+
 static void open_bundle(const cJSON *inputs, double seq) {
     const char *why = bundle_open(string(inputs, "path"), &open_one);
     if (why) refuse(LM_BAD_BUNDLE, "path", get(inputs, "path"), why);
@@ -310,6 +323,7 @@ static const operation OPERATIONS[] = {
     {"top_log_probs", top_log_probs, NULL, ""},
     {"rank", rank, NULL, ""},
     {"cross_entropy", cross_entropy, NULL, ""},
+    {"draw_as", draw_as, NULL, ""},
     {"open_bundle", open_bundle, NULL, ""},
     {"step", step, NULL, ""},
     {"sequence", sequence, NULL, ""},

@@ -32,7 +32,8 @@ static const struct {
     [LM_BAD_COUNT] = {"bad_count", "it must be an integer of at least 1"},
     [LM_BAD_TOKEN_IDS] = {"bad_token_ids", "ids lie in [0, V), the vocabulary; leave out padding"},
     [LM_BAD_STEPS] = {"bad_steps", "steps are [name, {argument: value}], each a function from logits to logits"},
-    [LM_BAD_SEED] = {"bad_seed", "it must be an integer from -2^63 to 2^64 - 1"},
+    [LM_BAD_SEED] = {"bad_seed", "it must be an integer from -2^63 to 2^64 - 1, or one that the runtime takes"},
+    [LM_BAD_RUNTIME] = {"bad_runtime", "it must be the name of a runtime whose stream is known"},
     [LM_BAD_BUNDLE] = {"bad_bundle", "export it again"},
 };
 
@@ -45,22 +46,6 @@ void lm_describe(lm_refusal refusal, char *text, size_t size) {
     else if (refusal.row >= 0)
         snprintf(place, sizeof place, "[%lld]", (long long)refusal.row);
     snprintf(text, size, "%s%s is %.9g: %s", refusal.argument, place, refusal.value, CODES[refusal.code].remedy);
-}
-
-/* Probabilities are finite and >= 0, and at least `num_samples` of each row are above zero. */
-static lm_refusal check_probs(const float *probs, size_t rows, size_t V, int64_t num_samples) {
-    if (V == 0) return refuse(LM_BAD_SHAPE, "V", 0, -1, -1);
-    for (size_t row = 0; row < rows; row++, probs += V) {
-        int64_t possible = 0;
-        for (size_t v = 0; v < V; v++) {
-            if (!(probs[v] >= 0 && probs[v] < INFINITY))
-                return refuse(LM_BAD_PROBS, "probs", probs[v], (int64_t)row, (int64_t)v);
-            possible += probs[v] > 0;
-        }
-        if (possible == 0) return refuse(LM_BAD_PROBS, "the sum of probs", 0, (int64_t)row, -1);
-        if (possible < num_samples) return refuse(LM_BAD_NUM_SAMPLES, "num_samples", (double)num_samples, -1, -1);
-    }
-    return FINE;
 }
 
 lm_refusal lm_compute_logits(const float *context, const float *embedding, size_t rows, size_t V, size_t d,
@@ -278,7 +263,7 @@ void lm_seed(lm_rng *rng, uint64_t seed) {
     rng->next = 624;
 }
 
-static uint32_t next_output(lm_rng *rng) {
+uint32_t lm_output(lm_rng *rng) {
     uint32_t *s = rng->state;
     if (rng->next == 624) {
         for (int i = 0; i < 624; i++) {
@@ -294,11 +279,11 @@ static uint32_t next_output(lm_rng *rng) {
     return y ^ (y >> 18);
 }
 
-float lm_uniform32(lm_rng *rng) { return (float)(next_output(rng) & 0xffffffu) * 0x1p-24f; }
+float lm_uniform32(lm_rng *rng) { return (float)(lm_output(rng) & 0xffffffu) * 0x1p-24f; }
 
 double lm_uniform64(lm_rng *rng) {
-    uint64_t high = next_output(rng); /* the first output is the high word */
-    return (double)(((high << 32) | next_output(rng)) & 0x1fffffffffffffu) * 0x1p-53;
+    uint64_t high = lm_output(rng); /* the first output is the high word */
+    return (double)(((high << 32) | lm_output(rng)) & 0x1fffffffffffffu) * 0x1p-53;
 }
 
 double lm_exponential(lm_rng *rng) { return -log1p(-lm_uniform64(rng)); }

@@ -16,7 +16,8 @@
  * its input says so in its return value, and its output must not be used then. The rules in brackets are those of
  * reference/SPEC.md.
  *
- * lm_filters.h, lm_penalties.h and lm_scores.h have what may come between the logits and the softmax, or in its place.
+ * lm_filters.h, lm_penalties.h and lm_scores.h have what may come between the logits and the softmax, or in its place,
+ * and lm_streams.h the draws of other runtimes.
  */
 #ifndef LM_HEAD_H
 #define LM_HEAD_H
@@ -50,7 +51,8 @@ typedef enum {
     LM_BAD_COUNT,
     LM_BAD_TOKEN_IDS, /* ... and lm_scores.h */
     LM_BAD_STEPS, /* for callers that read steps from text */
-    LM_BAD_SEED,  /* for callers that read seeds from text */
+    LM_BAD_SEED,  /* of lm_streams.h, and for callers that read seeds from text */
+    LM_BAD_RUNTIME,
     LM_BAD_BUNDLE /* for callers that read bundles */
 } lm_code;
 
@@ -129,6 +131,7 @@ typedef struct {
 } lm_rng;
 
 void lm_seed(lm_rng *rng, uint64_t seed);
+uint32_t lm_output(lm_rng *rng);     /* the next 32 bits, which all others are made of */
 float lm_uniform32(lm_rng *rng);     /* torch.rand in float32  [RNG-4] */
 double lm_uniform64(lm_rng *rng);    /* torch.rand in float64 */
 double lm_exponential(lm_rng *rng);  /* exponential_() in float64; cast to float, exponential_() in float32  [RNG-3] */

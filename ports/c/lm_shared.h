@@ -1,4 +1,4 @@
-/* What the files of the port share: how they refuse, and what all of them ask of logits. Not for callers. */
+/* What the files of the port share: how they refuse, and what all of them ask of logits and probabilities. Not for callers. */
 #ifndef LM_SHARED_H
 #define LM_SHARED_H
 
@@ -32,6 +32,22 @@ static inline lm_refusal check_logits(const float *logits, size_t rows, size_t V
             alive |= logits[v] > -INFINITY;
         }
         if (!alive) return refuse(code, "every one of logits", -INFINITY, (int64_t)row, -1);
+    }
+    return FINE;
+}
+
+/* Probabilities are finite and >= 0, and at least `num_samples` of each row are above zero. */
+static inline lm_refusal check_probs(const float *probs, size_t rows, size_t V, int64_t num_samples) {
+    if (V == 0) return refuse(LM_BAD_SHAPE, "V", 0, -1, -1);
+    for (size_t row = 0; row < rows; row++, probs += V) {
+        int64_t possible = 0;
+        for (size_t v = 0; v < V; v++) {
+            if (!(probs[v] >= 0 && probs[v] < INFINITY))
+                return refuse(LM_BAD_PROBS, "probs", probs[v], (int64_t)row, (int64_t)v);
+            possible += probs[v] > 0;
+        }
+        if (possible == 0) return refuse(LM_BAD_PROBS, "the sum of probs", 0, (int64_t)row, -1);
+        if (possible < num_samples) return refuse(LM_BAD_NUM_SAMPLES, "num_samples", (double)num_samples, -1, -1);
     }
     return FINE;
 }

@@ -133,6 +133,7 @@ def _arguments(bundle: Bundle) -> Iterator[tuple[str, dict[str, Any]]]:
         "probs": probs,
         "noise": reference.TorchGenerator(1).standard_exponential(probs.shape, probs.dtype),
         "uniform": np.array(0.5, probs.dtype),
+        "seed": 1,
         "temperature": DEFAULTS["temperature"],
         "k": DEFAULTS["k"],
         "history": np.array(bundle.prompts[0]["token_ids"] if bundle.prompts else [], np.int64),

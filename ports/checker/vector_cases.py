@@ -44,7 +44,12 @@ def _left_open(port: Port, given: dict[str, object]) -> str:
     """Why the port's contract has no one answer to this; "" if it has."""
     if port.contract.leaves_open(given):
         return "its contract does not say what so small a temperature means"
-    return "its random stream is its own" if port.contract.stream == "own" and "seed" in given else ""
+    return "its random stream is its own" if port.contract.stream == "own" and _of_pytorch(given) else ""
+
+
+def _of_pytorch(given: dict[str, object]) -> bool:
+    """Whether it is PyTorch's stream that is seeded."""
+    return "seed" in given and "runtime" not in given
 
 
 def _by_contract(port: Port, case: Case) -> bool:

@@ -9,6 +9,7 @@ import { greedy } from "./filters.mjs";
 import * as head from "./lm_head.mjs";
 import { process as processed, STEPS } from "./pipeline.mjs";
 import * as scores from "./scores.mjs";
+import { drawAs } from "./streams.mjs";
 
 /** Thrown for what this port does not support. Any other error that has a code is a refusal. */
 class Skipped extends Error {}
@@ -115,11 +116,14 @@ function sameShape(name, given, expected) {
     throw refusal("bad_shape", `${name} has shape [${given}]: it must be [${expected}]`);
 }
 
-/** The random stream of a seed, which is given in decimal digits. */
-function generator({ seed }) {
+/** A seed, which is given in decimal digits. */
+function seedOf({ seed }) {
   if (!/^-?[0-9]+$/.test(seed)) throw refusal("bad_seed", `seed is ${seed}: it must be an integer`);
-  return new head.TorchGenerator(BigInt(seed));
+  return BigInt(seed);
 }
+
+/** PyTorch's random stream of a seed. */
+const generator = (inputs) => new head.TorchGenerator(seedOf(inputs));
 
 /** A vector with one number for each of the last axis of `rows`; undefined if the request has none. */
 function vector(inputs, name, rows) {
@@ -148,6 +152,7 @@ const DEFAULTS = {
   ...{ weight_offset: 0, multiplier: 1, divisor: 1, cap: Infinity },
   ...{ p: 0.9, until: "reached", mass: 0.9, cutoff: 3e-4, h: 0.4, n: 1, threshold: 0.1, probability: 0.5 },
   ...{ penalty: 1.1, ngram_size: 3, length: 1, ignore_index: -100, steps: [], prompt_length: 0, epsilon: 1e-5 },
+  runtime: "llama.cpp",
 };
 
 /** Those of them that differ. */
@@ -322,6 +327,11 @@ const OPERATIONS = {
     const ignored = fromJson(inputs.ignore_index);
     const loss = scores.crossEntropy(logits.numbers, targets(inputs, logits), ignored, logits.last);
     return { loss: floats(logits.numbers.constructor.of(loss), []) };
+  },
+  draw_as(inputs) {
+    const probs = tensor(inputs, "probs");
+    if (inputs.runtime === "nanochat" && probs.numbers instanceof Float64Array) throw new Skipped(NO_FLOAT64_EXPONENTIALS);
+    return { token_ids: ids(drawAs(probs.numbers, inputs.runtime, seedOf(inputs), probs.last), probs.shape.slice(0, -1)) };
   },
   async open_bundle({ path }) {
     const read = async (name) => {

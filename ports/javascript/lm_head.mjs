@@ -449,8 +449,30 @@ export class TorchGenerator {
     }
   }
 
-  /** The next 32 bits. */
-  #output() {
+  /**
+   * The same generator as CPython's `random.seed` seeds it: `init_by_array` with one word.
+   *
+   * @param {number} seed an integer from 0 to 2^32 - 1
+   * @returns {TorchGenerator}
+   */
+  static asPython(seed) {
+    const stream = new TorchGenerator(19650218);
+    const s = stream.#state;
+    let i = 1;
+    for (let k = 0; k < 624 + 623; k++) {
+      const previous = s[i - 1] ^ (s[i - 1] >>> 30);
+      s[i] = k < 624 ? (s[i] ^ Math.imul(previous, 1664525)) + seed : (s[i] ^ Math.imul(previous, 1566083941)) - i;
+      if (++i === 624) {
+        s[0] = s[623];
+        i = 1;
+      }
+    }
+    s[0] = 0x80000000;
+    return stream;
+  }
+
+  /** The next 32 bits, which all other numbers are made of. */
+  output() {
     const s = this.#state;
     if (this.#next === 624) {
       for (let i = 0; i < 624; i++) {
@@ -468,8 +490,8 @@ export class TorchGenerator {
 
   /** A number in [0, 1) of 53 bits. The first output is the high word. */
   #uniform53() {
-    const high = this.#output() & 0x1fffff;
-    return (high * 2 ** 32 + this.#output()) * 2 ** -53;
+    const high = this.output() & 0x1fffff;
+    return (high * 2 ** 32 + this.output()) * 2 ** -53;
   }
 
   /**
@@ -480,7 +502,7 @@ export class TorchGenerator {
    * @returns {Floats}
    */
   uniforms(size, Kind = Float64Array) {
-    const draw = Kind === Float32Array ? () => (this.#output() & 0xffffff) * 2 ** -24 : () => this.#uniform53();
+    const draw = Kind === Float32Array ? () => (this.output() & 0xffffff) * 2 ** -24 : () => this.#uniform53();
     return new Kind(size).map(draw);
   }
 

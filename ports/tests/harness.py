@@ -47,6 +47,8 @@ WORDS = (
     (r"\(penalised logits\)|\(\(logits", "overflow"),
     (r"(p|mass|cutoff|h|threshold|probability) is ", "bad_share"),
     (r"(n|until|ties|uniform|k|penalty|temperature|bias)\b.* is ", "bad_{}"),
+    (r"the sum of probs", "overflow"),
+    (r"(probs|runtime|seed)\b.* (?:is|sums) ", "bad_{}"),
     (r"biases\b|biased\b.* again", "bad_biases"),
     (r"(ngram_size|length) is ", "bad_count"),
     (r"(history|banned|biased|end_ids|token_ids|ignore_index)\b", "bad_token_ids"),

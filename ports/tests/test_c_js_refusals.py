@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from reference.operations import OPERATIONS, STAGES, STEPS
+from reference.streams import STREAMS
 
 from .c_and_js import f32, row, tool
 from .wire import Port
@@ -19,6 +20,7 @@ WITH_PROBS: dict[str, dict[str, Any]] = {
     "multinomial": {"num_samples": 1, "seed": "1"},
     "inverse_cdf": {"uniform": np.array(0.5)},
 }
+DRAWN: dict[str, Any] = {"probs": row(1, 1), "runtime": "llama.cpp", "seed": "1"}
 NORMED: dict[str, Any] = {"hidden": row(1, 2), "weight": row(1, 1)}
 FINISHED: dict[str, Any] = {"logits": row(1, 2), "bias": row(0, 0)}
 
@@ -149,6 +151,12 @@ REFUSED: list[tuple[str, str, dict[str, Any]]] = [
         for seed in (str(2**64), str(-(2**63) - 1), "", "-", "1.5", "0x1", "1 ", None)
     ),
     ("bad_seed", "multinomial", {"probs": row(1, 1), "num_samples": 1, "seed": "one"}),
+    *(("bad_seed", "draw_as", {**DRAWN, "seed": seed}) for seed in ("-1", str(2**32), str(2**32 - 1), "1.5", "", None)),
+    *(("bad_seed", "draw_as", {**DRAWN, "runtime": runtime, "seed": "0"}) for runtime in ("llama2.c", "llm.c")),
+    *(("bad_runtime", "draw_as", {**DRAWN, "runtime": x}) for x in ("", "ollama", "Llama.cpp", "toString", None, 1)),
+    *(("bad_probs", "draw_as", {**DRAWN, "probs": x}) for x in (row(1, -1), row(1, NAN), row(INF, 1), row(0, 0))),
+    ("bad_shape", "draw_as", {**DRAWN, "probs": row()}),
+    ("bad_dtype", "draw_as", {**DRAWN, "probs": np.array([1, 2])}),
     *(("bad_hidden", "rms_norm", {**NORMED, "hidden": row(x, 1)}) for x in (NAN, INF, -INF)),
     *(("bad_weight", "rms_norm", {**NORMED, "weight": row(x, 1)}) for x in (NAN, INF, -INF)),
     *(("bad_weight", "layer_norm", {**NORMED, "bias": row(x, 1)}) for x in (NAN, INF, -INF)),
@@ -269,7 +277,7 @@ MALFORMED: list[dict[str, Any]] = [
 
 
 @spec("HEAD-5", "SOFTMAX-4", "TEMP-2", "TEMP-3", "TOPK-5", "TOPK-7", "DRAW-5", "DRAW-6", "CDF-3", "CDF-4", "LOGITS-4")
-@spec("FILTER-11", "PENALTY-7", "PIPE-4", "LOGPROB-5")
+@spec("FILTER-11", "PENALTY-7", "PIPE-4", "LOGPROB-5", "STREAM-1")
 @pytest.mark.parametrize(("code", "op", "inputs"), REFUSED)
 def test_refusals(port: Port, code: str, op: str, inputs: dict[str, Any]) -> None:
     """Each with its code, and words that are more than the code."""
@@ -319,6 +327,8 @@ def test_under_valgrind(command: Callable[[str], list[str]], bundle: Path) -> No
         probs = port.result("softmax", logits=logits)["probs"]
         port.result("multinomial", probs=probs, num_samples=3, seed="5")
         port.result("inverse_cdf", probs=probs, uniform=np.array([0, 0.5, 0.99]))
+        for runtime in STREAMS:
+            port.result("draw_as", probs=probs, runtime=runtime, seed="5")
         context, embedding = logits[:, :7], logits[:, 7:707].reshape(-1, 7)
         port.result("lm_head", context=context, embedding=embedding, temperature=0.7, k=50)
         for op in STAGES:

@@ -26,7 +26,7 @@ from .arithmetic import (
     smallest_normal,
     unit_roundoff,
 )
-from .head import deviation, exact_logits, logits, never_rounds, race, running_sum, softmax, temperature
+from .head import deviation, exact_logits, gumbel, logits, never_rounds, race, running_sum, softmax, temperature
 from .output_layer import finish_logits, layer_norm, rms_norm
 from .penalties import frequency_penalty, rounded_once
 from .quantised import quantised_logits
@@ -44,6 +44,7 @@ __all__ = [
     "finish_logits",
     "frequency_penalty",
     "gamma",
+    "gumbel",
     "largest",
     "layer_norm",
     "log_probs",

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .arithmetic import EXP_ULPS, covers_float64, gamma, probabilistic_gamma, smallest_normal, unit_roundoff
+from .arithmetic import EXP_ULPS, LOG_ULPS, covers_float64, gamma, probabilistic_gamma, smallest_normal, unit_roundoff
 
 
 def exact_logits(context: Any, embedding: Any) -> np.ndarray:
@@ -146,3 +146,15 @@ def running_sum(probs: Any, dtype: str = "float64", error: Any = 0.0) -> np.ndar
     total, n = p.sum(axis=-1), p.shape[-1] + 1
     moved = 2 * np.broadcast_to(error, p.shape).sum(axis=-1)
     return 2 * (gamma(n, dtype) + gamma(n, "float64")) * total + moved + smallest_normal(dtype)
+
+
+def gumbel(probs: Any, uniform: Any, dtype: str) -> np.ndarray:
+    """Absolute error of `ln p - ln(-ln u)` where the logarithms are accurate to LOG_ULPS, or 8 u  [STREAM-5].
+
+    `10 u (|ln p| + |g| + 1)`, where `g = -ln(-ln u)`: each logarithm is off by `8 u` of itself, the inner one moves the
+    outer by `8 u` more, and the sum is rounded once. The rest is room for products of these, and for the judge.
+    """
+    with np.errstate(divide="ignore"):
+        scores = np.log(np.asarray(probs, np.float64)), np.log(-np.log(np.asarray(uniform, np.float64)))
+    sizes = np.abs(scores[0]) + np.abs(scores[1]) + 1
+    return np.where(np.isfinite(sizes), (2 * LOG_ULPS + 2) * unit_roundoff(dtype) * sizes, 0.0)

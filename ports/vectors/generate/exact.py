@@ -139,8 +139,12 @@ class Stream:
         self._words = random.Random()
         self._words.setstate((3, (*state, 624), None))
 
+    def output(self) -> int:
+        """The next 32 bits."""
+        return self._words.getrandbits(32)
+
     def _uniform53(self) -> Fraction:
-        high, low = self._words.getrandbits(32), self._words.getrandbits(32)
+        high, low = self.output(), self.output()
         return Fraction((high << 32 | low) & 2**53 - 1, 2**53)
 
     def uniform(self, n: int, dtype: str) -> list[float]:

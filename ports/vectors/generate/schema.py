@@ -67,7 +67,7 @@ def _of(operation: Operation) -> dict[str, Any]:
         "inputs": _object(
             {name: _argument(name, shape) for name, shape in operation.arguments.items()},
             [name for name in operation.arguments if name not in DEFAULTS and name not in _optional(operation)]
-            + ["seed"] * (operation.on == "stream"),
+            + ["seed"] * ("seed" in operation.arguments and "noise" not in operation.arguments),
         ),
         "expected": {"anyOf": [_object(result, names), {"$ref": f"{_COMMON}#/$defs/refusal"}]},
     }
