@@ -334,6 +334,10 @@ def test_walk_through_needs_numpy_and_safetensors_alone(bundle_folder: Path) -> 
     assert "multinomial" in result.stdout
 
 
+def test_the_head_in_pytorch_needs_no_transformers() -> None:
+    assert run("-c", "import sys, torch_impl.fast; sys.exit('transformers' in sys.modules)").returncode == 0
+
+
 @pytest.mark.usefixtures("in_this_process")
 def test_bench_prints_tables_and_writes_pyperfs_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """That it works, and what it prints; speed is not tested."""
