@@ -17,7 +17,7 @@ import openvino
 import openvino_genai
 from openvino import opset13 as op
 
-from .. import Otherwise
+from ...checker.errors import SkippedError
 
 TITLE, SHORT = "OpenVINO GenAI", "OpenVINO"
 PACKAGES = ("openvino", "openvino-genai")
@@ -93,7 +93,7 @@ def penalised(logits: np.ndarray, settings: dict[str, Any], prompt: list[int], o
     """The logits after the penalties: each is the largest float32 that does not win against it, or -inf."""
     v = len(logits)
     if any(not 0 <= token < v for token in output):
-        raise Otherwise("draws no such id")
+        raise SkippedError("it cannot be made to draw such an id")
     prompt = prompt or [v + 1]  # an id that is in no question
     least, most = _order(-np.finfo(np.float32).max), _order(np.inf)
     found, wins = np.full(v, least), np.zeros(v, bool)
@@ -114,6 +114,8 @@ def penalised(logits: np.ndarray, settings: dict[str, Any], prompt: list[int], o
 
 def _by_row(logits: Any, history: Any, penalty: str, value: Any, prompt: bool) -> np.ndarray:
     rows = np.reshape(logits, (-1, np.shape(logits)[-1]))
+    if ((np.abs(_order(rows)) < SUBNORMAL) & ((rows != 0) | np.signbit(rows))).any():
+        raise SkippedError("greedy decoding cannot tell -0 or a subnormal number from 0")
     seen = np.reshape(history, (len(rows), np.shape(history)[-1])).tolist()
     done = [
         penalised(row, {penalty: value}, *((said, []) if prompt else ([], said)))
