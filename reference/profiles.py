@@ -228,7 +228,20 @@ CTRANSLATE2 = Profile(  # with include_prompt_in_result=False; otherwise the pro
         Row("keep_top_p", "p", "sampling_topp", 1.0, FROM_ONE, ANY),
     ),
 )
-_ALL = (TRANSFORMERS, VLLM, SGLANG, LLAMA_CPP, MLX_LM, ONNXRUNTIME_GENAI, CTRANSLATE2)
+OPENVINO_GENAI = Profile(  # below 0, its frequency and presence penalties raise a logit; as if top-p came before min-p
+    "openvino-genai",
+    (
+        Row("min_length", "length", "min_new_tokens", 0, TO_ZERO, OUTPUT, _STOP),
+        Row("repetition_penalty", "penalty", "repetition_penalty", 1.0, ONE),
+        Row("presence_penalty", "penalty", "presence_penalty", 0.0, ZERO, OUTPUT),
+        Row("frequency_penalty", "penalty", "frequency_penalty", 0.0, ZERO, OUTPUT),
+        Row("keep_top_k", "k", "top_k", None, ZERO, ANY),
+        Row("apply_temperature", "temperature", "temperature", 1.0),
+        Row("keep_top_p", "p", "top_p", 1.0, ONE, {**ANY, **STRICT}),
+        Row("keep_min_p", "p", "min_p", 0.0, ZERO),
+    ),
+)
+_ALL = (TRANSFORMERS, VLLM, SGLANG, LLAMA_CPP, MLX_LM, ONNXRUNTIME_GENAI, CTRANSLATE2, OPENVINO_GENAI)
 PROFILES = {profile.name: profile for profile in _ALL}
 
 

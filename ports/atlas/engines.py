@@ -28,6 +28,7 @@ ENGINES = {
     "mlx-lm": "mlx_lm_sampler",
     "onnxruntime-genai": "onnxruntime_genai_generator",
     "ctranslate2": "ctranslate2_generator",
+    "openvino-genai": "openvino_genai_generator",
     "onnxruntime": "onnxruntime_operators",
     "pytorch": "pytorch",
     "jax": "jax_lax",

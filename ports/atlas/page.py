@@ -14,6 +14,7 @@ NAMES = (
     "transformers_processors",
     "onnxruntime_operators",
     "onnxruntime_genai_generator",
+    "openvino_genai_generator",
     "llama_cpp_samplers",
     "jax_lax",
     "mlx_lm_sampler",

@@ -6,4 +6,5 @@ collect_ignore = [
     "llama_cpp_samplers.py",
     "mlx_lm_sampler.py",
     "onnxruntime_genai_generator.py",
+    "openvino_genai_generator.py",
 ]
