@@ -70,7 +70,7 @@ def test_nothing_else_is_installed(names: list[str]) -> None:
     assert {name for name in top if not name.endswith(".dist-info")} == {*PACKAGES, "lm_head_parity_pytest.py"}
     assert [name for name in names if in_a_clone_alone(name)] == []
     suffixes = {Path(name).suffix for name in names if ".dist-info/" not in name}
-    assert suffixes == {".py", ".typed", ".md", ".json", ".safetensors", ".html", ".css", ".js"}
+    assert suffixes == {".py", ".typed", ".md", ".json", ".safetensors", ".html", ".css", ".js", ".c", ".mjs"}
 
 
 def test_modules_and_data_are_installed(names: list[str]) -> None:

@@ -240,7 +240,7 @@ def test_the_orders_are_those_of_the_profiles(view: View) -> None:
                 assert ("all that tie" in sentence) == (row.always.get("ties") == "all")
                 assert ("here the lowest ids" in sentence) == (row.always.get("ties") == "any")
                 assert ("is above p" in sentence) == (row.always.get("until") == "exceeded")
-    assert len(set(said.values())) == 5  # llama.cpp's are those of no other, sglang's neither
+    assert len(set(said.values())) == 6  # llama.cpp's are those of no other, sglang's neither
 
 
 @spec("PIPE-3", "TEMP-2", "FILTER-11")
