@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,9 @@ def check_targets(values: Any, shape: tuple[int, ...], ignore_index: Any) -> tup
     return ids, counted
 
 
+_signature = cache(inspect.signature)  # which takes longer than a filter of the survivors
+
+
 def check_steps(steps: Any, functions: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """The steps of a pipeline: names, and copies of their arguments, without the remark that any of the tied stay."""
     if isinstance(steps, str) or not isinstance(steps, Sequence):
@@ -125,7 +129,7 @@ def _check_step(name: str, step: Any, functions: Mapping[str, Any]) -> tuple[str
     for argument in arguments:
         if argument not in allowed:
             raise ValueError(f"{name} has {argument!r}: {function} takes {', '.join(allowed)}")
-    for argument, parameter in inspect.signature(functions[function]).parameters.items():
+    for argument, parameter in _signature(functions[function]).parameters.items():
         if parameter.default is parameter.empty and argument not in (*handed, *arguments):
             raise ValueError(f"{name} has no {argument!r}: {function} needs it")
     return function, arguments

@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -127,6 +128,9 @@ def check_targets(values: Any, logits: Tensor, ignore_index: Any) -> tuple[Tenso
     return ids, counts
 
 
+_signature = cache(inspect.signature)  # which takes longer than a filter of the survivors
+
+
 def check_steps(
     steps: Any, functions: Mapping[str, Callable[..., Any]]
 ) -> list[tuple[str, dict[str, Any], Sequence[str]]]:
@@ -147,7 +151,7 @@ def _check_step(
     function, arguments = step
     if function not in functions:
         raise ValueError(f"{name} is {function!r}: it must be one of {', '.join(functions)}")
-    takes = inspect.signature(functions[function]).parameters
+    takes = _signature(functions[function]).parameters
     arguments = {key: value for key, value in arguments.items() if (key, value) != ("ties", "any")}
     handed = ("logits", "history", "uniform")  # by the pipeline
     allowed = [argument for argument in takes if argument not in handed] + ["counts"] * ("history" in takes)
