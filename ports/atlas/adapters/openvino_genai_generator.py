@@ -27,7 +27,7 @@ PROFILE = "openvino-genai"
 OFF: dict[str, Any] = {}
 PROPERTIES = {"ATTENTION_BACKEND": "SDPA", "INFERENCE_PRECISION_HINT": "f32"}
 SUBNORMAL = 2**23
-DRAWS = 1_024
+DRAWS, MOST = 1_024, 512
 INPUTS = {
     "input_ids": (2, np.int64),
     "attention_mask": (2, np.int64),
@@ -112,8 +112,15 @@ def penalised(logits: np.ndarray, settings: dict[str, Any], prompt: list[int], o
     return np.where(wins, numbers, np.float32(-np.inf))
 
 
+def _few(logits: Any) -> np.ndarray:
+    """As rows. Raises: SkippedError for so many logits that asking about each would take minutes."""
+    if np.size(logits) > MOST:
+        raise SkippedError(f"it takes minutes to ask about more than {MOST} logits")
+    return np.reshape(logits, (-1, np.shape(logits)[-1]))
+
+
 def _by_row(logits: Any, history: Any, penalty: str, value: Any, prompt: bool) -> np.ndarray:
-    rows = np.reshape(logits, (-1, np.shape(logits)[-1]))
+    rows = _few(logits)
     if ((np.abs(_order(rows)) < SUBNORMAL) & ((rows != 0) | np.signbit(rows))).any():
         raise SkippedError("greedy decoding cannot tell -0 or a subnormal number from 0")
     seen = np.reshape(history, (len(rows), np.shape(history)[-1])).tolist()
@@ -141,7 +148,7 @@ def presence_penalty(logits: Any, history: Any, penalty: Any) -> np.ndarray:
 
 def log_probs(logits: Any) -> np.ndarray:
     """The scores with `logprobs=1` of each token, where no other may be taken."""
-    rows = np.reshape(logits, (-1, np.shape(logits)[-1]))
+    rows = _few(logits)
     v, pipeline, found = rows.shape[-1], _pipeline(rows, [0], []), np.full(rows.shape, -np.inf, np.float32)
     for token in range(v):
         others = [other for other in range(v) if other != token]
