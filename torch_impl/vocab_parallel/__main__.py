@@ -24,8 +24,8 @@ def open_bundle(bundle: Path, world: int, rank: int) -> tuple[Tensor, int, int, 
     Raises: OSError for a missing file, ValueError for a folder that is not a bundle.
     """
     manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
-    if manifest.get("format") != "lm-head-bundle" or manifest.get("version") not in (2, 3):
-        raise ValueError(f"{bundle}: the manifest is not that of an lm-head-bundle, version 2 or 3")
+    if manifest.get("format") != "lm-head-bundle" or manifest.get("version") not in (2, 3, 4):
+        raise ValueError(f"{bundle}: the manifest is not that of an lm-head-bundle, version 2 to 4")
     about = manifest["tensors"]["embedding"]
     vocab_size, d = manifest["vocab_size"], about["shape"][1]
     first, stop = share(vocab_size, world, rank)
