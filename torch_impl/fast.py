@@ -5,9 +5,9 @@ The same functions on tensors, on any device. What PyTorch does differently:
 - A few rows are multiplied with the table in parts, one for each thread.
 - `torch.topk` finds the survivors. Which of several equal logits it keeps is open, so where the k-th scaled logit
   equals the next one, and only in such a row, the ids are chosen here.
-- The device is waited for once: for one flag, whether the logits are good and no row has such a tie. That is also where
-  `torch.compile` breaks the graph, besides a generator, which it cannot trace, and the check of the temperature;
-  `_largest`, from logits to flag, compiles as one graph.
+- The device is waited for once: for one flag, whether the logits are good and no row has such a tie; a `finish` and
+  `steps` have checks of their own. That is also where `torch.compile` breaks the graph, besides a generator, which it
+  cannot trace, and the check of the temperature; `_largest`, from logits to flag, compiles as one graph.
 - `torch.multinomial` takes V exponentials of the generator for each row. On a CPU each of them is the logarithm of one
   uniform number, so V of these are made and only the logarithms of the survivors'; elsewhere all V exponentials.
 """
