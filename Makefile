@@ -51,7 +51,8 @@ format: .venv/installed
 	$(BIN)/ruff format $(SOURCES) *.md
 
 bench: .venv/installed
-	@$(BIN)/python -m parity_tests bench --markdown BENCHMARKS.md
+	@mkdir -p build && $(BIN)/python -m ports.onnx.build build/lm_head.onnx
+	@$(BIN)/python -m parity_tests bench --onnx build/lm_head.onnx --markdown BENCHMARKS.md
 
 explorer: .venv/installed
 	@$(BIN)/python -m ports explorer ports/tiny_bundle -o explorer.html

@@ -9,13 +9,17 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from reference.profiles import OPTIONS as SETTINGS
 from reference.version import VERSION
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -72,6 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     bench.add_argument("--batch", default="1,8,64", metavar="B,...", help="batch sizes (default 1,8,64)")
     bench.add_argument("--threads", type=int, default=2, metavar="N", help="of every library (default 2)")
     bench.add_argument("--rounds", type=int, default=21, metavar="N", help="how often each is timed (default 21)")
+    bench.add_argument("--onnx", type=Path, metavar="FILE", help="time this graph too, written by ports.onnx.build")
     bench.add_argument("--json", metavar="FILE", help="write all timings in pyperf's format")
     bench.add_argument("--markdown", metavar="FILE", help="measure all there is and write BENCHMARKS.md")
     report = commands.add_parser("report", help="the verdicts on a fixed grid, as a table and as a page")
@@ -145,6 +150,16 @@ def _importing() -> Iterator[None]:
         gc.enable()
 
 
+def _print(found: Any, options: argparse.Namespace, show: Callable[[Any, "Console"], None]) -> None:
+    """As JSON, or as tables for a person."""
+    from .terminal import console
+
+    if options.json:
+        print(json.dumps(found.as_json(), indent=2))
+    else:
+        show(found, console())
+
+
 def _side_by_side(options: argparse.Namespace) -> int:
     from weights_export import checkpoint
 
@@ -156,7 +171,6 @@ def _side_by_side(options: argparse.Namespace) -> int:
         return 2
     with _importing():
         from .demo.side_by_side import show, side_by_side
-        from .terminal import console
 
     try:
         result = side_by_side(
@@ -170,10 +184,7 @@ def _side_by_side(options: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         print(f"side-by-side: {error}", file=sys.stderr)
         return 2
-    if options.json:
-        print(json.dumps(result.as_json(), indent=2))
-    else:
-        show(result, console())
+    _print(result, options, show)
     return 1 if result.diverged else 0
 
 
@@ -186,7 +197,6 @@ def _profiles(options: argparse.Namespace) -> int:
         checkpoint.find(options.model)
         with _importing():
             from .demo.profiles import compare, show
-            from .terminal import console
 
         prompt = checkpoint.PROMPTS[0] if options.prompt is None else options.prompt
         found = compare(
@@ -195,10 +205,7 @@ def _profiles(options: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         print(f"profiles: {error}", file=sys.stderr)
         return 2
-    if options.json:
-        print(json.dumps(found.as_json(), indent=2))
-    else:
-        show(found, console())
+    _print(found, options, show)
     return 0
 
 
@@ -212,17 +219,13 @@ def _seeds(options: argparse.Namespace) -> int:
         checkpoint.find(options.model)
         with _importing():
             from .demo.seeds import compare, show
-            from .terminal import console
 
         prompt = checkpoint.PROMPTS[0] if options.prompt is None else options.prompt
         found = compare(checkpoint.load(options.model), prompt, options.seed, options.temperature, options.top_k)
     except (OSError, ValueError) as error:
         print(f"seeds: {error}", file=sys.stderr)
         return 2
-    if options.json:
-        print(json.dumps(found.as_json(), indent=2))
-    else:
-        show(found, console())
+    _print(found, options, show)
     return 0
 
 

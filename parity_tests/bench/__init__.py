@@ -28,6 +28,10 @@ def main(options: argparse.Namespace) -> int:
         batches = [int(batch) for batch in options.batch.split(",")]
         if min(vocab_size, hidden_size, options.threads, options.rounds, *batches) < 1:
             raise ValueError("sizes, threads and rounds must be at least 1")
+        graph = options.onnx.read_bytes() if options.onnx else None
+    except OSError as error:
+        print(f"bench: --onnx {options.onnx}: {error.strerror}", file=sys.stderr)
+        return 2
     except ValueError as error:
         shapes = ", ".join(candidates.SHAPES)
         print(f"bench: {error}: --shape is {shapes} or V,d and --batch B,...", file=sys.stderr)
@@ -35,7 +39,7 @@ def main(options: argparse.Namespace) -> int:
     torch.set_num_threads(options.threads)
     measured = page.Measured(vocab_size, hidden_size, options.threads, options.rounds, options.line)
     for batch in batches:
-        _batch(measured, batch, max(3, options.rounds if batch < 32 else options.rounds // 3))
+        _batch(measured, batch, max(3, options.rounds if batch < 32 else options.rounds // 3), graph)
         tables = page.step_table(measured, batch), page.stage_table(measured, batch)
         print(f"batch {batch}", *tables, sep="\n\n", end="\n\n", flush=True)
     if options.markdown:
@@ -50,9 +54,9 @@ def main(options: argparse.Namespace) -> int:
     return 0
 
 
-def _batch(measured: page.Measured, batch: int, rounds: int) -> None:
+def _batch(measured: page.Measured, batch: int, rounds: int, graph: bytes | None) -> None:
     inputs = candidates.Inputs(batch, measured.vocab_size, measured.hidden_size)
-    steps = candidates.steps(inputs, measured.threads)
+    steps = candidates.steps(inputs, measured.threads, graph)
     single = {**candidates.stages(inputs, measured.threads), **candidates.limits(inputs, measured.threads)}
     # All are measured together, so that both figures of a goal come from the machine in the same state.
     both = measure({**steps, **single}, rounds)

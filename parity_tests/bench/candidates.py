@@ -1,12 +1,8 @@
 """What is timed: the step from context vector to token in each implementation, its stages, and two limits."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,6 +38,7 @@ head (float[b, d] context, float[V, d] embedding) => (float[b, n] probs, int64[b
     probs = Softmax <axis = -1> (values)
 }"""
 
+WHOLE_HEAD = "ONNX, the whole head"
 Function = Callable[[], Any]
 Functions = dict[str, Function]
 
@@ -101,25 +98,19 @@ def onnx_draw(graph: str, feed: dict[str, Any], threads: int) -> Callable[[], np
     return draw
 
 
-@cache
-def _port() -> bytes:
-    """The graph that `ports/onnx` writes."""
-    with TemporaryDirectory() as folder:
-        file = Path(folder, "head.onnx")
-        subprocess.run([sys.executable, "-m", "ports.onnx.build", file], check=True, stdout=subprocess.DEVNULL)
-        return file.read_bytes()
-
-
-def _onnx_port(inputs: Inputs, threads: int) -> Callable[[], list[np.ndarray]]:
-    """All of the head in one graph: from context and a uniform number to token."""
+def _whole_head(graph: bytes, inputs: Inputs, threads: int) -> Callable[[], list[np.ndarray]]:
+    """A graph of the head and its draw, as `ports/onnx` writes it: from context and a uniform number to token."""
     settings = {"temperature": np.array(TEMPERATURE), "k": np.array(inputs.k)}
     uniform = np.random.default_rng(0).random(len(inputs.context))
     feed = {"context": inputs.context, "embedding": inputs.embedding, "uniform": uniform, **settings}
-    return onnx_session(onnx.load_from_string(_port()), feed, threads)
+    return onnx_session(onnx.load_from_string(graph), feed, threads)
 
 
-def steps(inputs: Inputs, threads: int) -> Functions:
-    """Whole steps, by name. Each library draws from its own generator; a `TorchGenerator` makes PyTorch's noise."""
+def steps(inputs: Inputs, threads: int, graph: bytes | None = None) -> Functions:
+    """Whole steps, by name. Each library draws from its own generator; a `TorchGenerator` makes PyTorch's noise.
+
+    `graph` is the whole head in ONNX, if that is to be timed too.
+    """
     context, embedding, h, w, k = inputs.context, inputs.embedding, inputs.h, inputs.w, inputs.k
     torchs, numpys = reference.TorchGenerator(0), np.random.default_rng(0)
     own, linear = torch.Generator().manual_seed(0), torch.nn.functional.linear
@@ -141,7 +132,7 @@ def steps(inputs: Inputs, threads: int) -> Functions:
         "lesson": lambda: lesson(linear(h, w), TEMPERATURE, k),
         "Transformers": lambda: transformers_processors(linear(h, w), TEMPERATURE, k),
         "ONNX Runtime": onnx_draw(WHOLE % (TEMPERATURE, k), {"context": context, "embedding": embedding}, threads),
-        "ports/onnx": _onnx_port(inputs, threads),
+        **({} if graph is None else {WHOLE_HEAD: _whole_head(graph, inputs, threads)}),
     }
     return {**functions, **(_on_cuda(h.cuda(), w.cuda(), k) if torch.cuda.is_available() else {})}
 

@@ -12,7 +12,7 @@ from typing import Any
 import pyperf  # type: ignore[import-untyped]
 
 from . import growth
-from .candidates import SQUARE
+from .candidates import SQUARE, WHOLE_HEAD
 from .measure import Timings, spread
 from .sampling import COMPILED, OURS
 
@@ -102,10 +102,7 @@ def stage_table(measured: Measured, batch: int) -> str:
 
 
 def sampling_table(measured: Measured) -> str:
-    """From given logits to tokens: milliseconds, and how many times as long as the fastest of ours that promises more.
-
-    A row for each candidate, two columns for each size.
-    """
+    """From given logits to tokens, in milliseconds: a row for each candidate, a column for each size."""
     sizes = measured.sampling
     names = list(dict.fromkeys(name for times in sizes.values() for name in times))
     columns = [f"V = {v:,}, {rows} row{'s' * (rows > 1)}" for v, rows in sizes]
@@ -197,7 +194,7 @@ def markdown(measured: Measured) -> str:
         "one process and in another order each round. `reference` and `fast path` draw PyTorch's noise, V numbers"
         " a row, unless NumPy's is named; `fast path` is `reference.fast`, `mirror` is `torch_impl`, `fast mirror` is"
         " `torch_impl.fast`, which draws the tokens of `torch.multinomial`, or takes k numbers a row; `lesson` is what"
-        " a PyTorch user would write, and `ports/onnx` the graph that keeps every rule. The"
+        f" a PyTorch user would write, and `{WHOLE_HEAD}` the graph of `ports/onnx`, which keeps every rule. The"
         " limit is the longer of two times: reading the embedding once, and the product at the highest rate, each"
         " by whatever was fastest: a dot product in each thread, a large square product, or a product or a step"
         " below. Peak memory is what a call adds to the process at its highest.",

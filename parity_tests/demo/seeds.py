@@ -15,8 +15,6 @@ from reference.streams import STREAMS, Stream, ranked
 from weights_export.checkpoint import Checkpoint
 from weights_export.tokens import encode
 
-from .decoding import NumpyHead
-
 PYTORCH = "PyTorch"
 
 
@@ -60,10 +58,8 @@ def compare(checkpoint: Checkpoint, prompt: str, seed: int, temperature: float, 
     Raises: ValueError for a temperature, a k or a seed that is refused.
     """
     ids = encode(checkpoint.tokenizer, prompt, None)
-    head = NumpyHead.of(checkpoint.model, ids)
     with torch.no_grad():
         logits = checkpoint.model(torch.tensor([ids])).logits[0, -1].float().numpy()
-    assert logits.shape == (len(head.embedding),)
     kept = reference.keep_top_k(reference.apply_temperature(logits, temperature), k)
     probs = reference.softmax(kept)
     draws, refused = [_by_pytorch(probs, seed)], {}
@@ -132,8 +128,7 @@ def show(found: Comparison, console: Console) -> None:
     for one in found.draws:
         number = f"{one.u:.8f}" if one.u is not None else f"{one.numbers:,} numbers"
         order = "by rank" if one.by_rank else "by id"
-        cells = (Text(repr(found.tokens[token])[:20]) for token in (one.token, one.otherwise))
-        drawn, otherwise = cells
+        drawn, otherwise = (Text(repr(found.tokens[token])[:20]) for token in (one.token, one.otherwise))
         table.add_row(one.runtime, number, order, drawn, str(one.token), otherwise)
     console.print(Text(f"prompt {found.prompt!r}, seed {found.seed}, {found.survivors:,} tokens to draw from\n"), table)
     for runtime, why in found.refused.items():

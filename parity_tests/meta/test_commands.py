@@ -342,10 +342,21 @@ def test_the_head_in_pytorch_needs_no_transformers() -> None:
 def test_bench_prints_tables_and_writes_pyperfs_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """That it works, and what it prints; speed is not tested."""
     arguments = ["--shape", "500,16", "--batch", "1,2", "--rounds", "3", "--threads", "1"]
+    written = [sys.executable, "-m", "ports.onnx.build", str(tmp_path / "head.onnx")]
+    subprocess.run(written, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    arguments += ["--onnx", str(tmp_path / "head.onnx")]
     assert command.main(["bench", *arguments, "--json", str(tmp_path / "bench.json")]) == 0
     printed = capsys.readouterr().out
     assert printed.count("| reference |") == printed.count("limit: the embedding read once") == 2
-    for name in ("fast path", "mirror", "fast mirror", "lesson", "Transformers", "ONNX Runtime", "ports/onnx"):
+    for name in (
+        "fast path",
+        "mirror",
+        "fast mirror",
+        "lesson",
+        "Transformers",
+        "ONNX Runtime",
+        "ONNX, the whole head",
+    ):
         assert re.search(rf"^\| {name} \| \d+\.\d\d \|", printed, re.MULTILINE), name
     benchmarks = json.loads((tmp_path / "bench.json").read_text())["benchmarks"]  # what pyperf compare_to reads
     named = {benchmark["metadata"]["name"]: benchmark["runs"][0]["values"] for benchmark in benchmarks}
@@ -364,10 +375,12 @@ def test_every_sampler_draws_survivors() -> None:
 def test_bench_refuses_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     from .. import bench
 
-    about = {"shape": "tiny", "batch": "1", "threads": 1, "rounds": 1, "line": ""}
+    about = {"shape": "tiny", "batch": "1", "threads": 1, "rounds": 1, "line": "", "onnx": None}
     for wrong in ({"shape": "huge"}, {"batch": "0"}, {"shape": "5,0"}, {"batch": "one"}, {"rounds": 0}):
         assert bench.main(argparse.Namespace(**{**about, **wrong})) == 2
         assert re.fullmatch(r"bench: .*--shape is gpt2, .*\n", capsys.readouterr().err)
+    assert bench.main(argparse.Namespace(**{**about, "onnx": Path("gone.onnx")})) == 2
+    assert capsys.readouterr().err == "bench: --onnx gone.onnx: No such file or directory\n"
 
 
 def test_readme_python_runs() -> None:

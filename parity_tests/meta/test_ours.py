@@ -1,5 +1,6 @@
 """What holds for our own two heads and for no others."""
 
+import os
 import subprocess
 import sys
 from fractions import Fraction
@@ -144,7 +145,13 @@ for switch in SWITCHES.values():
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
 """
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    one_thread = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }  # a process of several is not forked
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, env=one_thread, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -35,7 +35,11 @@ class Finding:
 
 @dataclass
 class Report:
-    """All findings about a server. `excluded`: each engine that it does not behave as, and where it shows."""
+    """All findings about a server.
+
+    `excluded`: each engine that it does not behave as, and the groups of draws that show it; `lacking`: each that has no
+    such parameter, which the server follows.
+    """
 
     url: str
     model: str
@@ -46,7 +50,8 @@ class Report:
     asked: int = 0
     findings: list[Finding] = field(default_factory=list)
     profiles: list[str] = field(default_factory=list)
-    excluded: dict[str, str] = field(default_factory=dict)
+    excluded: dict[str, list[str]] = field(default_factory=dict)
+    lacking: dict[str, str] = field(default_factory=dict)
     but: list[str] = field(default_factory=list)
     wanted: str | None = None
     spent: str = ""
@@ -59,8 +64,12 @@ class Report:
 
     @property
     def nearest(self) -> str:
-        """The excluded engine with the fewest groups against it."""
-        return min(self.excluded, key=lambda name: self.excluded[name].count(";"))
+        """The engine with the fewest groups against it, of those that have all parameters, if any."""
+        return min(self.excluded or self.lacking, key=lambda name: len(self.excluded.get(name, ())))
+
+    def why_not(self, engine: str) -> str:
+        """Why the server does not behave as this engine."""
+        return f"has no {self.lacking[engine]}" if engine in self.lacking else "; ".join(self.excluded[engine])
 
     @property
     def status(self) -> int:
@@ -81,6 +90,7 @@ class Report:
             "findings": [vars(finding) for finding in self.findings],
             "profiles": self.profiles,
             "excluded": self.excluded,
+            "lacking": self.lacking,
             "but": self.but,
             "groups": self.groups,
             "spent": self.spent,

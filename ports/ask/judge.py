@@ -55,9 +55,11 @@ def judge(
     ignored = {finding.parameter for finding in report.findings if finding.word == IGNORED}
     report.but = [name for name in SAMPLERS if name in ignored]
     for name in [wanted] if wanted else PROFILES:
-        where = evidence.against(name)
-        if where:
-            report.excluded[name] = where
+        lacking, places = evidence.lacking(name), evidence.against(name)
+        if lacking:
+            report.lacking[name] = lacking[0]
+        elif places:
+            report.excluded[name] = places
         else:
             report.profiles.append(name)
     return report
@@ -101,17 +103,21 @@ class Evidence:
             if " and " in name and name in self.groups and all(part in self.followed for part in name.split(" and ")):
                 yield from self._order(name)
 
-    def against(self, profile: str) -> str:
-        """The groups whose draws exclude this engine, or what it lacks; "" if it explains all of them."""
-        places = []
-        for name, group in self.groups.items():
-            settings = {key: value for key, value in group.settings.items() if key not in self.ignored}
-            missing = [key for key in lacks(profile, settings) if key in self.followed]
-            if missing:
-                return f"has no {missing[0]}"
-            if name in self.counts and not self.p_value(name, engine(profile, settings)) > EACH:
-                places.append(name)
-        return "; ".join(places)
+    def lacking(self, profile: str) -> list[str]:
+        """The parameters that the server follows and this engine does not have."""
+        asked = {name for group in self.groups.values() for name in group.settings}
+        return [name for name in lacks(profile, dict.fromkeys(SAMPLERS, 0.0)) if name in self.followed & asked]
+
+    def against(self, profile: str) -> list[str]:
+        """The groups whose draws exclude this engine."""
+        return [
+            name
+            for name, group in self.groups.items()
+            if name in self.counts and not self.p_value(name, engine(profile, self._in_force(group))) > EACH
+        ]
+
+    def _in_force(self, group: Group) -> Settings:
+        return {name: value for name, value in group.settings.items() if name not in self.ignored}
 
     def _plain(self) -> Finding:
         if "plain" not in self.counts:

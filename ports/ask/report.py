@@ -38,19 +38,19 @@ def conclusion(report: Report) -> list[str]:
     if report.profiles:
         lines.append(f"behaves as: {', '.join(report.profiles)}{but}")
     else:
-        other = f"another engine than {report.wanted}" if report.wanted else "no engine known here"
-        lines.append(f"behaves as: {other}; the nearest is {report.nearest}")
-    places: dict[str, list[str]] = {}
-    for name, where in report.excluded.items():
-        places.setdefault(where, []).append(name)
-    lines += [f"  not as {', '.join(names)}: {where}" for where, names in places.items()]
+        nearest = f"no engine known here; the nearest is {report.nearest}"
+        lines.append(f"behaves as: {f'another engine than {report.wanted}' if report.wanted else nearest}")
+    names_of: dict[str, list[str]] = {}
+    for name in report.excluded | report.lacking:
+        names_of.setdefault(report.why_not(name), []).append(name)
+    lines += [f"  not as {', '.join(names)}: {why}" for why, names in names_of.items()]
     if report.spent:
         lines.append(f"{report.spent} were used up: what is not checked was not asked")
     found = report.deviations
     if found:
         lines.append(f"deviates: {', '.join(dict.fromkeys(finding.parameter for finding in found))}")
     elif not report.profiles:
-        lines.append(f"deviates from {report.nearest}: {report.excluded[report.nearest]}")
+        lines.append(f"deviates from {report.nearest}: {report.why_not(report.nearest)}")
     elif report.status == 0:
         lines.append("no deviation found")
     else:

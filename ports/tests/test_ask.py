@@ -268,4 +268,13 @@ def test_a_small_budget_is_refused_or_asks_less() -> None:
 
 
 def test_all_profiles_are_told_or_named_together() -> None:
-    assert set(asked(Server()).excluded) | {"vllm"} == set(PROFILES)
+    report = asked(Server())
+    assert set(report.excluded) | set(report.lacking) | {"vllm"} == set(PROFILES)
+
+
+def test_the_nearest_engine_has_what_the_server_follows() -> None:
+    """CTranslate2 has no min_p, so nothing that it does with min_p speaks against it."""
+    report = asked(Server("llama.cpp", wrong="top_k one more"))
+    assert report.nearest == "llama.cpp"
+    assert report.lacking["ctranslate2"] == "min_p"
+    assert "behaves as: no engine known here; the nearest is llama.cpp" in conclusion(report)
