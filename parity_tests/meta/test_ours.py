@@ -149,7 +149,7 @@ for switch in SWITCHES.values():
         **os.environ,
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
-    }  # a process of several is not forked
+    }  # or forking warns
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, env=one_thread, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
