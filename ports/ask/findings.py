@@ -37,8 +37,8 @@ class Finding:
 class Report:
     """All findings about a server.
 
-    `excluded`: each engine that it does not behave as, and the groups of draws that show it. `lacking`: each engine that
-    lacks a parameter which the server follows, and that parameter.
+    `excluded`: each engine that it does not behave as, and the groups of draws that show it.
+    `lacking`: each engine that lacks a parameter which the server follows, and that parameter.
     """
 
     url: str
